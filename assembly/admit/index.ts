@@ -1,0 +1,1 @@
+// Export list of the `admit` module: every function that the host may call.

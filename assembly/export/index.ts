@@ -1,0 +1,1 @@
+// Export list of the `export` module: every function that the host may call.

@@ -1,0 +1,27 @@
+// The one port for everything on disk that must survive a crash: every sync, link, rename and unlink of Millrace goes through here,
+// with a named failpoint each, so that tests can fail or kill at exactly that step. SQLite does its own I/O; its transactions are
+// bracketed by `reach` calls. Adapters: disk-files.ts (real), memory-files.ts (tests, simulator).
+
+/** Names a durable step, e.g. "table.metadata.link". Dots separate room, file kind and step. */
+export type Failpoint = string;
+
+/** Folders and files by absolute path. Synchronous: called from threads that own their disk work. All methods throw OS errors. */
+export interface Files {
+  /** Announces a durable step that another library carries out (a SQLite commit): call before and after it. */
+  reach(failpoint: Failpoint): void;
+  /** Creates a folder and its parents, and syncs the parent. No error when it exists. */
+  makeFolder(path: string): void;
+  /** Writes a new file from `parts` in order and syncs it. The file must not exist. Returns its length in bytes. */
+  writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number;
+  /** Hard-links `from` to `to` and syncs the folder: exclusive creation. False when `to` exists. */
+  linkExclusive(from: string, to: string, failpoint: Failpoint): boolean;
+  /** Replaces `to` by `from` and syncs the folder. */
+  renameOver(from: string, to: string, failpoint: Failpoint): void;
+  /** Removes a file; no error when it is not there. */
+  unlink(path: string, failpoint: Failpoint): void;
+  /** Names in a folder, sorted; empty when the folder is not there. */
+  list(path: string): string[];
+  exists(path: string): boolean;
+  /** The whole file. Throws when it is not there. */
+  read(path: string): Uint8Array;
+}

@@ -1,0 +1,28 @@
+// Noun: a bad event. Bad input is a value, never an exception; a reject keeps the raw bytes, so that nothing is lost.
+
+/** Why an event was refused. The text is part of the outside contract: producers branch on it. */
+export type RejectReason =
+  | "bad_json"
+  | "bad_utf8"
+  | "not_an_object"
+  | "duplicate_member"
+  | "missing_member"
+  | "wrong_type"
+  | "out_of_range"
+  | "bad_time"
+  | "unknown_symbol"
+  | "too_deep"
+  | "too_large"
+  | "too_far_in_future"
+  | "too_far_in_past";
+
+/** One refused event. `index` counts events (or lines) within the request from 0. `raw` is cut to `limits.rejectRawBytesMax`. */
+export interface Reject {
+  readonly index: number;
+  readonly reason: RejectReason;
+  /** The member at fault, or null when the event as a whole is. */
+  readonly field: string | null;
+  /** One sentence for people: what was found and what was expected. */
+  readonly message: string;
+  readonly raw: Uint8Array;
+}

@@ -1,0 +1,44 @@
+// Nouns: what the log holds. A record is a batch of admitted events with its rejects and counts, or a control record. The log is
+// the only truth: everything after it is a pure function of these values. codec.ts turns them into bytes and back.
+import type { Reject } from "../event/reject.ts";
+
+/** A batch of admitted events. `image` is a batch image (kernels/abi.ts) cut to its stored bytes. */
+export interface EventsRecord {
+  readonly kind: "events";
+  /** From 1, without gaps. */
+  readonly position: number;
+  readonly stream: string;
+  readonly schemaId: number;
+  /** µs since the epoch, a multiple of 1,000, never below the record before. */
+  readonly receivedAtUs: number;
+  readonly rowCount: number;
+  readonly duplicateCount: number;
+  /** Events refused by decode or admission: dead letters. `rejectCount` may exceed `rejects.length` only by what limits cut. */
+  readonly rejects: readonly Reject[];
+  readonly image: Uint8Array;
+}
+
+/** What else decides results. The kinds of later releases are in the format already (design section 1). */
+export type ControlKind =
+  | "configuration"
+  | "schema"
+  | "clock_tick"
+  | "partition_added"
+  | "partition_connected"
+  | "partition_disconnected"
+  | "partition_paused"
+  | "partition_resumed"
+  | "reconcile";
+
+/** A control record. `body` is JSON text of the kind's own shape; for "configuration" the whole normalised configuration. */
+export interface ControlRecord {
+  readonly kind: "control";
+  readonly position: number;
+  readonly receivedAtUs: number;
+  readonly control: ControlKind;
+  /** The stream it is about, or null. */
+  readonly stream: string | null;
+  readonly body: string;
+}
+
+export type LogRecord = EventsRecord | ControlRecord;

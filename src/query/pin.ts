@@ -1,0 +1,48 @@
+// Nouns: the state that one query sees, fixed before it runs. Made by the parent (engine, export, log each say their part), sent to
+// the query child as JSON, released when the answer is out. Until then nothing it names is unlinked.
+import type { Column } from "../event/schema.ts";
+
+/** Data files of one table up to one ledger epoch: absolute paths of Parquet files whose columns carry field ids. */
+export interface PinnedFiles {
+  readonly columns: readonly Column[];
+  readonly files: readonly string[];
+}
+
+/** A stream: committed files up to the log position `coveredPosition`, then the log's records after it up to the pin's position. */
+export interface PinnedStream {
+  readonly stream: string;
+  readonly raw: PinnedFiles;
+  readonly coveredPosition: number;
+}
+
+/** A view: files of ledgered epochs, plus images of what the engine still holds. */
+export interface PinnedView {
+  readonly view: string;
+  readonly rows: PinnedFiles;
+  /** Batch images on disk: open windows and closed rows beyond the ledger. Columns as in the view's table. */
+  readonly images: readonly string[];
+  /** The stream watermark at the pinned position, µs as decimal text, or null before the first event: for `is_final`. */
+  readonly watermarkUs: string | null;
+}
+
+/** A small system relation, given by value: columns and rows of JSON values (BIGINT and times as decimal text). */
+export interface InlineRelation {
+  readonly name: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly rows: readonly (readonly (string | number | boolean | null)[])[];
+}
+
+/** Everything that one query may see. */
+export interface Pin {
+  readonly position: number;
+  readonly logFolder: string;
+  readonly streams: readonly PinnedStream[];
+  readonly views: readonly PinnedView[];
+  readonly lateEvents: {
+    readonly files: PinnedFiles;
+    readonly images: readonly { readonly view: string; readonly path: string }[];
+  };
+  /** Dead letters: files, then the rejects of the log's records after `coveredPosition`. */
+  readonly deadLetters: { readonly files: PinnedFiles; readonly coveredPosition: number };
+  readonly inline: readonly InlineRelation[];
+}
