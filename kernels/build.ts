@@ -2,7 +2,7 @@
 // command that needs kernels. With names as arguments only those modules are built.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import asc from "assemblyscript/asc";
+import { main as compile } from "assemblyscript/asc";
 
 /** Names of the modules, each `assembly/<name>/index.ts`. */
 export const MODULES = ["decode", "admit", "fold", "export"] as const;
@@ -46,7 +46,7 @@ async function buildModule(module: string): Promise<void> {
   const hash = sourceHash(module);
   if (existsSync(out) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   mkdirSync(join(ROOT, "build"), { recursive: true });
-  const { error, stderr } = await asc.main([
+  const { error, stderr } = await compile([
     `assembly/${module}/index.ts`,
     ...FLAGS,
     "--baseDir",
