@@ -1,0 +1,27 @@
+// Where DuckDB's native parts come from. From source: node_modules, by @duckdb/node-bindings' own require. In the compiled
+// executable: a folder into which `duckdb.node` and `libduckdb.so` were unpacked (side by side: the former's rpath is $ORIGIN).
+// The module is imported on first use, never at load time, so that the folder can be named before.
+
+/** DuckDB's node API as a value. */
+export type DuckDbModule = typeof import("@duckdb/node-api");
+
+let nativeFolder: string | null = null;
+
+/**
+ * Names the folder of the unpacked native parts. Call once, before the first DuckDB is opened. @duckdb/node-bindings/duckdb.js is one
+ * file whose only work is `module.exports = require("@duckdb/node-bindings-<platform>-<arch>/duckdb.node")`: the build replaces that
+ * package by one line, `module.exports = globalThis[Symbol.for("millrace.duckdb.native")]`, which `loadDuckDbModule` sets.
+ */
+export function useNativeFolder(path: string): void {
+  nativeFolder = path;
+}
+
+/** The node API, its native parts loaded. Throws when they cannot be loaded, naming the file. */
+export async function loadDuckDbModule(): Promise<DuckDbModule> {
+  if (nativeFolder !== null) {
+    const holder: { exports: object } = { exports: {} };
+    process.dlopen(holder, `${nativeFolder}/duckdb.node`);
+    Reflect.set(globalThis, Symbol.for("millrace.duckdb.native"), holder.exports);
+  }
+  return import("@duckdb/node-api");
+}
