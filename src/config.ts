@@ -1,0 +1,233 @@
+// The configuration's one table: key -> type, default, description. Flags, environment variables, `--help`, the JSON schema, the
+// README's reference and the types below derive from it. Owns what keys there are; config/load.ts reads a file against it.
+
+/** What a value may be. Durations are kept in µs, sizes in bytes. */
+export type ValueType =
+  | "text"
+  | "path"
+  | "duration"
+  | "size"
+  | "count"
+  | "switch"
+  | "address"
+  | "side";
+
+/** One key. `default` is as a user would write it; null = none. A required key has no default. */
+export interface Key {
+  readonly type: ValueType;
+  readonly default: string | null;
+  readonly required?: true;
+  /** Short name as a flag (`--data`) and in the environment (`MILLRACE_DATA`). */
+  readonly short?: string;
+  readonly description: string;
+}
+
+type Table = Readonly<Record<string, Key>>;
+
+/** Keys below `streams.<name>`. */
+export const STREAM_KEYS = {
+  schema: {
+    type: "path",
+    default: null,
+    required: true,
+    description: "The Avro schema of an event (.avsc), relative to the configuration file.",
+  },
+  event_time: {
+    type: "text",
+    default: null,
+    required: true,
+    description:
+      "The member that says when the event happened: a required timestamp of the schema.",
+  },
+  event_id: {
+    type: "text",
+    default: null,
+    description: "The member that identifies an event; without it nothing is a duplicate.",
+  },
+  dedup_ttl: {
+    type: "duration",
+    default: "24h",
+    description: "How long after an event was received the same id is a duplicate.",
+  },
+  dedup_ids_max: {
+    type: "count",
+    default: "24000000",
+    description:
+      "Ids remembered at most; beyond it events are answered 503 until older ids expire.",
+  },
+  out_of_orderness: {
+    type: "duration",
+    default: "10s",
+    description: "How far behind the newest event others may come without being late.",
+  },
+  max_future: {
+    type: "duration",
+    default: "5m",
+    description: "Events further ahead of their receipt than this are dead letters.",
+  },
+  max_past: {
+    type: "duration",
+    default: null,
+    description:
+      "Events further behind the newest seen than this are dead letters; unset: no bound.",
+  },
+} as const satisfies Table;
+
+/** Keys below `views.<name>`. */
+export const VIEW_KEYS = {
+  sql: {
+    type: "text",
+    default: null,
+    required: true,
+    description: "A SELECT over tumble(stream, event_time, INTERVAL ...), in DuckDB's dialect.",
+  },
+  "late.policy": {
+    type: "side",
+    default: "side",
+    description: "What becomes of an event whose window is closed: a row in millrace.late_events.",
+  },
+} as const satisfies Table;
+
+/** Keys of the appliance itself. */
+export const SETTING_KEYS = {
+  "server.listen": {
+    type: "address",
+    default: "127.0.0.1:8080",
+    short: "listen",
+    description: "HOST:PORT to serve on; port 0 takes a free one. Other than loopback needs a key.",
+  },
+  "storage.path": {
+    type: "path",
+    default: "./data",
+    short: "data",
+    description: "The data folder: log, state and warehouse; in the file, relative to it.",
+  },
+  "log.size_max": {
+    type: "size",
+    default: "8GB",
+    description:
+      "Bytes of the log at most; when the readers are that far behind, producers get 503.",
+  },
+  "log.file_size": {
+    type: "size",
+    default: "128MB",
+    description: "Size at which the log begins its next file; whole files are trimmed.",
+  },
+  "checkpoint.interval": {
+    type: "duration",
+    default: "10s",
+    description: "How often state is saved; a restart replays about this much of the log.",
+  },
+  "export.raw": {
+    type: "switch",
+    default: "on",
+    description:
+      "Whether raw events are written to Iceberg; off: they leave with the log's trimming.",
+  },
+  "export.interval": {
+    type: "duration",
+    default: "10s",
+    description: "Raw events are written to a file once the oldest unwritten one is this old.",
+  },
+  "export.rows": {
+    type: "count",
+    default: "1000000",
+    description: "... or once this many rows wait.",
+  },
+  "query.timeout": {
+    type: "duration",
+    default: "30s",
+    description: "A query that runs longer is stopped.",
+  },
+  "query.memory_limit": {
+    type: "size",
+    default: "512MB",
+    description: "DuckDB's memory limit in the query process.",
+  },
+  "query.threads": {
+    type: "count",
+    default: "2",
+    description: "DuckDB's threads in the query process.",
+  },
+} as const satisfies Table;
+
+/** Keys of later releases: refused as such, not as unknown. `*` stands for any name. */
+export const LATER_KEYS: readonly string[] = [
+  "streams.*.kafka",
+  "streams.*.idle_after",
+  "streams.*.compatibility",
+  "views.*.rollups",
+  "views.*.late.allowed",
+  "views.*.late.reconcile_every",
+  "views.*.memory_max",
+  "views.*.ttl",
+  "server.tls",
+  "server.postgres",
+  "server.cors",
+  "storage.s3",
+  "catalog",
+  "registry",
+  "sinks",
+  "alerts",
+  "retention",
+];
+
+type Camel<S extends string> = S extends `${infer A}_${infer B}`
+  ? `${A}${Capitalize<Camel<B>>}`
+  : S;
+type Unit<T extends ValueType> = T extends "duration" ? "Us" : T extends "size" ? "Bytes" : "";
+type Plain<T extends ValueType> = T extends "duration" | "size" | "count"
+  ? number
+  : T extends "switch"
+    ? boolean
+    : T extends "address"
+      ? Address
+      : T extends "side"
+        ? "side"
+        : string;
+type ValueOf<K extends Key> = K extends { required: true }
+  ? Plain<K["type"]>
+  : K["default"] extends string
+    ? Plain<K["type"]>
+    : Plain<K["type"]> | null;
+/** `out_of_orderness` -> `outOfOrdernessUs`; `late.policy` stays one level: `latePolicy`. */
+type Fields<T extends Table> = {
+  readonly [K in keyof T & string as `${Camel<Dotless<K>>}${Unit<T[K]["type"]>}`]: ValueOf<T[K]>;
+};
+type Dotless<S extends string> = S extends `${infer A}.${infer B}` ? `${A}_${B}` : S;
+type Group<K> = K extends `${infer G}.${string}` ? G : never;
+type InGroup<T extends Table, G extends string> = {
+  readonly [
+    K in keyof T & string as K extends `${G}.${infer N}`
+      ? `${Camel<N>}${Unit<T[K]["type"]>}`
+      : never
+  ]: ValueOf<T[K]>;
+};
+
+/** Where to listen. `host` is as written, IPv6 without brackets. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A stream as configured: `schema` is an absolute path, durations are in µs. */
+export type StreamConfig = { readonly name: string } & Fields<typeof STREAM_KEYS>;
+/** A view as configured. */
+export type ViewConfig = { readonly name: string } & Fields<typeof VIEW_KEYS>;
+/** The appliance's settings: `settings.log.sizeMaxBytes`, `settings.checkpoint.intervalUs`, `settings.storage.path` (absolute). */
+export type Settings = {
+  readonly [G in Group<keyof typeof SETTING_KEYS>]: InGroup<typeof SETTING_KEYS, G>;
+};
+
+/** A whole configuration, with defaults filled in. Streams and views are in the file's order. */
+export interface Config {
+  readonly streams: readonly StreamConfig[];
+  readonly views: readonly ViewConfig[];
+  readonly settings: Settings;
+}
+
+/** Name of a key's field in the types above: `out_of_orderness`, duration -> `outOfOrdernessUs`. */
+export function fieldName(key: string, type: ValueType): string {
+  const unit = type === "duration" ? "Us" : type === "size" ? "Bytes" : "";
+  return key.replaceAll(/[._]([a-z])/g, (_, letter: string) => letter.toUpperCase()) + unit;
+}

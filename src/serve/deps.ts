@@ -1,0 +1,110 @@
+// Nouns: what the HTTP routes need from the rest. main.ts implements these over threads; tests over memory. Routes own the wire
+// (paths, headers, status codes), never what an event or an answer means.
+import type { RejectReason } from "../event/reject.ts";
+import type { MetricRegistry } from "./metrics.ts";
+
+/** `json`: one object, an array, or `{"events":[...]}`. `ndjson`: an object a line. */
+export type BodyFormat = "json" | "ndjson";
+
+/** A bad event, as the sender is told. At most `ANSWER_ERRORS_MAX` of them go out. */
+export interface EventError {
+  readonly index: number;
+  readonly reason: RejectReason;
+  readonly field: string | null;
+  readonly message: string;
+}
+
+/** What became of a body's events: durable when this is given. The three counts add up to what was sent; all 0 = no events. */
+export interface IngestAnswer {
+  readonly kind: "answer";
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly rejected: number;
+  readonly errors: readonly EventError[];
+  /** The log position that holds the last of them (0 when nothing was written). */
+  readonly position: number;
+}
+
+/** A request that was not carried out: becomes application/problem+json. `detail` says what to do next. */
+export interface Refusal {
+  readonly kind: "refusal";
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 422 | 429 | 500 | 503;
+  /** Stable, for programs: `log_full`, `query_timeout`, ... */
+  readonly code: string;
+  readonly detail: string;
+  /** Seconds for Retry-After; with 429 and 503. */
+  readonly retryAfterS?: number;
+  /** More members of the problem: `{line: 1, column: 8}`. */
+  readonly more?: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/** Bodies in, counts out, after they are durable. */
+export interface Ingest {
+  /** Names of the streams, in the configuration's order. */
+  readonly streams: readonly string[];
+  /**
+   * One whole body, already decompressed, at most `BODY_BYTES_MAX` long. `body` is the callee's from here on: it may be a view
+   * of a larger buffer and is never written to again. Never rejects: what goes wrong is a Refusal.
+   */
+  submit(request: {
+    readonly stream: string;
+    readonly body: Uint8Array;
+    readonly format: BodyFormat;
+  }): Promise<IngestAnswer | Refusal>;
+}
+
+export type AnswerFormat = "json" | "ndjson" | "csv";
+
+/** A query's parameter, for `?` or `$1`: JSON values as they are. */
+export type SqlParam = string | number | boolean | null;
+
+export interface Question {
+  readonly sql: string;
+  readonly params: readonly SqlParam[];
+  readonly format: AnswerFormat;
+  /** Wait until this log position is in the answer; null: the newest acknowledged. */
+  readonly after: number | null;
+  /** Aborted when the client hangs up. */
+  readonly signal: AbortSignal;
+}
+
+/** A finished answer: the bytes to send, in the format asked for, and the position that they state. */
+export interface QuestionAnswer {
+  readonly kind: "answer";
+  readonly body: Uint8Array;
+  readonly position: number;
+  readonly rowCount: number;
+}
+
+/** SQL in, rows out. Never rejects: what goes wrong is a Refusal. */
+export interface Questions {
+  ask(question: Question): Promise<QuestionAnswer | Refusal>;
+}
+
+/** How the appliance is, for /health and /ready. Cheap: asked at every probe. */
+export interface Status {
+  /** Events are accepted. */
+  readonly ready: boolean;
+  /** Nothing is broken: false when a view is suspended or a part has failed. */
+  readonly healthy: boolean;
+  /** What keeps it from being ready or healthy, a sentence each. */
+  readonly problems: readonly string[];
+  /** The last durable log position. */
+  readonly position: number;
+}
+
+export interface ServeDeps {
+  readonly ingest: Ingest;
+  readonly questions: Questions;
+  readonly status: () => Status;
+  readonly metrics: MetricRegistry;
+  /** SHA-256 of the key that requests must carry; null: none needed (loopback). */
+  readonly keyHash: Uint8Array | null;
+  readonly version: string;
+  /** Views by name, for the index page. */
+  readonly views: readonly string[];
+  /** Prefix of made request ids, different at every start. */
+  readonly requestIdPrefix: string;
+  /** One line to the operator's log. */
+  readonly logLine: (line: string) => void;
+}
