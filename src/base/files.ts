@@ -9,19 +9,25 @@ export type Failpoint = string;
 export interface Files {
   /** Announces a durable step that another library carries out (a SQLite commit): call before and after it. */
   reach(failpoint: Failpoint): void;
-  /** Creates a folder and its parents, and syncs the parent. No error when it exists. */
+  /** Creates a folder and its parents, and syncs the parents of those that are new. No error when it exists. */
   makeFolder(path: string): void;
-  /** Writes a new file from `parts` in order and syncs it. The file must not exist. Returns its length in bytes. */
+  /** Writes a new file from `parts` in order, syncs it and its folder. The file must not exist. Returns its length in bytes. */
   writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number;
   /** Hard-links `from` to `to` and syncs the folder: exclusive creation. False when `to` exists. */
   linkExclusive(from: string, to: string, failpoint: Failpoint): boolean;
   /** Replaces `to` by `from` and syncs the folder. */
   renameOver(from: string, to: string, failpoint: Failpoint): void;
-  /** Removes a file; no error when it is not there. */
+  /** Removes a file; no error when it is not there. The removal is durable after a `sync` of the folder. */
   unlink(path: string, failpoint: Failpoint): void;
   /** Names in a folder, sorted; empty when the folder is not there. */
   list(path: string): string[];
   exists(path: string): boolean;
+  /** Syncs an existing file or folder. Never call it for a file of an open SQLite database other than its -wal: see disk-files.ts. */
+  sync(path: string, failpoint: Failpoint): void;
+  /** Length of a file in bytes; 0 when it is not there. */
+  sizeBytes(path: string): number;
+  /** Bytes that can still be written below a folder. */
+  freeBytes(path: string): number;
   /** The whole file. Throws when it is not there. */
   read(path: string): Uint8Array;
 }

@@ -1,0 +1,139 @@
+// Adapter of the Files port on the operating system's disk. Owns every fsync, link, rename and unlink of Millrace and brackets each
+// with its failpoint. It does not know what the files hold.
+//
+// POSIX advisory locks, which SQLite uses, are dropped when a process closes ANY descriptor of the file: nothing here may open the
+// main file or the -shm of a database that this process has open. The -wal carries no locks and may be synced.
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { Failpoints, type FailpointPlan } from "./failpoints.ts";
+import type { Failpoint, Files } from "./files.ts";
+
+/** The machine's disk, with at most one armed failpoint. */
+export class DiskFiles implements Files {
+  readonly #failpoints: Failpoints;
+
+  constructor(plan: FailpointPlan | null = null) {
+    this.#failpoints = new Failpoints(plan);
+  }
+
+  reach(failpoint: Failpoint): void {
+    this.#failpoints.reach(failpoint);
+  }
+
+  makeFolder(path: string): void {
+    const missing: string[] = [];
+    for (let folder = path; !existsSync(folder); folder = dirname(folder)) missing.push(folder);
+    this.reach("files.folder.make");
+    // mkdir also answers for a file in the way (EEXIST, ENOTDIR), which existsSync alone would hide
+    mkdirSync(path, { recursive: true });
+    for (const folder of missing.toReversed()) syncPath(dirname(folder));
+  }
+
+  writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number {
+    this.reach(failpoint);
+    const file = openSync(path, "wx", 0o600);
+    let lengthBytes = 0;
+    try {
+      for (const part of parts) lengthBytes += writeAll(file, part);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    syncPath(dirname(path));
+    return lengthBytes;
+  }
+
+  linkExclusive(from: string, to: string, failpoint: Failpoint): boolean {
+    this.reach(failpoint);
+    try {
+      linkSync(from, to);
+    } catch (error) {
+      if (codeOf(error) === "EEXIST") return false;
+      throw error;
+    }
+    syncPath(dirname(to));
+    return true;
+  }
+
+  renameOver(from: string, to: string, failpoint: Failpoint): void {
+    this.reach(failpoint);
+    renameSync(from, to);
+    syncPath(dirname(to));
+  }
+
+  unlink(path: string, failpoint: Failpoint): void {
+    this.reach(failpoint);
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
+  }
+
+  list(path: string): string[] {
+    try {
+      return readdirSync(path).toSorted();
+    } catch (error) {
+      if (codeOf(error) === "ENOENT") return [];
+      throw error;
+    }
+  }
+
+  exists(path: string): boolean {
+    return existsSync(path);
+  }
+
+  sync(path: string, failpoint: Failpoint): void {
+    this.reach(failpoint);
+    syncPath(path);
+  }
+
+  sizeBytes(path: string): number {
+    return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  freeBytes(path: string): number {
+    const system = statfsSync(path);
+    return system.bavail * system.bsize;
+  }
+
+  read(path: string): Uint8Array {
+    const bytes = readFileSync(path);
+    return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+}
+
+/** Writes all of `part`: a single write may be short (a full disk, a signal, more than 2 GB). Returns its length. */
+function writeAll(file: number, part: Uint8Array): number {
+  let written = 0;
+  while (written < part.length)
+    written += writeSync(file, part, written, part.length - written, null);
+  return written;
+}
+
+function syncPath(path: string): void {
+  const descriptor = openSync(path, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : null;
+}

@@ -1,0 +1,107 @@
+// Named failpoints: the steps at which tests kill the process or fail the disk. This file owns the list of names and the plan of
+// one run; it reads no environment (main.ts does) and does no I/O besides ending the process when told to.
+import type { Failpoint } from "./files.ts";
+
+/**
+ * Every durable step by name, in the order of the path. Each room appends its own; a test enumerates them and `parseFailpointPlan`
+ * refuses others, so that a misspelt name cannot make a test pass. A step that SQLite carries out has one name before and one after it.
+ */
+export const FAILPOINTS: readonly Failpoint[] = [
+  // log: data-folder.ts, sqlite-log.ts
+  "log.identity.before",
+  "log.identity.after",
+  "log.file.prepare",
+  "log.file.publish",
+  "log.append.before",
+  "log.append.after",
+  "log.roll.before",
+  "log.roll.after",
+  "log.recover.sync",
+  "log.trim.db",
+  "log.trim.sync",
+  "log.trim.wal",
+  // checkpoint: sqlite-checkpoint.ts
+  "checkpoint.create",
+  "checkpoint.save.before",
+  "checkpoint.save.inside",
+  "checkpoint.save.after",
+  // disk-files.ts
+  "files.folder.make",
+];
+
+/** What happens at a failpoint: the process is killed as by `kill -9`, or the step throws an OS error of that code. */
+export type FailpointAction = "kill" | "EIO" | "ENOSPC";
+
+/** One armed failpoint: at the `countdown`-th time (from 1) that `name` is reached, and for errors at every later time. */
+export interface FailpointPlan {
+  readonly name: Failpoint;
+  readonly countdown: number;
+  readonly action: FailpointAction;
+}
+
+/** Operating error: the text of MILLRACE_FAILPOINT is not a plan. */
+export class FailpointPlanError extends Error {
+  override readonly name = "FailpointPlanError";
+}
+
+/**
+ * Parses `name[:n]:kill|error|eio|enospc` (n from 1, default 1; "error" means EIO), as main.ts finds it in MILLRACE_FAILPOINT.
+ * Throws FailpointPlanError for anything else.
+ */
+export function parseFailpointPlan(text: string): FailpointPlan {
+  const parts = text.split(":");
+  const [name = "", second = "", third] = parts;
+  const action = actionOf(third ?? second);
+  const countdown = third === undefined ? 1 : Number(second);
+  if (!FAILPOINTS.includes(name))
+    throw new FailpointPlanError(`unknown failpoint "${name}"; one of: ${FAILPOINTS.join(", ")}`);
+  if (parts.length > 3 || action === null || !Number.isSafeInteger(countdown) || countdown < 1)
+    throw new FailpointPlanError(`"${text}" is not name[:n]:kill|error|eio|enospc with n from 1`);
+  return { name, countdown, action };
+}
+
+function actionOf(word: string): FailpointAction | null {
+  switch (word) {
+    case "kill":
+      return "kill";
+    case "error":
+    case "eio":
+      return "EIO";
+    case "enospc":
+      return "ENOSPC";
+    default:
+      return null;
+  }
+}
+
+/** An OS error as the disk would give it, thrown by an armed failpoint. */
+export class FailpointError extends Error {
+  override readonly name = "FailpointError";
+  readonly code: "EIO" | "ENOSPC";
+  constructor(code: "EIO" | "ENOSPC", failpoint: Failpoint) {
+    super(`${code}: ${code === "EIO" ? "i/o error" : "no space left on device"}, at ${failpoint}`);
+    this.code = code;
+  }
+}
+
+/** Counts the steps of one Files adapter and acts at the armed one. Does nothing when no plan is given. */
+export class Failpoints {
+  readonly #plan: FailpointPlan | null;
+  #reached = 0;
+
+  constructor(plan: FailpointPlan | null) {
+    this.#plan = plan;
+  }
+
+  /** Called at each step. Throws FailpointError, or does not return, when the plan says so. */
+  reach(failpoint: Failpoint): void {
+    const plan = this.#plan;
+    if (plan === null || plan.name !== failpoint) return;
+    this.#reached++;
+    if (this.#reached < plan.countdown) return;
+    if (plan.action !== "kill") throw new FailpointError(plan.action, failpoint);
+    process.kill(process.pid, "SIGKILL");
+    // The signal is delivered asynchronously: nothing may happen in between.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  }
+}

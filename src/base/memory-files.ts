@@ -1,0 +1,118 @@
+// Adapter of the Files port in memory: for tests and the simulator. Owns a tree of byte arrays; keeps what a disk would keep, and
+// throws errors with the codes that a disk gives. SQLite and DuckDB cannot see these files.
+import { dirname } from "node:path";
+import { Failpoints, type FailpointPlan } from "./failpoints.ts";
+import type { Failpoint, Files } from "./files.ts";
+
+/** An error with an operating system's code, as node:fs throws. */
+class MemoryFilesError extends Error {
+  override readonly name = "MemoryFilesError";
+  readonly code: string;
+  constructor(code: string, path: string) {
+    super(`${code}: ${path}`);
+    this.code = code;
+  }
+}
+
+/** Files in memory with room for `capacityBytes`; ENOSPC beyond. */
+export class MemoryFiles implements Files {
+  readonly #failpoints: Failpoints;
+  readonly #capacityBytes: number;
+  readonly #files = new Map<string, Uint8Array>();
+  readonly #folders = new Set<string>(["/"]);
+
+  constructor(options: { plan?: FailpointPlan; capacityBytes?: number } = {}) {
+    this.#failpoints = new Failpoints(options.plan ?? null);
+    this.#capacityBytes = options.capacityBytes ?? Number.MAX_SAFE_INTEGER;
+  }
+
+  reach(failpoint: Failpoint): void {
+    this.#failpoints.reach(failpoint);
+  }
+
+  makeFolder(path: string): void {
+    this.reach("files.folder.make");
+    for (let folder = path; !this.#folders.has(folder); folder = dirname(folder)) {
+      if (this.#files.has(folder)) throw new MemoryFilesError("EEXIST", folder);
+      this.#folders.add(folder);
+    }
+  }
+
+  writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number {
+    this.reach(failpoint);
+    this.#mustHaveFolder(path);
+    if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
+    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (lengthBytes > this.freeBytes(dirname(path))) throw new MemoryFilesError("ENOSPC", path);
+    const bytes = new Uint8Array(lengthBytes);
+    let at = 0;
+    for (const part of parts) {
+      bytes.set(part, at);
+      at += part.length;
+    }
+    this.#files.set(path, bytes);
+    return lengthBytes;
+  }
+
+  linkExclusive(from: string, to: string, failpoint: Failpoint): boolean {
+    this.reach(failpoint);
+    const bytes = this.#mustRead(from);
+    this.#mustHaveFolder(to);
+    if (this.exists(to)) return false;
+    this.#files.set(to, bytes);
+    return true;
+  }
+
+  renameOver(from: string, to: string, failpoint: Failpoint): void {
+    this.reach(failpoint);
+    const bytes = this.#mustRead(from);
+    this.#mustHaveFolder(to);
+    this.#files.delete(from);
+    this.#files.set(to, bytes);
+  }
+
+  unlink(path: string, failpoint: Failpoint): void {
+    this.reach(failpoint);
+    this.#files.delete(path);
+  }
+
+  list(path: string): string[] {
+    const names: string[] = [];
+    for (const known of [...this.#files.keys(), ...this.#folders])
+      if (known !== path && dirname(known) === path) names.push(known.slice(path.length + 1));
+    return names.toSorted();
+  }
+
+  exists(path: string): boolean {
+    return this.#files.has(path) || this.#folders.has(path);
+  }
+
+  sync(path: string, failpoint: Failpoint): void {
+    this.reach(failpoint);
+    if (!this.exists(path)) throw new MemoryFilesError("ENOENT", path);
+  }
+
+  sizeBytes(path: string): number {
+    return this.#files.get(path)?.length ?? 0;
+  }
+
+  freeBytes(_path: string): number {
+    let usedBytes = 0;
+    for (const bytes of new Set(this.#files.values())) usedBytes += bytes.length;
+    return this.#capacityBytes - usedBytes;
+  }
+
+  read(path: string): Uint8Array {
+    return this.#mustRead(path).slice();
+  }
+
+  #mustRead(path: string): Uint8Array {
+    const bytes = this.#files.get(path);
+    if (bytes === undefined) throw new MemoryFilesError("ENOENT", path);
+    return bytes;
+  }
+
+  #mustHaveFolder(path: string): void {
+    if (!this.#folders.has(dirname(path))) throw new MemoryFilesError("ENOENT", dirname(path));
+  }
+}

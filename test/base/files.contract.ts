@@ -1,0 +1,100 @@
+// The contract of the Files port, run by every adapter. Owns no adapter: `make` gives one and an empty folder to work in.
+import { describe, expect, test } from "bun:test";
+import type { FailpointPlan } from "../../src/base/failpoints.ts";
+import type { Files } from "../../src/base/files.ts";
+
+const text = (value: string): Uint8Array => new TextEncoder().encode(value);
+const string = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+/** An adapter under test, and a folder of its own that exists. */
+export interface FilesUnderTest {
+  readonly files: Files;
+  readonly folder: string;
+}
+
+/** Registers the tests of the port for one adapter. */
+export function filesContract(
+  name: string,
+  make: (plan: FailpointPlan | null) => FilesUnderTest,
+): void {
+  describe(`Files: ${name}`, () => {
+    test("writes parts in order, once", () => {
+      const { files, folder } = make(null);
+      const path = `${folder}/a`;
+      expect(files.writeSynced(path, [text("ab"), text(""), text("c")], "log.file.prepare")).toBe(
+        3,
+      );
+      expect(string(files.read(path))).toBe("abc");
+      expect(files.sizeBytes(path)).toBe(3);
+      expect(() => files.writeSynced(path, [text("x")], "log.file.prepare")).toThrow("EEXIST");
+      expect(string(files.read(path))).toBe("abc");
+    });
+
+    test("folders are made with their parents, twice without an error, never over a file", () => {
+      const { files, folder } = make(null);
+      files.makeFolder(`${folder}/x/y/z`);
+      files.makeFolder(`${folder}/x/y/z`);
+      expect(files.exists(`${folder}/x/y/z`)).toBe(true);
+      expect(files.list(`${folder}/x`)).toEqual(["y"]);
+      files.writeSynced(`${folder}/f`, [text("1")], "log.file.prepare");
+      expect(() => files.makeFolder(`${folder}/f/g`)).toThrow();
+      expect(() => files.makeFolder(`${folder}/f`)).toThrow();
+      files.sync(`${folder}/x`, "log.trim.sync");
+    });
+
+    test("a link is exclusive and keeps the bytes when the first name goes", () => {
+      const { files, folder } = make(null);
+      files.writeSynced(`${folder}/from`, [text("1")], "log.file.prepare");
+      files.writeSynced(`${folder}/taken`, [text("2")], "log.file.prepare");
+      expect(files.linkExclusive(`${folder}/from`, `${folder}/taken`, "log.file.publish")).toBe(
+        false,
+      );
+      expect(files.linkExclusive(`${folder}/from`, `${folder}/to`, "log.file.publish")).toBe(true);
+      files.unlink(`${folder}/from`, "log.trim.db");
+      expect(string(files.read(`${folder}/to`))).toBe("1");
+      expect(string(files.read(`${folder}/taken`))).toBe("2");
+      expect(() => files.linkExclusive(`${folder}/no`, `${folder}/n`, "log.file.publish")).toThrow(
+        "ENOENT",
+      );
+    });
+
+    test("a rename replaces", () => {
+      const { files, folder } = make(null);
+      files.writeSynced(`${folder}/a`, [text("1")], "log.file.prepare");
+      files.writeSynced(`${folder}/b`, [text("2")], "log.file.prepare");
+      files.renameOver(`${folder}/a`, `${folder}/b`, "log.file.publish");
+      expect(files.list(folder)).toEqual(["b"]);
+      expect(string(files.read(`${folder}/b`))).toBe("1");
+    });
+
+    test("absent files: unlink and list are quiet, read and sync are not", () => {
+      const { files, folder } = make(null);
+      files.unlink(`${folder}/no`, "log.trim.db");
+      expect(files.exists(`${folder}/no`)).toBe(false);
+      expect(files.sizeBytes(`${folder}/no`)).toBe(0);
+      expect(files.list(`${folder}/no`)).toEqual([]);
+      expect(() => files.read(`${folder}/no`)).toThrow("ENOENT");
+      expect(() => files.sync(`${folder}/no`, "log.trim.sync")).toThrow("ENOENT");
+      expect(() => files.writeSynced(`${folder}/no/x`, [], "log.file.prepare")).toThrow("ENOENT");
+    });
+
+    test("lists in order; free room is a number of bytes", () => {
+      const { files, folder } = make(null);
+      for (const file of ["b", "c", "a"])
+        files.writeSynced(`${folder}/${file}`, [], "log.file.prepare");
+      expect(files.list(folder)).toEqual(["a", "b", "c"]);
+      expect(files.freeBytes(folder)).toBeGreaterThan(0);
+    });
+
+    test("an armed failpoint fails its step from the n-th time on, with nothing done", () => {
+      const { files, folder } = make({ name: "log.file.publish", countdown: 2, action: "ENOSPC" });
+      files.writeSynced(`${folder}/a`, [text("1")], "log.file.prepare");
+      expect(files.linkExclusive(`${folder}/a`, `${folder}/b`, "log.file.publish")).toBe(true);
+      expect(() => files.linkExclusive(`${folder}/a`, `${folder}/c`, "log.file.publish")).toThrow(
+        "ENOSPC",
+      );
+      expect(() => files.reach("log.file.publish")).toThrow("ENOSPC");
+      expect(files.list(folder)).toEqual(["a", "b"]);
+    });
+  });
+}
