@@ -5,6 +5,9 @@
 /** DuckDB's node API as a value. */
 export type DuckDbModule = typeof import("@duckdb/node-api");
 
+/** The binding below the node API: what table functions over raw bytes need. */
+export type DuckDbBindings = typeof import("@duckdb/node-bindings");
+
 let nativeFolder: string | null = null;
 
 /**
@@ -24,4 +27,10 @@ export async function loadDuckDbModule(): Promise<DuckDbModule> {
     Reflect.set(globalThis, Symbol.for("millrace.duckdb.native"), holder.exports);
   }
   return import("@duckdb/node-api");
+}
+
+/** The binding below the node API. Call after `loadDuckDbModule`. */
+export async function loadDuckDbBindings(): Promise<DuckDbBindings> {
+  const loaded: { readonly default: DuckDbBindings } = await import("@duckdb/node-bindings");
+  return loaded.default;
 }

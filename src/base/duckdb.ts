@@ -3,10 +3,12 @@
 import type {
   DuckDBConnection,
   DuckDBInstance,
+  DuckDBResult,
   DuckDBTableFunctionInfo,
   DuckDBDataChunk,
 } from "@duckdb/node-api";
-import { loadDuckDbModule, type DuckDbModule } from "./duckdb-native.ts";
+import { loadDuckDbBindings, loadDuckDbModule, type DuckDbModule } from "./duckdb-native.ts";
+import { rawScanFunction, type RawScan } from "./duckdb-scan.ts";
 import { typeOfText, vectorValue, type WritableValue } from "./duckdb-table.ts";
 import { plainConverter, type DuckValue } from "./duckdb-value.ts";
 
@@ -20,6 +22,12 @@ export interface DuckColumn {
 export interface DuckResult {
   readonly columns: readonly DuckColumn[];
   readonly rows: readonly (readonly DuckValue[])[];
+}
+
+/** A result as it comes: rows of one chunk after another, then null. */
+export interface DuckStream {
+  readonly columns: readonly DuckColumn[];
+  next(): Promise<readonly (readonly DuckValue[])[] | null>;
 }
 
 /** A parameter of a prepared statement. Numbers without a fraction are bound as INTEGER or BIGINT, others as DOUBLE. */
@@ -95,15 +103,30 @@ export class DuckConnection {
 
   /** Runs one statement and takes all of its result into memory. (A streamed one would swallow errors in mid-stream: DuckDB's node API.) */
   async run(sql: string, parameters: readonly DuckParameter[] = []): Promise<DuckResult> {
-    const values = parameters.map((value) =>
-      typeof value === "bigint" && BigInt.asIntN(64, value) !== value ? String(value) : value,
-    );
+    const values = bindable(parameters);
     const result = await this.#connection.run(sql, values.length > 0 ? values : undefined);
-    const columns = result.columnNames().map((name, index) => ({
-      name,
-      type: result.columnType(index).toString(),
-    }));
-    return { columns, rows: await result.convertRows(plainConverter(this.#module)) };
+    return {
+      columns: columnsOf(result),
+      rows: await result.convertRows(plainConverter(this.#module)),
+    };
+  }
+
+  /**
+   * Runs one statement and hands out its rows as they come. An error or interrupt after the first rows looks like the end of the
+   * rows (DuckDB's node API): run it inside `BEGIN TRANSACTION READ ONLY`, and `SELECT 1` after the end; if that fails, so did this.
+   */
+  async stream(sql: string, parameters: readonly DuckParameter[] = []): Promise<DuckStream> {
+    const values = bindable(parameters);
+    const result = await this.#connection.stream(sql, values.length > 0 ? values : undefined);
+    const columns = columnsOf(result);
+    const converter = plainConverter(this.#module);
+    return {
+      columns,
+      next: async () => {
+        const chunk = await result.fetchChunk();
+        return chunk === null || chunk.rowCount === 0 ? null : chunk.convertRows(converter);
+      },
+    };
   }
 
   /** Runs statements one after another, without parameters or results; stops at the first that fails. */
@@ -153,6 +176,12 @@ export class DuckConnection {
     );
   }
 
+  /** Makes `SELECT * FROM <name>(id)` read the scan that `find` gives for the id, on every connection of the instance. */
+  async registerScans(name: string, find: (id: number) => RawScan | undefined): Promise<void> {
+    const bindings = await loadDuckDbBindings();
+    this.#connection.registerTableFunction(rawScanFunction(this.#module, bindings, name, find));
+  }
+
   /** Ends the running statement within some ms, which then rejects. Does not reach into one long function call (DUCKDB.md). */
   interrupt(): void {
     this.#connection.interrupt();
@@ -161,6 +190,20 @@ export class DuckConnection {
   close(): void {
     this.#connection.closeSync();
   }
+}
+
+/** Integers beyond 64 bits are bound as text, which DuckDB casts. */
+function bindable(parameters: readonly DuckParameter[]): DuckParameter[] {
+  return parameters.map((value) =>
+    typeof value === "bigint" && BigInt.asIntN(64, value) !== value ? String(value) : value,
+  );
+}
+
+function columnsOf(result: DuckDBResult): DuckColumn[] {
+  return result.columnNames().map((name, index) => ({
+    name,
+    type: result.columnType(index).toString(),
+  }));
 }
 
 /** One chunk of a scan: at most DuckDB's vector size; zero rows end it. */
@@ -188,3 +231,4 @@ function scanMemory(
 
 export type { DuckValue, WritableValue };
 export { DuckDecimal } from "./duckdb-value.ts";
+export type { RawReader, RawScan, RawVectors } from "./duckdb-scan.ts";
