@@ -17,6 +17,8 @@ export interface Key {
   readonly type: ValueType;
   readonly default: string | null;
   readonly required?: true;
+  /** 0 is a sensible value. */
+  readonly zero?: true;
   /** Short name as a flag (`--data`) and in the environment (`MILLRACE_DATA`). */
   readonly short?: string;
   readonly description: string;
@@ -58,16 +60,19 @@ export const STREAM_KEYS = {
   out_of_orderness: {
     type: "duration",
     default: "10s",
+    zero: true,
     description: "How far behind the newest event others may come without being late.",
   },
   max_future: {
     type: "duration",
     default: "5m",
+    zero: true,
     description: "Events further ahead of their receipt than this are dead letters.",
   },
   max_past: {
     type: "duration",
     default: null,
+    zero: true,
     description:
       "Events further behind the newest seen than this are dead letters; unset: no bound.",
   },

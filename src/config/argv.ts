@@ -1,0 +1,94 @@
+// Verb: command line -> command and flags. Knows which commands there are, not what they do.
+import { faultText } from "./fault.ts";
+import type { Fault } from "./fault.ts";
+import { similar } from "./similar.ts";
+
+/** The commands of this release, as `--help` lists them. */
+export const COMMANDS = {
+  serve: "run the appliance: serve --config FILE --data DIR --listen HOST:PORT",
+  check: "check a configuration and print every fault: check --config FILE",
+  demo: "run it on the bundled clicks: plays them, prints aggregates, serves on",
+  play: "play the bundled clicks into a running appliance: play clicks [--url URL] [--rate N]",
+  help: "print this help",
+  version: "print the version",
+} as const;
+export type Command = keyof typeof COMMANDS;
+
+/** Flags that are no keys of the configuration. `config` is the file's path. */
+export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
+  config: "the configuration file (default: millrace.yaml; MILLRACE_CONFIG)",
+  url: "play: where the appliance is (default: http://127.0.0.1:8080)",
+  rate: "play: events per second at most (default: as fast as it goes)",
+};
+
+const LATER_COMMANDS = [
+  "plan",
+  "preview",
+  "test",
+  "backfill",
+  "verify",
+  "reconcile",
+  "savepoint",
+  "restore",
+  "replay",
+  "doctor",
+  "export",
+];
+
+export interface CommandLine {
+  readonly command: Command;
+  /** Words after the command that are no flags: `clicks`. */
+  readonly words: readonly string[];
+  /** Flags of COMMAND_FLAGS. */
+  readonly own: ReadonlyMap<string, string>;
+  /** All other flags: keys of the configuration, to be checked against it. */
+  readonly flags: ReadonlyMap<string, string>;
+}
+
+function isCommand(word: string): word is Command {
+  return Object.hasOwn(COMMANDS, word);
+}
+
+function commandOf(word: string | undefined): Command | string {
+  if (word === undefined) return "help";
+  if (isCommand(word)) return word;
+  if (LATER_COMMANDS.includes(word)) return `millrace ${word} is not in this release`;
+  const meant = similar(word, Object.keys(COMMANDS));
+  return `there is no command ${JSON.stringify(word)}; ${
+    meant === null ? `commands are ${Object.keys(COMMANDS).join(", ")}` : `did you mean ${meant}?`
+  }`;
+}
+
+/** Reads `command [words] --flag value --flag=value`. A string is what is wrong, for the operator. */
+export function readCommandLine(argv: readonly string[]): CommandLine | string {
+  const words: string[] = [];
+  const flags = new Map<string, string>();
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? "";
+    if (word === "-h" || word === "--help")
+      return { command: "help", words: [], own: new Map(), flags: new Map() };
+    if (word === "-v" || word === "--version") words.unshift("version");
+    else if (!word.startsWith("-")) words.push(word);
+    else {
+      const match = /^--([a-z][a-z0-9_.]*)(?:=(.*))?$/s.exec(word);
+      if (match === null) return `${JSON.stringify(word)} is not a flag; write --name value`;
+      const [, name = "", joined] = match;
+      const value = joined ?? argv[++at];
+      if (value === undefined || (joined === undefined && value.startsWith("--")))
+        return `--${name} has no value; write --${name} VALUE`;
+      if (flags.has(name)) return `--${name} is given twice; leave one out`;
+      flags.set(name, value);
+    }
+  }
+  const command = commandOf(words[0]);
+  if (!isCommand(command)) return command;
+  const own = new Map([...flags].filter(([name]) => Object.hasOwn(COMMAND_FLAGS, name)));
+  const keys = new Map([...flags].filter(([name]) => !Object.hasOwn(COMMAND_FLAGS, name)));
+  return { command, words: words.slice(1), own, flags: keys };
+}
+
+/** All faults as an operator reads them: one a line, then how many. */
+export function faultsText(faults: readonly Fault[]): string {
+  const count = faults.length === 1 ? "1 fault" : `${faults.length} faults`;
+  return `${faults.map(faultText).join("\n")}\n${count}\n`;
+}
