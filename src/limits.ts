@@ -1,1 +1,151 @@
 // Every bound of Millrace with the arithmetic that gave it, and what happens when it is reached.
+
+/** Largest body after decompression, bytes; larger ones get 413. One such body is in work at a time: its slot is this large. */
+export const BODY_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Bodies up to this size, bytes, share slots: three bodies of 1,000 clicks (310 KB), or hundreds of single events. */
+export const SLOT_BYTES = 1024 * 1024;
+
+/** Slots between HTTP and engine: 16 MB, some 10 ms of decoding at 1.5 GB/s. When all are taken requests wait in main. */
+export const SLOT_COUNT = 16;
+
+/** Requests in one slot: 1,024 x 16 bytes of table. A full slot is handed over and the next one begun. */
+export const SLOT_PARTS_MAX = 1024;
+
+/** Requests that wait in main for a slot; beyond it 503 with Retry-After. At 310 KB each: 320 MB, within the 2 GB of a full run. */
+export const WAITING_REQUESTS_MAX = 1024;
+
+/** Bytes of bodies that wait in main for a slot; beyond it 503 with Retry-After. */
+export const WAITING_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Rows of one record: about 1,000 rows stay in L2, 8,192 rows of small events still do. */
+export const RECORD_ROWS_MAX = 8192;
+
+/** Bytes of one batch image: 8,192 rows x 12 columns x 8 bytes + 1 MB of text fit. A record ends where the next event might not. */
+export const IMAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Images between engine and log: when none is free, decoding waits for the disk (and producers for decoding). */
+export const IMAGE_COUNT = 12;
+
+/** Bytes of bodies after which engine seals a record even if more are ready: a record of 1,000 clicks stays in L2. */
+export const RECORD_BODY_BYTES = 512 * 1024;
+
+/** Errors listed in one answer; more are counted by `errors_truncated`. */
+export const ANSWER_ERRORS_MAX = 100;
+
+/**
+ * Page of a log file, bytes. A commit of one small record writes two pages to the WAL; measured at 4, 8, 16, 32, 64 KB: 8 records of
+ * 40 KB per commit 302, 407, 248, 245, 166 MB/s, single records 4.9, 5.1, 4.9, 4.2, 3.3 thousand commits/s.
+ */
+export const LOG_PAGE_BYTES = 8192;
+
+/** Age at which a log file is followed by the next, so that a trickle of events is trimmed too: 24 files a day at least. */
+export const LOG_FILE_AGE_US_MAX = 3_600_000_000;
+
+/** Room that `hasRoom` keeps beyond what is asked: pages around one transaction (64 records x 2 x 8 KB) and the next file (1 MB). */
+export const LOG_ROOM_BYTES = 2 * 1024 * 1024;
+
+/** Free bytes of the disk below which producers get 503: a checkpoint's transaction and the epoch being written still fit. */
+export const DISK_FREE_BYTES_MIN = 512 * 1024 * 1024;
+
+/** Log files that one reader keeps open: the one it reads and the newest. Reopening scans the -wal, 1 ms per MB. */
+export const LOG_READER_FILES_MAX = 2;
+
+/** Heads looked at together when a reader decides how many records fit: 64 x 100 bytes. */
+export const LOG_HEADS_PER_LOOK = 64;
+
+/**
+ * Ids of one stream within its dedup_ttl, unless `dedup_ids_max` says otherwise: 24 M = 30 s at 800,000 events/s. Beyond it 503. At
+ * 22 bytes an id on average and 28 at worst (pages two thirds full after each expansion) 24 M ids are 530 to 670 MB.
+ */
+export const DEDUP_IDS_MAX = 24_000_000;
+
+/** Lowest `dedup_ids_max`: a record of RECORD_ROWS_MAX rows must fit, eight times over. */
+export const DEDUP_IDS_MIN = 65_536;
+
+/** Longest dedup_ttl, µs: 20 days. The id table counts ms modulo 2^32 = 49.7 days, and must meet expired ids before they look young. */
+export const DEDUP_TTL_US_MAX = 20 * 86_400 * 1_000_000;
+
+/**
+ * Memory of `admit`, bytes (address space; touched as ids come): 670 MB for one stream at DEDUP_IDS_MAX, 64 MB of delta, the rest for
+ * further streams. Beyond it 503.
+ */
+export const ADMIT_MEMORY_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+
+/** Ids since the last checkpoint, all streams: 4 M x 16 bytes = 64 MB, 5 s at 800,000 events/s. Beyond it 503 until one is taken. */
+export const DELTA_IDS_MAX = 4_000_000;
+
+/** Ids since the last checkpoint after which the next is due: 1 M x 16 bytes are copied out in some 5 ms. */
+export const DELTA_IDS_DUE = 1_000_000;
+
+/** Largest body of /v1/sql, bytes: SQL text and parameters; larger ones get 413. */
+export const SQL_BODY_BYTES_MAX = 1024 * 1024;
+
+/** Largest gzip body that libdeflate may inflate unbounded: 64 KiB x 1,032 (deflate's best ratio) = 66 MB. Larger ones go a bounded, slower way. */
+export const GZIP_FAST_BYTES_MAX = 64 * 1024;
+
+/** Longest window of a view, µs: 366 days. Two of them are open at a time, each with its groups. */
+export const VIEW_WINDOW_US_MAX = 366 * 86_400_000_000;
+
+/** Bytes of a view's text: some 2,000 lines; DuckDB parses it in a few ms. A longer one is refused. */
+export const VIEW_TEXT_BYTES_MAX = 64 * 1024;
+
+/** Memory of the export module, bytes: 192 MB of dictionaries, 16 MB staged, pages and scratch. A larger output image grows it to this. */
+export const EXPORT_MEMORY_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** Rows staged before a data page is cut: 20 records of 1,000. A page has at most 20,480 + 8,192 rows, see PAGE_ROWS_MAX. */
+export const STAGE_ROWS = 20_480;
+
+/** Bytes of images staged before a data page is cut, whatever the rows: about four pages of 1 MB. */
+export const STAGE_BYTES = 8 * 1024 * 1024;
+
+/** Rows of one data page: STAGE_ROWS and one more record; a larger output image is cut into several pages. */
+export const PAGE_ROWS_MAX = 32_768;
+
+/** Bytes of one data page before compression: strings beyond it are cut into several pages; a single longer string is one page. */
+export const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Rows of a row group: 13 pages; four groups in a file of a million rows, so that two readers share it evenly. */
+export const ROW_GROUP_ROWS = 262_144;
+
+/** Dictionaries of all open column chunks, bytes: 10 text columns x 19 MB (131,072 entries); beyond it a column is written plain. */
+export const DICTIONARIES_BYTES_MAX = 192 * 1024 * 1024;
+
+/** Rows after which a raw epoch is cut: 40-60 MB compressed. */
+export const EPOCH_ROWS_MAX = 1_000_000;
+
+/** Compressed bytes after which an epoch is cut: bounds what is held in memory until then. */
+export const EPOCH_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Days in one epoch, each a file of its own: beyond it the epoch is cut. One record may exceed it. */
+export const EPOCH_DAYS_MAX = 64;
+
+/** Age of the oldest row after which an epoch is cut, µs: raw events, and what views put out. */
+export const RAW_EPOCH_AGE_US = 10_000_000;
+export const OUTPUT_EPOCH_AGE_US = 3_000_000;
+
+/** Iceberg: snapshots kept at least, and for how long, ms. 1 h at a commit each 10 s: 360 snapshots, 250 KB of metadata. */
+export const SNAPSHOTS_KEPT = 100;
+export const SNAPSHOTS_KEPT_MS = 3_600_000;
+
+/** Older metadata files kept beside the current one: a reader that has just resolved one still finds it. */
+export const METADATA_FILES_KEPT = 100;
+
+/** Manifests of one snapshot before small ones are merged, and the entries that a merged one may have (about 1 MB of Avro). */
+export const MANIFESTS_MAX = 32;
+export const MANIFEST_ENTRIES_MAX = 4096;
+
+/** Attempts of one commit when other writers commit to the same table at the same time; then it waits for the next turn. */
+export const COMMIT_ATTEMPTS_MAX = 16;
+
+/** Decode memory: 33 MB of slots, 48 MB of images, decoder tables and row references. 256 MB leave room for wide schemas. */
+export const DECODE_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Fold memory: 1 M groups with sketches take some 300 MB; 4 GB is what WASM addresses. */
+export const FOLD_MEMORY_BYTES_MAX = 65_535 * 65_536;
+
+/** Requests whose bodies make one record: their outcomes travel in one message. */
+export const RECORD_REQUESTS_MAX = 1024;
+
+/** How far the clock may stand behind the log's last record at a start; beyond it the start is refused. Steps of NTP are below. */
+export const CLOCK_BEHIND_US_MAX = 60_000_000;

@@ -1,0 +1,252 @@
+// The engine: decode, admit, fold, as synchronous steps over three WASM memories. What it decides depends on its inputs alone: bodies and
+// `now` up to the log, records after it. Reads no clock and writes no file: the caller (pipeline.ts on one thread, threads/engine.ts
+// beside the log's thread) makes records durable between `take` and `fold`.
+import { Admission } from "./admit/admission.ts";
+import { Intake, type Body, type Outcome } from "./admit/intake.ts";
+import { instantiate } from "../kernels/host.ts";
+import type { AdmitKernels } from "../kernels/admit.ts";
+import type { DecodeKernels } from "../kernels/decode.ts";
+import type { FoldKernels } from "../kernels/fold.ts";
+import type { HashKey } from "./admit/checkpoint.ts";
+import { must } from "./base/assert.ts";
+import { Decoder, type DecodeCursor } from "./event/decode.ts";
+import type { EventSchema } from "./event/schema.ts";
+import {
+  ADMIT_MEMORY_BYTES_MAX,
+  DECODE_MEMORY_BYTES_MAX,
+  FOLD_MEMORY_BYTES_MAX,
+  IMAGE_BYTES_MAX,
+  IMAGE_COUNT,
+  RECORD_ROWS_MAX,
+} from "./limits.ts";
+import type { Reject } from "./event/reject.ts";
+import type { EventsRecord, LogRecord } from "./log/record.ts";
+import type { ViewPlan } from "./view/plan.ts";
+import type { ViewOutput } from "./window/output.ts";
+import { Windows } from "./window/windows.ts";
+
+/** Compiled kernel modules. */
+export interface KernelModules {
+  readonly decode: Uint8Array;
+  readonly admit: Uint8Array;
+  readonly fold: Uint8Array;
+}
+
+/** A stream of the configuration with its schema. Durations in µs; null = not configured. */
+export interface EngineStream {
+  readonly name: string;
+  readonly schema: EventSchema;
+  readonly dedupTtlUs: number | null;
+  readonly dedupIdsMax: number;
+  readonly outOfOrdernessUs: number;
+  readonly maxFutureUs: number | null;
+  readonly maxPastUs: number | null;
+}
+
+/** A view and the log position after which it counts events. */
+export interface EngineView {
+  readonly plan: ViewPlan;
+  readonly since: number;
+}
+
+export interface EngineOptions {
+  readonly modules: KernelModules;
+  readonly idKey: HashKey;
+  readonly streams: readonly EngineStream[];
+  readonly views: readonly EngineView[];
+  /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
+  readonly bodiesBytes: number;
+}
+
+/** An admitted record before it is durable. Its image lies in the decode memory at `address` until `fold` gives it back. */
+export interface SealedRecord {
+  readonly position: number;
+  readonly stream: string;
+  readonly schemaId: number;
+  readonly receivedAtUs: number;
+  readonly rowCount: number;
+  readonly duplicateCount: number;
+  readonly rejects: readonly Reject[];
+  readonly address: number;
+  readonly storedBytes: number;
+}
+
+export type Taken =
+  | {
+      readonly kind: "taken";
+      /** Null when the bodies held no event at all. */
+      readonly sealed: SealedRecord | null;
+      readonly outcomes: readonly Outcome[];
+      readonly used: number;
+      readonly cursor: DecodeCursor | null;
+    }
+  /** Nothing was taken of the first `used` bodies: refuse them. */
+  | { readonly kind: "full"; readonly used: number; readonly cursor: null };
+
+export class Engine {
+  readonly bodiesBase: number;
+  readonly admission: Admission;
+  readonly windows: Windows;
+  readonly #streams = new Map<string, EngineStream>();
+  readonly #decoder: Decoder;
+  readonly #intake: Intake;
+  readonly #freeImages: number[];
+  #lastPosition = 0;
+  #folded = 0;
+  #receivedAtUs = 0;
+
+  constructor(options: EngineOptions) {
+    const { modules } = options;
+    const decode = instantiate<DecodeKernels>(modules.decode, DECODE_MEMORY_BYTES_MAX);
+    this.bodiesBase = decode.allocate(options.bodiesBytes);
+    this.#freeImages = Array.from({ length: IMAGE_COUNT }, () => decode.allocate(IMAGE_BYTES_MAX));
+    this.#decoder = new Decoder(decode, {
+      rowsMax: RECORD_ROWS_MAX,
+      imageBytesMax: IMAGE_BYTES_MAX,
+    });
+    this.admission = new Admission(
+      instantiate<AdmitKernels>(modules.admit, ADMIT_MEMORY_BYTES_MAX),
+      options.idKey,
+    );
+    this.windows = new Windows(instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX));
+    for (const stream of options.streams) this.#addStream(stream);
+    for (const { plan, since } of options.views) this.#addView(plan, since);
+    this.#intake = new Intake(this.#decoder, this.admission, options.idKey);
+  }
+
+  /** The decode memory: bodies go in at `bodiesBase`, images of sealed records come out. */
+  get decodeMemory(): SharedArrayBuffer {
+    return this.#decoder.memory;
+  }
+
+  /** Last position that was given out, durable or not. */
+  get lastPosition(): number {
+    return this.#lastPosition;
+  }
+
+  /** Last position that every view has folded. */
+  get folded(): number {
+    return this.#folded;
+  }
+
+  get lastReceivedAtUs(): number {
+    return this.#receivedAtUs;
+  }
+
+  /** Whether `take` may be called: an image is free. When not, durable records must be folded first. */
+  get hasRoom(): boolean {
+    return this.#freeImages.length > 0;
+  }
+
+  /** Makes one record of as many bodies (of one stream) as fit. `cursor` belongs to the first body. */
+  take(
+    stream: string,
+    bodies: readonly Body[],
+    at: { readonly nowUs: number; readonly cursor: DecodeCursor | null },
+  ): Taken {
+    const address = must(this.#freeImages.at(-1), "a free image: ask hasRoom first");
+    const receivedAtUs = Math.max(this.#receivedAtUs, Math.floor(at.nowUs / 1000) * 1000);
+    const taken = this.#intake.step(stream, bodies, {
+      receivedAtUs,
+      target: address,
+      cursor: at.cursor,
+    });
+    if (taken.full) return { kind: "full", used: taken.used, cursor: null };
+    const { outcomes, used, cursor, rowCount, duplicateCount, rejects, storedBytes } = taken;
+    if (rowCount + duplicateCount + rejects.length === 0)
+      return { kind: "taken", sealed: null, outcomes, used, cursor };
+    this.#freeImages.pop();
+    this.#receivedAtUs = receivedAtUs;
+    this.#lastPosition++;
+    const sealed: SealedRecord = {
+      position: this.#lastPosition,
+      stream,
+      schemaId: this.#stream(stream).schema.id,
+      receivedAtUs,
+      rowCount,
+      duplicateCount,
+      rejects,
+      address,
+      storedBytes,
+    };
+    return { kind: "taken", sealed, outcomes, used, cursor };
+  }
+
+  /** A sealed record as the log holds it; its image is a view into the decode memory. */
+  recordOf(sealed: SealedRecord): EventsRecord {
+    const { address, storedBytes, ...rest } = sealed;
+    return {
+      kind: "events",
+      ...rest,
+      image: new Uint8Array(this.decodeMemory, address, storedBytes),
+    };
+  }
+
+  /** Reserves the next position for a control record. */
+  takeControlPosition(nowUs: number): { readonly position: number; readonly receivedAtUs: number } {
+    this.#receivedAtUs = Math.max(this.#receivedAtUs, Math.floor(nowUs / 1000) * 1000);
+    this.#lastPosition++;
+    return { position: this.#lastPosition, receivedAtUs: this.#receivedAtUs };
+  }
+
+  /** Folds a record that is durable now, and takes its image back. */
+  foldSealed(sealed: SealedRecord): ViewOutput[] {
+    const outputs = this.windows.fold(this.recordOf(sealed));
+    this.#freeImages.push(sealed.address);
+    this.#folded = sealed.position;
+    return outputs;
+  }
+
+  /** Control records decide nothing in a fold yet: the position moves on. */
+  foldControl(position: number): void {
+    this.#folded = position;
+  }
+
+  /** Repeats a record of the log after a checkpoint: `admitted` is the position that admission's checkpoint contains. */
+  replay(record: LogRecord, admitted: number): ViewOutput[] {
+    this.#lastPosition = record.position;
+    this.#folded = record.position;
+    this.#receivedAtUs = record.receivedAtUs;
+    if (record.kind === "control") return [];
+    const stream = this.#streams.get(record.stream);
+    // A stream that is no longer configured: its events stay in its table, nothing reads them here.
+    if (stream === undefined) return [];
+    if (record.position > admitted && record.rowCount > 0)
+      this.admission.replay(record.stream, {
+        receivedAtUs: record.receivedAtUs,
+        image: record.image,
+        eventTime: stream.schema.eventTime,
+        eventId: stream.schema.eventId,
+      });
+    return this.windows.fold(record);
+  }
+
+  /** Continues after a checkpoint without records behind it. */
+  resumeAt(position: number, receivedAtUs: number): void {
+    this.#lastPosition = position;
+    this.#folded = position;
+    this.#receivedAtUs = Math.max(this.#receivedAtUs, receivedAtUs);
+  }
+
+  #stream(name: string): EngineStream {
+    return must(this.#streams.get(name), `stream ${name}`);
+  }
+
+  #addStream(stream: EngineStream): void {
+    this.#streams.set(stream.name, stream);
+    this.#decoder.setSchema(stream.name, stream.schema);
+    this.admission.addStream({
+      name: stream.name,
+      dedupTtlUs: stream.schema.eventId === null ? null : stream.dedupTtlUs,
+      outOfOrdernessUs: stream.outOfOrdernessUs,
+      maxFutureUs: stream.maxFutureUs,
+      maxPastUs: stream.maxPastUs,
+      idsMax: stream.dedupIdsMax,
+    });
+  }
+
+  #addView(plan: ViewPlan, since: number): void {
+    const { schema, outOfOrdernessUs } = this.#stream(plan.stream);
+    this.windows.addView(plan, schema, { outOfOrdernessUs, since });
+  }
+}

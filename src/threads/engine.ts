@@ -1,0 +1,225 @@
+// The engine thread: a queue of bodies, the records in flight to the log, and a loop around the engine's steps. Wiring: everything that
+// is decided about events is decided in src/engine.ts and below.
+import type { Body } from "../admit/intake.ts";
+import { must } from "../base/assert.ts";
+import { systemClock, type Clock } from "../base/clock.ts";
+import type { Engine, SealedRecord } from "../engine.ts";
+import type { DecodeCursor } from "../event/decode.ts";
+import { RECORD_REQUESTS_MAX } from "../limits.ts";
+import { EngineCheckpoints } from "./engine-checkpoints.ts";
+import { EnginePins } from "./engine-pins.ts";
+import { engineStatus } from "./engine-status.ts";
+import type {
+  EngineToExport,
+  EngineToLog,
+  EngineToMain,
+  ExportToEngine,
+  LogToEngine,
+  MainToEngine,
+  ThreadStart,
+} from "./messages.ts";
+import { Slots } from "./slots.ts";
+import { startEngine, type StartedEngine } from "./start-engine.ts";
+import { FailureLatch } from "./worker.ts";
+
+declare const self: Worker;
+
+const STATUS_INTERVAL_MS = 1000;
+
+const toMain = (message: EngineToMain): void => self.postMessage(message);
+const latch = new FailureLatch(toMain);
+
+interface QueuedBody extends Body {
+  readonly stream: string;
+  readonly slot: number;
+}
+
+/** A record on its way to durability; `sealed` is null for control records. */
+interface InFlight {
+  readonly position: number;
+  readonly sealed: SealedRecord | null;
+}
+
+interface Ports {
+  readonly log: MessagePort;
+  readonly export: MessagePort;
+}
+
+class EngineThread {
+  readonly #engine: Engine;
+  readonly #pins: EnginePins;
+  readonly #checkpoints: EngineCheckpoints;
+  readonly #slots: Slots;
+  readonly #ports: Ports;
+  readonly #clock: Clock;
+  readonly #queue: QueuedBody[] = [];
+  /** Where the first queued body goes on, when its beginning is in a record already. */
+  #cursor: DecodeCursor | null = null;
+  /** Bodies of a slot that are still queued. */
+  readonly #queuedInSlot = new Map<number, number>();
+  readonly #inFlight: InFlight[] = [];
+  #turnScheduled = false;
+  #stopping = false;
+
+  constructor(start: ThreadStart, started: StartedEngine, ports: Ports) {
+    const { engine } = started;
+    this.#engine = engine;
+    this.#ports = ports;
+    this.#clock = systemClock();
+    this.#slots = new Slots(engine.decodeMemory, engine.bodiesBase);
+    const toExport = (message: EngineToExport, transfer: readonly ArrayBuffer[] = []): void =>
+      ports.export.postMessage(message, [...transfer]);
+    this.#pins = new EnginePins(engine, start, toMain);
+    this.#checkpoints = new EngineCheckpoints(engine, started.applied, toExport);
+    ports.log.onmessage = ({ data }: { data: LogToEngine }) =>
+      latch.run(() => this.#onDurable(data.position));
+    ports.export.onmessage = ({ data }: { data: ExportToEngine }) =>
+      latch.run(() => this.#onExport(data));
+    toMain({ kind: "memory", memory: engine.decodeMemory, slotsBase: engine.bodiesBase });
+    this.#toLog({ kind: "memory", memory: engine.decodeMemory });
+    this.#checkpoints.send(started.outputs);
+    this.#checkpoints.folded(engine.folded);
+    for (const control of started.controls) {
+      const at = engine.takeControlPosition(this.#clock.nowUs());
+      this.#inFlight.push({ position: at.position, sealed: null });
+      this.#toLog({ kind: "control", ...at, ...control });
+    }
+    const everyMs = start.config.settings.checkpoint.intervalUs / 1000;
+    setInterval(() => latch.run(() => this.#checkpoints.take()), everyMs);
+    setInterval(() => latch.run(() => this.#tick()), STATUS_INTERVAL_MS);
+  }
+
+  /** Takes a slot's bodies into the queue; a turn follows when all messages that have arrived are seen. */
+  submit(message: Extract<MainToEngine, { kind: "submit" }>): void {
+    const { slot, parts, stream } = message;
+    for (const part of this.#slots.parts(slot, parts)) this.#queue.push({ ...part, stream, slot });
+    this.#queuedInSlot.set(slot, parts);
+    this.#scheduleTurn();
+  }
+
+  pin(message: Extract<MainToEngine, { kind: "pin" }>): void {
+    this.#pins.ask(message, this.#clock.monotonicUs());
+  }
+
+  release(id: number): void {
+    this.#pins.release(id);
+  }
+
+  /** Finishes what was submitted, saves a checkpoint, then says so. */
+  stop(): void {
+    this.#stopping = true;
+    this.#finishWhenIdle();
+  }
+
+  #scheduleTurn(): void {
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(() => latch.run(() => this.#turn()));
+  }
+
+  /** Makes records of what is queued, as long as there is room for images. */
+  #turn(): void {
+    this.#turnScheduled = false;
+    while (this.#queue.length > 0 && this.#engine.hasRoom) this.#takeOne();
+  }
+
+  #takeOne(): void {
+    const stream = must(this.#queue[0], "a queued body").stream;
+    const other = this.#queue.findIndex((body) => body.stream !== stream);
+    const end = other === -1 ? this.#queue.length : other;
+    const bodies = this.#queue.slice(0, Math.min(end, RECORD_REQUESTS_MAX));
+    const taken = this.#engine.take(stream, bodies, {
+      nowUs: this.#clock.nowUs(),
+      cursor: this.#cursor,
+    });
+    this.#cursor = taken.cursor;
+    const used = this.#queue.splice(0, taken.used);
+    const freed = this.#freeSlots(used);
+    if (taken.kind === "full")
+      return toMain({ kind: "full", requests: used.map(({ request }) => request), freed });
+    const { sealed, outcomes } = taken;
+    if (sealed !== null) {
+      this.#inFlight.push({ position: sealed.position, sealed });
+      this.#toLog({ kind: "events", ...sealed });
+    }
+    return toMain({ kind: "sealed", position: this.#engine.lastPosition, outcomes, freed });
+  }
+
+  #freeSlots(used: readonly QueuedBody[]): number[] {
+    const freed: number[] = [];
+    for (const { slot } of used) {
+      const left = must(this.#queuedInSlot.get(slot), "bodies of a slot") - 1;
+      this.#queuedInSlot.set(slot, left);
+      if (left === 0) freed.push(slot);
+    }
+    return freed;
+  }
+
+  #onDurable(position: number): void {
+    let folded = 0;
+    for (const { position: at, sealed } of this.#inFlight) {
+      if (at > position) break;
+      if (sealed === null) this.#engine.foldControl(at);
+      else this.#checkpoints.send(this.#engine.foldSealed(sealed));
+      folded++;
+    }
+    this.#inFlight.splice(0, folded);
+    this.#checkpoints.folded(position);
+    this.#pins.answer(this.#clock.monotonicUs());
+    if (this.#queue.length > 0) this.#scheduleTurn();
+    this.#finishWhenIdle();
+  }
+
+  #onExport(message: ExportToEngine): void {
+    if (message.kind === "covered")
+      this.#engine.windows.covered(message.view, message.output, message.position);
+    else this.#checkpoints.saved();
+    this.#finishWhenIdle();
+  }
+
+  #tick(): void {
+    this.#pins.answer(this.#clock.monotonicUs());
+    if (this.#engine.admission.checkpointDue) this.#checkpoints.take();
+    toMain({ kind: "status", status: engineStatus(this.#engine) });
+  }
+
+  #finishWhenIdle(): void {
+    if (!this.#stopping || this.#queue.length > 0 || this.#inFlight.length > 0) return;
+    if (this.#checkpoints.finish()) toMain({ kind: "stopped" });
+  }
+
+  #toLog(message: EngineToLog): void {
+    this.#ports.log.postMessage(message);
+  }
+}
+
+let thread: EngineThread | null = null;
+
+async function start(message: ThreadStart, ports: Ports): Promise<void> {
+  const started = await startEngine(message);
+  thread = new EngineThread(message, started, ports);
+  toMain({
+    kind: "started",
+    position: started.engine.lastPosition,
+    notices: started.notices,
+    replayed: started.replayed,
+  });
+}
+
+self.onmessage = (event: MessageEvent<MainToEngine>) =>
+  latch.run(() => {
+    const message = event.data;
+    if (message.kind === "start") {
+      const ports = {
+        log: must(event.ports[0], "the port to the log"),
+        export: must(event.ports[1], "the port to the export"),
+      };
+      start(message, ports).catch((error: unknown) => latch.fail(error));
+      return;
+    }
+    const engine = must(thread, "the engine");
+    if (message.kind === "submit") engine.submit(message);
+    else if (message.kind === "pin") engine.pin(message);
+    else if (message.kind === "release") engine.release(message.id);
+    else engine.stop();
+  });

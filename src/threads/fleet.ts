@@ -1,0 +1,257 @@
+// Main's side of the threads: starts them in the order in which each needs the other (log, export, engine), connects their ports, and
+// offers what the routes need: ingest, pins for queries, status, an orderly stop. Wiring only.
+import { must } from "../base/assert.ts";
+import type { Pin } from "../query/pin.ts";
+import type { Refusal, Status } from "../serve/deps.ts";
+import { Gateway } from "./gateway.ts";
+import type {
+  EngineStatus,
+  EngineToMain,
+  ExportToMain,
+  Failed,
+  LogToMain,
+  MainToEngine,
+  MainToExport,
+  MainToLog,
+  ThreadStart,
+} from "./messages.ts";
+import { PinBoard } from "./pin-board.ts";
+import { Slots } from "./slots.ts";
+
+/** What the composition root hears of. */
+export interface FleetEvents {
+  /** The first failure of any thread: say it, end the process. Nothing is acknowledged after it. */
+  failed(failure: Failed): void;
+  /** A line for the operator. */
+  notice(text: string): void;
+}
+
+/** Worker entry points, given by the composition root: the executable embeds them under these names. */
+export interface WorkerUrls {
+  readonly log: string;
+  readonly engine: string;
+  readonly export: string;
+}
+
+/** Figures for /metrics and system relations. */
+export interface FleetStatus {
+  readonly durablePosition: number;
+  readonly logBytes: number;
+  readonly openRequests: number;
+  readonly engine: EngineStatus | null;
+  readonly readers: readonly { readonly reader: string; readonly position: number }[];
+}
+
+const LOG_FULL: Refusal = {
+  kind: "refusal",
+  status: 503,
+  code: "log_full",
+  detail:
+    "the log has reached log.size_max because a reader is behind; events are taken again when it has caught up",
+  retryAfterS: 2,
+};
+
+const STOPPING: Refusal = {
+  kind: "refusal",
+  status: 503,
+  code: "stopping",
+  detail: "the appliance is shutting down; send again once it is back",
+  retryAfterS: 5,
+};
+
+export class Fleet {
+  readonly #start: ThreadStart;
+  readonly #events: FleetEvents;
+  readonly #log: Worker;
+  readonly #engine: Worker;
+  readonly #export: Worker;
+  #gateway: Gateway | null = null;
+  #pins: PinBoard;
+  #durable = 0;
+  #logBytes = 0;
+  #engineStatus: EngineStatus | null = null;
+  #readers: FleetStatus["readers"] = [];
+  #stopping = false;
+  readonly #waits = new Map<string, () => void>();
+
+  private constructor(start: ThreadStart, urls: WorkerUrls, events: FleetEvents) {
+    this.#start = start;
+    this.#events = events;
+    this.#log = this.#spawn<LogToMain>(urls.log, (message) => this.#onLog(message));
+    this.#export = this.#spawn<ExportToMain>(urls.export, (message) => this.#onExport(message));
+    this.#engine = this.#spawn<EngineToMain>(urls.engine, (message) => this.#onEngine(message));
+    this.#pins = new PinBoard(start, {
+      engine: (message) => this.#toEngine(message),
+      export: (message) => this.#toExport(message),
+      status: () => this.status(),
+    });
+  }
+
+  /** Starts all threads; resolves once events are accepted. */
+  static async start(start: ThreadStart, urls: WorkerUrls, events: FleetEvents): Promise<Fleet> {
+    const fleet = new Fleet(start, urls, events);
+    const logEngine = new MessageChannel();
+    const exportEngine = new MessageChannel();
+    const log = fleet.#until("log started");
+    fleet.#log.postMessage(start satisfies MainToLog, [logEngine.port1]);
+    await log;
+    const exporter = fleet.#until("export started");
+    fleet.#export.postMessage(start satisfies MainToExport, [exportEngine.port1]);
+    await exporter;
+    const engine = fleet.#until("engine started");
+    fleet.#engine.postMessage(start satisfies MainToEngine, [logEngine.port2, exportEngine.port2]);
+    await engine;
+    return fleet;
+  }
+
+  get ingest(): Gateway {
+    return must(this.#gateway, "the gateway");
+  }
+
+  /** Fixes what a query sees. Resolves with a refusal when a view lags more than five seconds behind `after`. */
+  pin(
+    relations: readonly string[],
+    after: number | null,
+  ): Promise<{ readonly pin: Pin; readonly release: () => void } | Refusal> {
+    return this.#pins.pin(relations, after ?? this.#durable);
+  }
+
+  status(): FleetStatus {
+    return {
+      durablePosition: this.#durable,
+      logBytes: this.#logBytes,
+      openRequests: this.#gateway?.openRequests ?? 0,
+      engine: this.#engineStatus,
+      readers: this.#readers,
+    };
+  }
+
+  health(): Status {
+    return {
+      ready: this.#gateway !== null && !this.#stopping,
+      healthy: true,
+      problems: this.#isLogFull() ? [LOG_FULL.detail] : [],
+      position: this.#durable,
+    };
+  }
+
+  /** Finishes what was accepted, saves a checkpoint, cuts what waits for export, closes. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const [thread, send] of [
+      ["engine", () => this.#toEngine({ kind: "stop" })],
+      ["export", () => this.#toExport({ kind: "stop" })],
+      ["log", () => this.#log.postMessage({ kind: "stop" } satisfies MainToLog)],
+    ] as const) {
+      const stopped = this.#until(`${thread} stopped`);
+      send();
+      await stopped;
+    }
+    for (const worker of [this.#engine, this.#export, this.#log]) worker.terminate();
+  }
+
+  #spawn<M>(url: string, receive: (message: M) => void): Worker {
+    const worker = new Worker(url);
+    worker.onmessage = ({ data }: { data: M }) => receive(data);
+    worker.addEventListener("error", (event) =>
+      this.#events.failed({ kind: "failed", message: event.message, advice: false }),
+    );
+    return worker;
+  }
+
+  #until(what: string): Promise<void> {
+    return new Promise((resolve) => this.#waits.set(what, resolve));
+  }
+
+  #reached(what: string): void {
+    this.#waits.get(what)?.();
+    this.#waits.delete(what);
+  }
+
+  #toEngine(message: MainToEngine): void {
+    this.#engine.postMessage(message);
+  }
+
+  #toExport(message: MainToExport): void {
+    this.#export.postMessage(message);
+  }
+
+  #isLogFull(): boolean {
+    return this.#logBytes >= this.#start.config.settings.log.sizeMaxBytes;
+  }
+
+  #refuse(): Refusal | null {
+    if (this.#stopping) return STOPPING;
+    return this.#isLogFull() ? LOG_FULL : null;
+  }
+
+  #onLog(message: LogToMain): void {
+    if (message.kind === "failed") return this.#events.failed(message);
+    if (message.kind === "stopped") return this.#reached("log stopped");
+    if (message.kind === "size") {
+      this.#logBytes = message.sizeBytes;
+      return;
+    }
+    if (message.kind === "started") {
+      this.#durable = message.last;
+      return this.#reached("log started");
+    }
+    this.#durable = message.position;
+    this.#logBytes = message.sizeBytes;
+    this.#gateway?.durable(message.position);
+  }
+
+  #onExport(message: ExportToMain): void {
+    switch (message.kind) {
+      case "started":
+      case "stopped":
+        return this.#reached(`export ${message.kind}`);
+      case "failed":
+        return this.#events.failed(message);
+      case "notice":
+        return this.#events.notice(message.text);
+      case "trim":
+        return this.#log.postMessage({
+          kind: "trim",
+          position: message.position,
+        } satisfies MainToLog);
+      case "readers":
+        this.#readers = message.readers;
+        return undefined;
+      case "pinned":
+        return this.#pins.exportPinned(message);
+    }
+  }
+
+  #onEngine(message: EngineToMain): void {
+    switch (message.kind) {
+      case "memory":
+        this.#gateway = new Gateway(
+          this.#start.streams.map(({ name }) => name),
+          new Slots(message.memory, message.slotsBase),
+          { send: (submit) => this.#toEngine(submit), refuse: () => this.#refuse() },
+        );
+        this.#gateway.durable(this.#durable);
+        return undefined;
+      case "started":
+        for (const notice of message.notices) this.#events.notice(notice);
+        return this.#reached("engine started");
+      case "stopped":
+        return this.#reached("engine stopped");
+      case "failed":
+        return this.#events.failed(message);
+      case "sealed":
+        return this.ingest.sealed(message.position, message.outcomes, message.freed);
+      case "full":
+        return this.ingest.full(message.requests, message.freed);
+      case "status":
+        this.#engineStatus = message.status;
+        return undefined;
+      case "pinned":
+        this.#engineStatus = message.status;
+        return this.#pins.enginePinned(message);
+      case "lagging":
+        return this.#pins.lagging(message);
+    }
+  }
+}

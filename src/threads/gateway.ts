@@ -1,0 +1,226 @@
+// Main's side of ingest: puts bodies into slots, hands slots to the engine, and answers each request once the position that holds its
+// events is durable. Wiring: what becomes of an event is decided by the engine's steps.
+import type { AnswerError, Outcome } from "../admit/intake.ts";
+import {
+  ANSWER_ERRORS_MAX,
+  SLOT_BYTES,
+  SLOT_COUNT,
+  WAITING_BYTES_MAX,
+  WAITING_REQUESTS_MAX,
+} from "../limits.ts";
+import type { Ingest, IngestAnswer, Refusal } from "../serve/deps.ts";
+import type { MainToEngine } from "./messages.ts";
+import { LARGE_SLOT, Slots, type BodyFormat } from "./slots.ts";
+
+type Reply = (answer: IngestAnswer | Refusal) => void;
+
+/** A request whose events are on their way: counts of the parts decided so far. */
+interface Open {
+  readonly reply: Reply;
+  accepted: number;
+  duplicates: number;
+  rejected: number;
+  errors: AnswerError[];
+}
+
+interface Waiting {
+  readonly request: number;
+  readonly stream: string;
+  readonly body: Uint8Array;
+  readonly format: BodyFormat;
+}
+
+/** Why nothing is taken at the moment, or null. */
+export type Refuse = () => Refusal | null;
+
+const BUSY: Refusal = {
+  kind: "refusal",
+  status: 503,
+  code: "busy",
+  detail: "too many requests wait to be taken; send again after the time in Retry-After",
+  retryAfterS: 1,
+};
+
+const IDS_FULL: Refusal = {
+  kind: "refusal",
+  status: 503,
+  code: "dedup_full",
+  detail:
+    "as many event ids are live as dedup_ids_max allows; nothing was taken. Raise dedup_ids_max or lower dedup_ttl, or send again later",
+  retryAfterS: 5,
+};
+
+export class Gateway implements Ingest {
+  readonly streams: readonly string[];
+  readonly #slots: Slots;
+  readonly #send: (message: MainToEngine) => void;
+  readonly #refuse: Refuse;
+  readonly #free: number[] = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
+  #largeFree = true;
+  /** The slot being filled, per stream. */
+  readonly #filling = new Map<string, number>();
+  #handOverScheduled = false;
+  readonly #open = new Map<number, Open>();
+  #nextRequest = 1;
+  /** Bodies that wait for a slot, and those that wait for the one large slot: neither holds the other up. */
+  #waiting: Waiting[] = [];
+  #waitingLarge: Waiting[] = [];
+  #waitingBytes = 0;
+  /** Outcomes that wait for their position to be durable, in order. */
+  readonly #undurable: { readonly position: number; readonly outcomes: readonly Outcome[] }[] = [];
+  #durable = 0;
+
+  constructor(
+    streams: readonly string[],
+    slots: Slots,
+    wires: { readonly send: (message: MainToEngine) => void; readonly refuse: Refuse },
+  ) {
+    this.streams = streams;
+    this.#slots = slots;
+    this.#send = wires.send;
+    this.#refuse = wires.refuse;
+  }
+
+  /** Requests that were taken and not answered yet. */
+  get openRequests(): number {
+    return this.#open.size;
+  }
+
+  submit(offer: {
+    readonly stream: string;
+    readonly body: Uint8Array;
+    readonly format: BodyFormat;
+  }): Promise<IngestAnswer | Refusal> {
+    const refusal = this.#refuse() ?? (this.#isBusy() ? BUSY : null);
+    if (refusal !== null) return Promise.resolve(refusal);
+    return new Promise((reply) => {
+      const request = this.#nextRequest;
+      this.#nextRequest = request === 0xffff_ffff ? 1 : request + 1;
+      this.#open.set(request, { reply, accepted: 0, duplicates: 0, rejected: 0, errors: [] });
+      const waiting = { request, ...offer };
+      const queue = offer.body.length > SLOT_BYTES ? this.#waitingLarge : this.#waiting;
+      if (queue.length === 0 && this.#place(waiting)) return;
+      queue.push(waiting);
+      this.#waitingBytes += offer.body.length;
+    });
+  }
+
+  /** The engine decided: kept until the position is durable. Also takes back slots. */
+  sealed(position: number, outcomes: readonly Outcome[], freed: readonly number[]): void {
+    if (position <= this.#durable) this.#answer(position, outcomes);
+    else this.#undurable.push({ position, outcomes });
+    this.#takeBack(freed);
+  }
+
+  /** The engine refused these requests because the id table is full. */
+  full(requests: readonly number[], freed: readonly number[]): void {
+    for (const request of requests) {
+      const open = this.#open.get(request);
+      this.#open.delete(request);
+      open?.reply(IDS_FULL);
+    }
+    this.#takeBack(freed);
+  }
+
+  /** Everything up to `position` is durable: answers what waited for it. */
+  durable(position: number): void {
+    this.#durable = position;
+    let ready = 0;
+    for (const entry of this.#undurable) {
+      if (entry.position > position) break;
+      this.#answer(entry.position, entry.outcomes);
+      ready++;
+    }
+    this.#undurable.splice(0, ready);
+  }
+
+  #isBusy(): boolean {
+    return this.#waiting.length >= WAITING_REQUESTS_MAX || this.#waitingBytes >= WAITING_BYTES_MAX;
+  }
+
+  /** Puts a body into a slot; false when none is free. */
+  #place(offer: Waiting): boolean {
+    if (offer.body.length > SLOT_BYTES) return this.#placeLarge(offer);
+    for (;;) {
+      let slot = this.#filling.get(offer.stream);
+      if (slot === undefined) {
+        slot = this.#free.pop();
+        if (slot === undefined) return false;
+        this.#slots.empty(slot);
+        this.#filling.set(offer.stream, slot);
+        this.#scheduleHandOver();
+      }
+      if (this.#slots.put(slot, offer.request, offer.body, offer.format)) return true;
+      this.#handOver(offer.stream, slot);
+    }
+  }
+
+  #placeLarge(offer: Waiting): boolean {
+    if (!this.#largeFree) return false;
+    this.#largeFree = false;
+    this.#slots.empty(LARGE_SLOT);
+    this.#slots.put(LARGE_SLOT, offer.request, offer.body, offer.format);
+    this.#send({ kind: "submit", slot: LARGE_SLOT, parts: 1, stream: offer.stream });
+    return true;
+  }
+
+  /** Requests that arrive in the same turn of the event loop share a slot. */
+  #scheduleHandOver(): void {
+    if (this.#handOverScheduled) return;
+    this.#handOverScheduled = true;
+    setImmediate(() => {
+      this.#handOverScheduled = false;
+      for (const [stream, slot] of this.#filling) this.#handOver(stream, slot);
+    });
+  }
+
+  #handOver(stream: string, slot: number): void {
+    this.#filling.delete(stream);
+    this.#send({ kind: "submit", slot, parts: this.#slots.partCount(slot), stream });
+  }
+
+  #takeBack(freed: readonly number[]): void {
+    for (const slot of freed) {
+      if (slot === LARGE_SLOT) this.#largeFree = true;
+      else this.#free.push(slot);
+    }
+    this.#waitingLarge = this.#placeAll(this.#waitingLarge);
+    this.#waiting = this.#placeAll(this.#waiting);
+  }
+
+  /** Places bodies in order while there is room; gives those that still wait. */
+  #placeAll(queue: Waiting[]): Waiting[] {
+    let placed = 0;
+    for (const waiting of queue) {
+      if (!this.#place(waiting)) break;
+      this.#waitingBytes -= waiting.body.length;
+      placed++;
+    }
+    return placed > 0 ? queue.slice(placed) : queue;
+  }
+
+  #answer(position: number, outcomes: readonly Outcome[]): void {
+    for (const outcome of outcomes) {
+      const open = this.#open.get(outcome.request);
+      // Gone when a later part of the same request was refused because the id table is full.
+      if (open === undefined) continue;
+      open.accepted += outcome.accepted;
+      open.duplicates += outcome.duplicates;
+      open.rejected += outcome.rejected;
+      if (outcome.errors.length > 0)
+        open.errors = [...open.errors, ...outcome.errors].slice(0, ANSWER_ERRORS_MAX);
+      if (!outcome.done) continue;
+      this.#open.delete(outcome.request);
+      const { accepted, duplicates, rejected, errors } = open;
+      const empty = accepted + duplicates + rejected === 0;
+      open.reply({
+        kind: "answer",
+        accepted,
+        duplicates,
+        rejected,
+        errors,
+        position: empty ? 0 : position,
+      });
+    }
+  }
+}

@@ -1,0 +1,83 @@
+// The log thread: takes every record that is ready, encodes them (zstd), appends them in one transaction, syncs, tells engine and main,
+// and looks again: group commit without timers. Wiring only.
+import { must } from "../base/assert.ts";
+import { openDiskFiles } from "../base/disk-files.ts";
+import { encodeRecord } from "../log/codec.ts";
+import type { EncodedRecord } from "../log/log.ts";
+import { openSqliteLogWriter, type SqliteLogWriter } from "../log/sqlite-log.ts";
+import { logFolderOf } from "../log/data-folder.ts";
+import type { EngineToLog, LogToEngine, LogToMain, MainToLog, ThreadStart } from "./messages.ts";
+import { FailureLatch } from "./worker.ts";
+
+declare const self: Worker;
+
+const toMain = (message: LogToMain): void => self.postMessage(message);
+const latch = new FailureLatch(toMain);
+
+class LogThread {
+  readonly #writer: SqliteLogWriter;
+  readonly #engine: MessagePort;
+  #memory: Uint8Array = new Uint8Array(0);
+  #ready: Exclude<EngineToLog, { kind: "memory" }>[] = [];
+  #scheduled = false;
+
+  constructor(start: ThreadStart, engine: MessagePort) {
+    const files = openDiskFiles(start.failpoint);
+    this.#writer = openSqliteLogWriter(logFolderOf(start.dataFolder), files, start.config.log);
+    this.#engine = engine;
+    engine.onmessage = (event: MessageEvent<EngineToLog>) =>
+      latch.run(() => this.#take(event.data));
+    toMain({ kind: "started", first: this.#writer.firstPosition, last: this.#writer.lastPosition });
+  }
+
+  trim(position: number): void {
+    this.#writer.trim(position);
+  }
+
+  stop(): void {
+    this.#append();
+    this.#writer.close();
+    toMain({ kind: "stopped" });
+  }
+
+  #take(message: EngineToLog): void {
+    if (message.kind === "memory") {
+      this.#memory = new Uint8Array(message.memory);
+      return;
+    }
+    this.#ready.push(message);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => latch.run(() => this.#append()));
+  }
+
+  #append(): void {
+    this.#scheduled = false;
+    const ready = this.#ready;
+    const last = ready.at(-1);
+    if (last === undefined) return;
+    this.#ready = [];
+    this.#writer.append(ready.map((message) => this.#encode(message)));
+    const durable: LogToEngine = { kind: "durable", position: last.position };
+    this.#engine.postMessage(durable);
+    toMain({ kind: "durable", position: last.position, sizeBytes: this.#writer.sizeBytes() });
+  }
+
+  #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord {
+    if (message.kind === "control") return encodeRecord(message);
+    const { address, storedBytes, ...record } = message;
+    const image = this.#memory.subarray(address, address + storedBytes);
+    return encodeRecord({ ...record, image });
+  }
+}
+
+let thread: LogThread | null = null;
+
+self.onmessage = (event: MessageEvent<MainToLog>) =>
+  latch.run(() => {
+    const message = event.data;
+    if (message.kind === "start")
+      thread = new LogThread(message, must(event.ports[0], "the port to the engine"));
+    else if (message.kind === "trim") must(thread, "log thread").trim(message.position);
+    else must(thread, "log thread").stop();
+  });

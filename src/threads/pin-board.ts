@@ -1,0 +1,165 @@
+// Pins of queries: asks the engine for a position and images, then the export thread for exactly the files that complete them, and
+// puts both together. Holds every pin until its query is answered. Wiring: what a pin means is in query/pin.ts.
+import type { InlineRelation, Pin } from "../query/pin.ts";
+import type { Refusal } from "../serve/deps.ts";
+import { logFolderOf } from "../log/data-folder.ts";
+import type { FleetStatus } from "./fleet.ts";
+import type {
+  EngineToMain,
+  ExportToMain,
+  MainToEngine,
+  MainToExport,
+  ThreadStart,
+} from "./messages.ts";
+
+type EnginePinned = Extract<EngineToMain, { kind: "pinned" }>;
+type ExportPinned = Extract<ExportToMain, { kind: "pinned" }>;
+
+/** A pin and what gives it back. */
+export interface HeldPin {
+  readonly pin: Pin;
+  readonly release: () => void;
+}
+
+interface Pending {
+  readonly streams: readonly string[];
+  readonly deadLetters: boolean;
+  readonly reply: (held: HeldPin | Refusal) => void;
+  engine: EnginePinned | null;
+}
+
+interface Wires {
+  readonly engine: (message: MainToEngine) => void;
+  readonly export: (message: MainToExport) => void;
+  readonly status: () => FleetStatus;
+}
+
+export class PinBoard {
+  readonly #start: ThreadStart;
+  readonly #wires: Wires;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+
+  constructor(start: ThreadStart, wires: Wires) {
+    this.#start = start;
+    this.#wires = wires;
+  }
+
+  /** Relations by the names that SQL gives them; names that are neither stream, view nor system relation are passed over. */
+  pin(relations: readonly string[], after: number): Promise<HeldPin | Refusal> {
+    const id = this.#nextId++;
+    const names = new Set(relations);
+    const views = this.#start.views.map(({ name }) => name);
+    const late = names.has("millrace.late_events");
+    return new Promise((reply) => {
+      this.#pending.set(id, {
+        streams: this.#start.streams.map(({ name }) => name).filter((name) => names.has(name)),
+        deadLetters: names.has("millrace.dead_letters"),
+        reply,
+        engine: null,
+      });
+      const wanted = late ? views : views.filter((name) => names.has(name));
+      this.#wires.engine({ kind: "pin", id, views: wanted, late, after });
+    });
+  }
+
+  enginePinned(message: EnginePinned): void {
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined) return;
+    pending.engine = message;
+    this.#wires.export({
+      kind: "pin",
+      id: message.id,
+      streams: pending.streams,
+      deadLetters: pending.deadLetters,
+      views: message.views.map(({ view, coveredRows, coveredLate }) => ({
+        view,
+        coveredRows,
+        coveredLate,
+      })),
+    });
+  }
+
+  lagging(message: Extract<EngineToMain, { kind: "lagging" }>): void {
+    const pending = this.#pending.get(message.id);
+    this.#pending.delete(message.id);
+    pending?.reply({
+      kind: "refusal",
+      status: 503,
+      code: "lagging",
+      detail: `the views stand at log position ${message.position} and did not reach the position asked for within five seconds; ask again`,
+      retryAfterS: 2,
+    });
+  }
+
+  exportPinned(message: ExportPinned): void {
+    const pending = this.#pending.get(message.id);
+    if (pending === undefined || pending.engine === null) return;
+    this.#pending.delete(message.id);
+    const release = (): void => {
+      this.#wires.engine({ kind: "release", id: message.id });
+      this.#wires.export({ kind: "release", id: message.id });
+    };
+    pending.reply({ pin: this.#pinOf(pending.engine, message), release });
+  }
+
+  #pinOf(engine: EnginePinned, exported: ExportPinned): Pin {
+    return {
+      position: engine.position,
+      logFolder: logFolderOf(this.#start.dataFolder),
+      streams: exported.streams,
+      views: exported.views.map(({ view, rows }) => {
+        const held = engine.views.find((candidate) => candidate.view === view);
+        return { view, rows, images: held?.images ?? [], watermarkUs: held?.watermarkUs ?? null };
+      }),
+      lateEvents: {
+        files: exported.lateEvents,
+        images: engine.views.flatMap(({ view, lateImages }) =>
+          lateImages.map((path) => ({ view, path })),
+        ),
+      },
+      deadLetters: exported.deadLetters,
+      inline: this.#systemRelations(engine, exported),
+    };
+  }
+
+  #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {
+    const { status } = engine;
+    const last = this.#wires.status().durablePosition;
+    const readers = [
+      { reader: "admission", position: status.admitted },
+      ...status.views.map(({ view, position }) => ({ reader: `view:${view}`, position })),
+      ...exported.readers,
+    ];
+    return [
+      {
+        name: "millrace.watermarks",
+        columns: [
+          { name: "stream", type: "VARCHAR" },
+          { name: "watermark", type: "TIMESTAMPTZ" },
+          { name: "newest_event_time", type: "TIMESTAMPTZ" },
+          { name: "live_ids", type: "BIGINT" },
+        ],
+        rows: status.streams.map(({ stream, watermarkUs, newestEventTimeUs, liveIds }) => [
+          stream,
+          watermarkUs,
+          newestEventTimeUs,
+          String(liveIds),
+        ]),
+      },
+      {
+        name: "millrace.readers",
+        columns: [
+          { name: "reader", type: "VARCHAR" },
+          { name: "position", type: "BIGINT" },
+          { name: "lag", type: "BIGINT" },
+        ],
+        rows: readers.map(({ reader, position }) => [
+          reader,
+          String(position),
+          String(Math.max(0, last - position)),
+        ]),
+      },
+    ];
+  }
+}

@@ -1,0 +1,39 @@
+// What every worker thread does alike: its first failure is told to main and latched, so that nothing goes on after it.
+import type { Failed } from "./messages.ts";
+
+/** A failure that an operator can mend: the message says what to do. */
+export class AdviceError extends Error {
+  override readonly name = "AdviceError";
+}
+
+/** Runs `step`; the first exception of the thread becomes a `failed` message, and every later step is ignored. */
+export class FailureLatch {
+  #failed = false;
+  readonly #tell: (failed: Failed) => void;
+
+  constructor(tell: (failed: Failed) => void) {
+    this.#tell = tell;
+  }
+
+  run(step: () => void): void {
+    if (this.#failed) return;
+    try {
+      step();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  /** The thread's first failure, found outside `run`. */
+  fail(error: unknown): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#tell(failedOf(error));
+  }
+}
+
+function failedOf(error: unknown): Failed {
+  if (error instanceof AdviceError) return { kind: "failed", message: error.message, advice: true };
+  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { kind: "failed", message, advice: false };
+}

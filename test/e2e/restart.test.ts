@@ -1,0 +1,160 @@
+// A data folder over several starts: the second finds the data of the first; what does not fit is refused with advice; nothing is lost.
+import { afterAll, expect, test } from "bun:test";
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Appliance, temporaryFolder } from "./appliance.ts";
+
+const BENCH = join(import.meta.dir, "..", "..", "bench");
+const CONFIG = join(BENCH, "clicks.yaml");
+const folders: (() => void)[] = [];
+afterAll(() => {
+  for (const dispose of folders) dispose();
+});
+
+function folder(): string {
+  const made = temporaryFolder();
+  folders.push(made.dispose);
+  return made.path;
+}
+
+function line(id: string, minute: number, price = 1): string {
+  return JSON.stringify({
+    event_id: id,
+    event_time: new Date(Date.UTC(2025, 5, 1, 12, minute)).toISOString(),
+    event_type: "view",
+    user_id: id,
+    session_id: "s",
+    page_url: "/",
+    category: "c",
+    brand: "b",
+    price,
+    country: "DE",
+  });
+}
+
+/** A configuration beside the bench's schema, changed by `change`. */
+function changedConfig(change: (text: string) => string): string {
+  const path = folder();
+  copyFileSync(join(BENCH, "clicks.avsc"), join(path, "clicks.avsc"));
+  writeFileSync(join(path, "clicks.yaml"), change(readFileSync(CONFIG, "utf8")));
+  return join(path, "clicks.yaml");
+}
+
+/** Everything that a start prints that does not come to serve. */
+async function refusal(config: string, data: string): Promise<string> {
+  try {
+    const appliance = await Appliance.start({ config, data });
+    await appliance.kill();
+  } catch (error) {
+    return String(error);
+  }
+  throw new Error("the start was not refused");
+}
+
+test("a second start has the data, the ids and the open windows of the first", async () => {
+  const data = folder();
+  const first = await Appliance.start({ config: CONFIG, data });
+  await first.send([line("a", 0), line("b", 0), line("c", 5)].join("\n"));
+  expect(await first.stop()).toBe(0);
+  const second = await Appliance.start({
+    config: CONFIG,
+    data,
+    flags: ["--streams.clicks.dedup_ttl=1h"],
+  });
+  const answer = await second.send([line("a", 0), line("d", 5, 2.5)].join("\n"));
+  expect(answer).toMatchObject({ accepted: 1, duplicates: 1 });
+  const { rows } = await second.rows(
+    "SELECT window_start::VARCHAR, events, revenue, users, is_final, revision FROM per_minute ORDER BY ALL",
+    answer.position,
+  );
+  expect(rows).toEqual([
+    ["2025-06-01 12:00:00+00", 2, 2, 2, true, 0],
+    ["2025-06-01 12:05:00+00", 2, 3.5, 2, false, 0],
+  ]);
+  const raw = await second.rows("SELECT event_id, _index FROM clicks ORDER BY _position, _index");
+  expect(raw.rows).toEqual([
+    ["a", 0],
+    ["b", 1],
+    ["c", 2],
+    ["d", 0],
+  ]);
+  expect(await second.stop()).toBe(0);
+});
+
+test("SIGTERM twice, the second at once, ends it safely", async () => {
+  const data = folder();
+  const first = await Appliance.start({ config: CONFIG, data });
+  await first.send(line("a", 0));
+  first.process.kill("SIGTERM");
+  first.process.kill("SIGTERM");
+  await first.process.exited;
+  const second = await Appliance.start({ config: CONFIG, data });
+  expect((await second.rows("SELECT count(*) FROM clicks")).rows).toEqual([[1]]);
+  await second.kill();
+});
+
+test("a changed view and a changed schema are refused, a new view begins at the end and says so", async () => {
+  const data = folder();
+  const first = await Appliance.start({ config: CONFIG, data });
+  await first.send(line("a", 0));
+  await first.stop();
+  const changedView = changedConfig((text) =>
+    text.replace("count(*) AS events", "count(price) AS events"),
+  );
+  expect(await refusal(changedView, data)).toContain("Give the changed view another name");
+  const twoViews = changedConfig(
+    (text) =>
+      `${text}  second:\n    sql: SELECT window_start, count(*) AS n FROM tumble(clicks, event_time, INTERVAL 1 HOUR) GROUP BY ALL\n`,
+  );
+  const second = await Appliance.start({ config: twoViews, data });
+  expect(second.output).toContain("view second is new");
+  const { position } = await second.send(line("b", 1));
+  expect((await second.rows("SELECT n FROM second", position)).rows).toEqual([[1]]);
+  expect((await second.rows("SELECT sum(events) FROM per_minute", position)).rows).toEqual([[2]]);
+  await second.stop();
+  const third = await Appliance.start({ config: CONFIG, data });
+  expect(third.output).toContain("its table is kept");
+  await third.kill();
+});
+
+test("a second process on the same folder is refused and the first goes on", async () => {
+  const data = folder();
+  const first = await Appliance.start({ config: CONFIG, data });
+  expect(await refusal(CONFIG, data)).toMatch(/another|already|in use/i);
+  expect(await first.send(line("a", 0))).toMatchObject({ accepted: 1 });
+  await first.kill();
+});
+
+test("a folder that is not ours is refused and left alone", async () => {
+  const data = folder();
+  mkdirSync(join(data, "log"), { recursive: true });
+  writeFileSync(join(data, "lock.db"), "this is not a database, it is somebody's file");
+  expect(await refusal(CONFIG, data)).toMatch(/lock\.db/);
+  expect(readFileSync(join(data, "lock.db"), "utf8")).toContain("somebody's file");
+});
+
+test("a damaged log file is refused with what to do, and kept as it is", async () => {
+  const data = folder();
+  const first = await Appliance.start({ config: CONFIG, data });
+  await first.send(line("a", 0));
+  await first.kill();
+  const log = join(data, "log");
+  const name = readdirSync(log).find(
+    (file) => file.endsWith("-wal") === false && file.includes("1"),
+  );
+  if (name === undefined) throw new Error("there is a log file");
+  writeFileSync(join(log, name), "garbage in place of a log file");
+  expect(await refusal(CONFIG, data)).toContain(name);
+});
+
+test("faults of a configuration are all told at once with their places", async () => {
+  const broken = changedConfig((text) =>
+    text
+      .replace("event_time: event_time", "event_time: even_time")
+      .replace("count(*) AS events", "cuont(*) AS events"),
+  );
+  const said = await refusal(broken, folder());
+  expect(said).toMatch(/clicks\.yaml:5:/);
+  expect(said).toMatch(/cuont/);
+  expect(said).toMatch(/2 faults/);
+});
