@@ -19,7 +19,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { Failpoints, type FailpointPlan } from "./failpoints.ts";
+import { Failpoints, parseFailpointPlan, type FailpointPlan } from "./failpoints.ts";
 import type { Failpoint, Files } from "./files.ts";
 
 /** The machine's disk, with at most one armed failpoint. */
@@ -136,4 +136,9 @@ function syncPath(path: string): void {
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : null;
+}
+
+/** The machine's disk, with the failpoint that MILLRACE_FAILPOINT names, if any. Throws FailpointPlanError for a bad text. */
+export function openDiskFiles(failpoint: string | null): DiskFiles {
+  return new DiskFiles(failpoint === null ? null : parseFailpointPlan(failpoint));
 }

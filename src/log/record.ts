@@ -13,7 +13,7 @@ export interface EventsRecord {
   readonly receivedAtUs: number;
   readonly rowCount: number;
   readonly duplicateCount: number;
-  /** Events refused by decode or admission: dead letters. `rejectCount` may exceed `rejects.length` only by what limits cut. */
+  /** Events refused by decode or admission: dead letters, every one of them. */
   readonly rejects: readonly Reject[];
   readonly image: Uint8Array;
 }
