@@ -149,3 +149,61 @@ export const RECORD_REQUESTS_MAX = 1024;
 
 /** How far the clock may stand behind the log's last record at a start; beyond it the start is refused. Steps of NTP are below. */
 export const CLOCK_BEHIND_US_MAX = 60_000_000;
+
+/** Questions that run at a time, each with a DuckDB of its own: two cores, and two more so that endless ones do not hold up short ones. */
+export const QUERY_RUNNING_MAX = 4;
+
+/** Questions that wait for a place; beyond it 503 with Retry-After. Ten heavy clients with several requests each wait, none fails. */
+export const QUERY_WAITING_MAX = 64;
+
+/** ms that a question waits for its place: 64 waiting / 4 running x 10 s of the longest. Beyond it 503. */
+export const QUERY_WAIT_MS_MAX = 60_000;
+
+/** ms that a question runs; then it is interrupted and told so (408). */
+export const QUERY_TIMEOUT_MS = 30_000;
+
+/** ms after the timeout at which the child is killed: an interrupt ends joins and sorts within 30 ms, a long call not at all. */
+export const QUERY_KILL_GRACE_MS = 2_000;
+
+/** Memory of one question as DuckDB counts it; beyond it DuckDB spills, then 400. Four of them: 1 GB of the 2 GB of a full run. */
+export const QUERY_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Temporary files of one question: four times its memory. Beyond it 400. */
+export const QUERY_TEMP_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** Resident memory of the query child (DuckDB counts only a part): four questions at twice their limit. Beyond it the child is killed. */
+export const QUERY_RSS_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+
+/** Bytes of one answer, in the format asked for; larger: 400 with advice. Four of them: 256 MB. */
+export const QUERY_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Rows of one answer: 64 MB at 16 bytes a row of JSON. */
+export const QUERY_ANSWER_ROWS_MAX = 4_000_000;
+
+/**
+ * Bytes of log records that the child keeps decoded between questions: a million rows at 310 bytes. When full the rest is read from the
+ * log by every question anew.
+ */
+export const QUERY_TAIL_BYTES_MAX = 384 * 1024 * 1024;
+
+/** Payload bytes of one read of the log by the child: some 50,000 rows, 10 ms on its event loop. */
+export const QUERY_TAIL_READ_BYTES = 16 * 1024 * 1024;
+
+/** ms without a question after which the child forgets decoded records and closes all DuckDBs but one: 20 polls of a dashboard. */
+export const QUERY_IDLE_MS = 10_000;
+
+/** Length of what one call of `repeat`, `range` and their like gives: 100,000 take a millisecond. */
+export const QUERY_CALL_LENGTH_MAX = 100_000;
+
+/** Product of the text lengths in one call of an edit distance: 1,000 x 1,000 take 20 ms. */
+export const QUERY_CALL_PRODUCT_MAX = 1_000_000;
+
+/** Bytes of one event; larger ones are refused as too_large. A quarter of an image, so that a record of one event always fits. */
+export const EVENT_BYTES_MAX = 1024 * 1024;
+
+/** Raw bytes that a dead letter keeps: all of nearly every event, the beginning of a giant one. */
+export const REJECT_RAW_BYTES_MAX = 65_536;
+
+/** Rejects of one record, and their raw bytes; beyond either the body goes on in the next record: 4 MB, as much as an image. */
+export const RECORD_REJECTS_MAX = 4096;
+export const RECORD_REJECT_BYTES_MAX = 4 * 1024 * 1024;

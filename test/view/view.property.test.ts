@@ -1,0 +1,208 @@
+// Random expressions: a plan has DuckDB's types and, computed with its explicit casts, DuckDB's rows for the text as written.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DuckDb, type DuckConnection } from "../../src/base/duckdb.ts";
+import { sqlTypeText } from "../../src/event/schema.ts";
+import { batchText } from "../../src/view/batch.ts";
+import { WINDOW_MACROS } from "../../src/view/macros.ts";
+import { columnList, ViewParser } from "../../src/view/parse.ts";
+import { parse, SCHEMA } from "./fixture.ts";
+
+const FROM = "FROM tumble(clicks, event_time, INTERVAL 1 HOUR)";
+let parser: ViewParser;
+let db: DuckDb;
+let duckdb: DuckConnection;
+
+beforeAll(async () => {
+  parser = await ViewParser.open();
+  db = await DuckDb.open({ threads: "1" });
+  duckdb = await db.connect();
+  await duckdb.execute([
+    ...WINDOW_MACROS,
+    `CREATE TABLE clicks (${columnList(SCHEMA)})`,
+    // Times step by 7 minutes; every third row is behind the watermark, every ninth by more than its window.
+    `INSERT INTO clicks SELECT TIMESTAMPTZ '2019-10-01 00:00:00+00' + to_minutes(7 * k), 'u' || k % 3, nullif(k % 7, 0), k - 5,
+       nullif(3000000000 * (k - 10), 0), k / 4, CASE WHEN k % 5 > 0 THEN k * 1.25 END, nullif('s' || k % 4, 's3'), nullif(k % 3, 2)::BOOLEAN,
+       DATE '2019-09-30' + (k % 4)::INTEGER, TIMESTAMPTZ '2019-09-30 22:30:00.5+00' + to_minutes(31 * k), k * 1.5, nullif(k * 2.0625, 0),
+       k * 12345678901234567890.12, NULL, CASE k % 9 WHEN 0 THEN 3600000000 WHEN 3 THEN 60000000 ELSE 0 END, now(), 1, k
+     FROM range(60) t(k)`,
+  ]);
+});
+afterAll(() => {
+  parser.close();
+  duckdb.close();
+  db.close();
+});
+
+const pick = (...texts: string[]): fc.Arbitrary<string> => fc.constantFrom(...texts);
+interface Grammar {
+  readonly number: string;
+  readonly condition: string;
+  readonly time: string;
+  readonly text: string;
+  readonly any: string;
+}
+/** Mostly well-typed expressions; `any` lets one kind stand where another belongs. */
+const grammar = fc.letrec<Grammar>((tie) => {
+  const part = (name: keyof Grammar): fc.Arbitrary<string> => tie(name) as fc.Arbitrary<string>;
+  const [number, condition, time] = [part("number"), part("condition"), part("time")];
+  const join = (parts: fc.Arbitrary<string>[]): fc.Arbitrary<string> =>
+    fc.tuple(...parts).map((all) => all.join(""));
+  const infix = (a: fc.Arbitrary<string>, op: readonly string[]): fc.Arbitrary<string> =>
+    join([fc.constant("("), a, pick(...op.map((each) => ` ${each} `)), a, fc.constant(")")]);
+  const comparisons = ["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"];
+  const numberType = pick("INTEGER", "BIGINT", "FLOAT", "DOUBLE", "DECIMAL(4,1)", "DECIMAL(30,3)");
+  const rare = { weight: 1, arbitrary: part("any") };
+  const kind = (options: fc.Arbitrary<string>[]): fc.Arbitrary<string> =>
+    fc.oneof(
+      { depthSize: "small", withCrossShrink: true },
+      ...options.map((arbitrary) => ({ weight: 12, arbitrary })),
+      rare,
+    );
+  return {
+    number: kind([
+      pick("i", "l", "f", "d", "p", "q", "r", "user_id"),
+      pick("1", "0", "-7", "3000000000", "2.5", "-0.125", "1e3", "99999999.99", "2147483647"),
+      infix(number, ["+", "-", "*", "/", "%"]),
+      infix(pick("i", "l", "7", "-1", "0", "i * 2"), ["//", "%"]),
+      number.map((x) => `(- ${x})`),
+      fc.tuple(number, numberType).map(([x, type]) => `CAST(${x} AS ${type})`),
+      condition.map((x) => `${x}::BIGINT`),
+      fc.tuple(number, number).map(([x, y]) => `coalesce(${x}, ${y}, NULL)`),
+    ]),
+    condition: kind([
+      pick("b", "true", "i = 1", "i::BOOLEAN"),
+      infix(number, comparisons),
+      infix(time, comparisons),
+      infix(part("text"), comparisons),
+      infix(condition, ["AND", "OR", "=", "IS DISTINCT FROM"]),
+      condition.map((x) => `(NOT ${x})`),
+      condition.map((x) => `(${x} IS NOT TRUE)`),
+      part("any").map((x) => `(${x} IS NULL)`),
+      number.map((x) => `(${x} NOT IN (1, 2.5, '3', NULL))`),
+      fc.tuple(number, number, number).map(([x, y, z]) => `(${x} BETWEEN ${y} AND ${z})`),
+      time.map((x) => `(${x} IN ('2019-10-01', DATE '2019-10-02'))`),
+    ]),
+    time: kind([
+      pick("day", "ts", "event_time", "window_start", "window_end"),
+      pick("DATE '2019-10-02'", "TIMESTAMPTZ '2019-10-01 03:00:00+02'", "'2019-10-01'"),
+      time.map((x) => `CAST(${x} AS DATE)`),
+      fc
+        .tuple(pick("minute", "day", "week", "month", "quarter", "year"), time)
+        .map(([unit, x]) => `date_trunc('${unit}', CAST(${x} AS TIMESTAMPTZ))`),
+      fc.tuple(time, time).map(([x, y]) => `coalesce(${x}, ${y})`),
+    ]),
+    text: kind([pick("s", "page_url", "'s1'", "'u2'"), pick("coalesce(s, 'none')")]),
+    any: fc.oneof(
+      { depthSize: "small" },
+      pick("attrs", "NULL", "received_at"),
+      number,
+      condition,
+      time,
+    ),
+  };
+});
+const expression = fc.oneof(grammar.number, grammar.condition, grammar.time, grammar.any);
+const aggregate = fc
+  .tuple(
+    fc.oneof(
+      fc.tuple(pick("sum", "avg"), grammar.number),
+      fc.tuple(pick("count", "min", "max", "approx_count_distinct"), expression),
+    ),
+    fc.option(grammar.condition),
+  )
+  .map(([[fn, x], where]) => `${fn}(${x})${where === null ? "" : ` FILTER (WHERE ${where})`}`);
+
+/** DuckDB's type as views have it. */
+const tableType = (type: string): string =>
+  type
+    .replace("HUGEINT", "DECIMAL(38,0)")
+    .replace(/DECIMAL\((19|2\d|3\d),(\d+)\)/, (_all, _digits, scale) => `DECIMAL(38,${scale})`);
+
+const text = (value: unknown): string =>
+  typeof value === "number" ? value.toPrecision(6) : String(value);
+
+let planned = 0;
+let compared = 0;
+
+async function check(sql: string): Promise<void> {
+  const result = await parse(parser, sql);
+  if (result.kind === "faults") {
+    expect(result.faults.length).toBeGreaterThan(0);
+    return;
+  }
+  planned++;
+  const { plan } = result;
+  const described = await duckdb.run(`DESCRIBE ${sql}`);
+  expect(plan.output.map(({ name, type }) => [name, sqlTypeText(type)])).toEqual(
+    described.rows.map(([name, type]) => [String(name), tableType(String(type))]),
+  );
+  const ours = await duckdb.run(batchText(plan, { relation: "clicks", schema: SCHEMA }));
+  expect(ours.columns).toEqual(
+    plan.output.map(({ name, type }) => ({ name, type: sqlTypeText(type) })),
+  );
+  const written = await duckdb.run(sql).catch(() => null);
+  if (written === null) return;
+  compared++;
+  const sorted = (rows: readonly (readonly unknown[])[]): string[] =>
+    rows.map((row) => row.map(text).join("|")).toSorted();
+  expect(sorted(ours.rows)).toEqual(sorted(written.rows));
+}
+
+test("keys and aggregates", async () => {
+  const view = fc
+    .tuple(expression, aggregate, fc.option(grammar.condition))
+    .map(
+      ([key, value, where]) =>
+        `SELECT window_start, ${key} AS k, ${value} AS x ${FROM} ${where === null ? "" : `WHERE ${where}`} GROUP BY ALL`,
+    );
+  await fc.assert(fc.asyncProperty(view, check), { numRuns: 200 });
+}, 60_000);
+
+test("one expression", async () => {
+  const view = expression.map(
+    (key) => `SELECT window_start, ${key} AS k, count(*) AS n ${FROM} GROUP BY ALL`,
+  );
+  await fc.assert(fc.asyncProperty(view, check), { numRuns: 500 });
+  // The grammar must not lose itself in texts that are refused.
+  expect(planned).toBeGreaterThan(300);
+  expect(compared).toBeGreaterThan(300);
+}, 60_000);
+
+test("any text gives a plan or faults", async () => {
+  const words = fc.constantFrom(
+    "SELECT",
+    "FROM",
+    "tumble(",
+    "clicks",
+    ",",
+    "(",
+    ")",
+    "event_time",
+    "INTERVAL",
+    "1",
+    "MINUTE",
+    "GROUP BY",
+
+    "ALL",
+    "'",
+    '"',
+    "é",
+    "*",
+    "count(",
+    "AS",
+    "x",
+    "WHERE",
+    "window_start",
+    ";",
+    "$1",
+    "CASE",
+    "--",
+    "\n",
+  );
+  const garbage = fc.oneof(
+    fc.array(words, { maxLength: 30 }).map((all) => all.join(" ")),
+    fc.string(),
+  );
+  await fc.assert(fc.asyncProperty(garbage, check), { numRuns: 300 });
+}, 60_000);
