@@ -4,6 +4,7 @@ import type {
   DuckDBConnection,
   DuckDBInstance,
   DuckDBResult,
+  DuckDBType,
   DuckDBTableFunctionInfo,
   DuckDBDataChunk,
 } from "@duckdb/node-api";
@@ -30,7 +31,7 @@ export interface DuckStream {
   next(): Promise<readonly (readonly DuckValue[])[] | null>;
 }
 
-/** A parameter of a prepared statement. Numbers without a fraction are bound as INTEGER or BIGINT, others as DOUBLE. */
+/** A parameter of a prepared statement: a whole number is INTEGER or BIGINT, another DOUBLE; bigint BIGINT, or HUGEINT beyond 64 bits. */
 export type DuckParameter = null | boolean | number | bigint | string;
 
 /** What the parser says about one statement of a text: `SELECT`, `INSERT`, `COPY`, ... (DuckDB's statement types). */
@@ -103,8 +104,9 @@ export class DuckConnection {
 
   /** Runs one statement and takes all of its result into memory. (A streamed one would swallow errors in mid-stream: DuckDB's node API.) */
   async run(sql: string, parameters: readonly DuckParameter[] = []): Promise<DuckResult> {
-    const values = bindable(parameters);
-    const result = await this.#connection.run(sql, values.length > 0 ? values : undefined);
+    const types = typesOf(this.#module, parameters) as DuckDBType[];
+    const values = parameters.length > 0 ? [...parameters] : undefined;
+    const result = await this.#connection.run(sql, values, types);
     return {
       columns: columnsOf(result),
       rows: await result.convertRows(plainConverter(this.#module)),
@@ -116,8 +118,9 @@ export class DuckConnection {
    * rows (DuckDB's node API): run it inside `BEGIN TRANSACTION READ ONLY`, and `SELECT 1` after the end; if that fails, so did this.
    */
   async stream(sql: string, parameters: readonly DuckParameter[] = []): Promise<DuckStream> {
-    const values = bindable(parameters);
-    const result = await this.#connection.stream(sql, values.length > 0 ? values : undefined);
+    const types = typesOf(this.#module, parameters) as DuckDBType[];
+    const values = parameters.length > 0 ? [...parameters] : undefined;
+    const result = await this.#connection.stream(sql, values, types);
     const columns = columnsOf(result);
     const converter = plainConverter(this.#module);
     return {
@@ -192,10 +195,13 @@ export class DuckConnection {
   }
 }
 
-/** Integers beyond 64 bits are bound as text, which DuckDB casts. */
-function bindable(parameters: readonly DuckParameter[]): DuckParameter[] {
+/** bigint as BIGINT where it fits (DuckDB's node API alone makes HUGEINT of it); other types by their values. */
+function typesOf(
+  module: DuckDbModule,
+  parameters: readonly DuckParameter[],
+): (DuckDBType | undefined)[] {
   return parameters.map((value) =>
-    typeof value === "bigint" && BigInt.asIntN(64, value) !== value ? String(value) : value,
+    typeof value === "bigint" && BigInt.asIntN(64, value) === value ? module.BIGINT : undefined,
   );
 }
 

@@ -18,7 +18,7 @@ import { WINDOW_MACROS } from "./macros.ts";
 import type { Aggregate, ColumnRef, Expr, OutputColumn, ViewPlan } from "./plan.ts";
 import { quoteName } from "./render.ts";
 import { aliasesOf, readSelect, refuseClauses, type SelectParts } from "./select.ts";
-import { nodeOf, parseText, type Node } from "./tree.ts";
+import { keywordAt, nodeOf, parseText, type Node } from "./tree.ts";
 import { decimal, outputType, sameType } from "./typing.ts";
 
 /** A view as the configuration has it, and the streams that it may read. */
@@ -78,9 +78,18 @@ export class ViewParser {
     const { sql } = source;
     if (Buffer.byteLength(sql) > VIEW_TEXT_BYTES_MAX)
       return faults.add(0, `the text is longer than ${VIEW_TEXT_BYTES_MAX} bytes`, "write less");
+    if (sql.includes("\0")) return faults.add(0, "the text has a NUL character", "remove it");
     const parsed = await parseText(this.#connection, sql);
-    if (parsed.kind === "fault") return faults.add(parsed.at, parsed.message, "");
-    const { root } = parsed;
+    if (parsed.kind === "fault") {
+      const isOther = parsed.cause === "no_select";
+      return faults.add(parsed.at, isOther ? "a view is one SELECT" : parsed.message);
+    }
+    const { root, parameters } = parsed;
+    const [parameter] = parameters;
+    if (parameter !== undefined) {
+      const at = keywordAt(sql, `$${parameter}`, "first") ?? keywordAt(sql, "?", "first");
+      return faults.add(at, "a view has no parameters", "write the value");
+    }
     if (root.type !== "SELECT_NODE")
       return faults.add(root, "a view is one SELECT", "UNION and its like are not in this release");
     const from = readFrom(nodeOf(root, "from_table"), source.streams, faults);

@@ -14,10 +14,20 @@ export interface Place {
   readonly column: number;
 }
 
-/** A text that is one statement, or why it is not. `at` is a byte offset. */
+/** A text that is one SELECT, or why it is not. `at` is a byte offset. */
 export type ParsedText =
-  | { readonly kind: "tree"; readonly root: Node }
-  | { readonly kind: "fault"; readonly at: number; readonly message: string };
+  | {
+      readonly kind: "tree";
+      readonly root: Node;
+      /** Names of its parameters: "1" for `$1` and for the first `?`. */
+      readonly parameters: readonly string[];
+    }
+  | {
+      readonly kind: "fault";
+      readonly cause: "syntax" | "no_select" | "empty" | "several";
+      readonly at: number;
+      readonly message: string;
+    };
 
 /** Parses with DuckDB. Rejects only when DuckDB itself fails. */
 export async function parseText(connection: DuckConnection, text: string): Promise<ParsedText> {
@@ -26,28 +36,18 @@ export async function parseText(connection: DuckConnection, text: string): Promi
   if (answer["error"] === true) {
     const characters = Number(answer["position"] ?? 0);
     const at = Buffer.byteLength([...text].slice(0, characters).join(""));
-    const message = String(answer["error_message"]);
-    return {
-      kind: "fault",
-      at,
-      message: message.startsWith("Only SELECT") ? "a view is one SELECT statement" : message,
-    };
+    const cause = answer["error_type"] === "parser" ? "syntax" : "no_select";
+    return { kind: "fault", cause, at, message: String(answer["error_message"]) };
   }
-  const statements = listOf(answer, "statements");
-  const first = statements[0];
-  if (first === undefined) return { kind: "fault", at: 0, message: "there is no statement" };
-  const second = statements[1];
+  const [first, second] = listOf(answer, "statements");
+  if (first === undefined)
+    return { kind: "fault", cause: "empty", at: 0, message: "there is no statement" };
   if (second !== undefined) {
     const at = locationOf(nodeOf(second, "node")) ?? 0;
-    return { kind: "fault", at, message: "there is more than one statement" };
+    return { kind: "fault", cause: "several", at, message: "there is more than one statement" };
   }
-  const parameter = listOf(first, "named_param_map")[0];
-  if (parameter !== undefined) {
-    const name = `$${textOf(parameter, "key")}`;
-    const at = keywordAt(text, name, "first") ?? keywordAt(text, "?", "first") ?? 0;
-    return { kind: "fault", at, message: "a view has no parameters" };
-  }
-  return { kind: "tree", root: nodeOf(first, "node") ?? first };
+  const parameters = listOf(first, "named_param_map").map((each) => textOf(each, "key"));
+  return { kind: "tree", root: nodeOf(first, "node") ?? first, parameters };
 }
 
 /** JSON whose integers beyond 2^53 become bigint. */

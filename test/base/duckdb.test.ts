@@ -64,6 +64,13 @@ describe("results", () => {
       null,
     ]);
     expect(rows).toEqual([["it's", 2, 2n ** 100n, true]]);
+    const types = await connection.run("SELECT typeof($1), typeof($2), typeof($3), typeof($4)", [
+      7,
+      3_000_000_000,
+      7n,
+      0.5,
+    ]);
+    expect(types.rows).toEqual([["INTEGER", "BIGINT", "BIGINT", "DOUBLE"]]);
   });
 
   test("an error is thrown with DuckDB's message", async () => {
