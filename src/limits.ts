@@ -207,3 +207,6 @@ export const REJECT_RAW_BYTES_MAX = 65_536;
 /** Rejects of one record, and their raw bytes; beyond either the body goes on in the next record: 4 MB, as much as an image. */
 export const RECORD_REJECTS_MAX = 4096;
 export const RECORD_REJECT_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Bytes that state.db's WAL keeps after a checkpoint; a larger one is cut back: 10 s of dirty pages at 100 MB fit mostly. */
+export const STATE_WAL_BYTES_MAX = 64 * 1024 * 1024;

@@ -22,8 +22,8 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "log.trim.db",
   "log.trim.sync",
   "log.trim.wal",
-  // checkpoint: sqlite-checkpoint.ts
-  "checkpoint.create",
+  // checkpoint: sqlite-store.ts
+  "checkpoint.recover.sync",
   "checkpoint.save.before",
   "checkpoint.save.inside",
   "checkpoint.save.after",

@@ -13,6 +13,7 @@
 // The header's own checksum covers the payload's, so that a scan over headers is safe without reading payloads. xxHash3
 // (https://github.com/Cyan4973/xxHash) takes 0.75 µs for 75 KB here, crc32 1.26 µs; 64 bits instead of 32 come with it.
 import { assert } from "../base/assert.ts";
+import { compressIfItPays, decompress } from "../base/zstd.ts";
 import type { EncodedRecord } from "./log.ts";
 import type { ControlKind, ControlRecord, EventsRecord, LogRecord } from "./record.ts";
 import { decodeRejects, encodeRejects, RejectSectionError } from "./reject-codec.ts";
@@ -26,11 +27,6 @@ const KIND_EVENTS = 1;
 const KIND_CONTROL = 2;
 const FLAG_BODY_ZSTD = 1;
 const FLAG_REJECTS_ZSTD = 2;
-/** Below this zstd's frame and call cost more than they save. */
-const COMPRESS_BYTES_MIN = 256;
-/** Level 1: 32 bytes per event at 150-190 ns; level 3 costs twice the time for a tenth fewer bytes (FACTS, "Durability"). */
-const ZSTD = { level: 1 } as const;
-
 /** On-disk numbers of the control kinds: append only, never renumber. */
 const CONTROL_CODES: Readonly<Record<ControlKind, number>> = {
   configuration: 1,
@@ -87,8 +83,8 @@ interface Section {
 /** The bytes of a record, checksummed. The image may lie in shared memory: it is read once and not kept. Pure but for CPU time. */
 export function encodeRecord(record: LogRecord): EncodedRecord {
   const isEvents = record.kind === "events";
-  const body = compress(isEvents ? record.image : utf8.encode(record.body));
-  const rejects = compress(isEvents ? encodeRejects(record.rejects) : new Uint8Array(0));
+  const body = squeeze(isEvents ? record.image : utf8.encode(record.body));
+  const rejects = squeeze(isEvents ? encodeRejects(record.rejects) : new Uint8Array(0));
   const payload = join(body.stored, rejects.stored);
   const stream = utf8.encode(record.stream ?? "");
   const header = new Uint8Array(RECORD_HEADER_BYTES + stream.length);
@@ -154,12 +150,14 @@ export function decodeRecord(encoded: {
     throw new CorruptRecordError(position, "the checksum of the payload differs");
   try {
     const flags = view.getUint8(6);
-    const body = decompress(payload.subarray(0, bodyStored), {
+    const body = unsqueeze({
+      stored: payload.subarray(0, bodyStored),
       rawBytes: view.getUint32(40, true),
       isZstd: (flags & FLAG_BODY_ZSTD) !== 0,
     });
     if (head.kind === "control") return controlRecord(head, view.getUint8(7), body);
-    const rejects = decompress(payload.subarray(bodyStored), {
+    const rejects = unsqueeze({
+      stored: payload.subarray(bodyStored),
       rawBytes: view.getUint32(48, true),
       isZstd: (flags & FLAG_REJECTS_ZSTD) !== 0,
     });
@@ -228,30 +226,17 @@ function checkedHeader(position: number, header: Uint8Array): DataView {
   return view;
 }
 
-/** One zstd frame, or the bytes as they are when there are few or a frame would not be an eighth smaller. */
-function compress(raw: Uint8Array): Section {
-  if (raw.length >= COMPRESS_BYTES_MIN) {
-    const frame = Bun.zstdCompressSync(raw, ZSTD);
-    if (frame.length <= raw.length - (raw.length >>> 3))
-      return { stored: plainBytes(frame), rawBytes: raw.length, isZstd: true };
-  }
-  // a copy: the image may lie in memory that is reused once this record is durable
-  return { stored: new Uint8Array(raw), rawBytes: raw.length, isZstd: false };
+/** A section as it is stored: compressed where it pays, else copied, since the image may lie in memory that is reused. */
+function squeeze(raw: Uint8Array): Section {
+  const frame = compressIfItPays(raw);
+  return { stored: frame ?? new Uint8Array(raw), rawBytes: raw.length, isZstd: frame !== null };
 }
 
-function decompress(
-  stored: Uint8Array,
-  section: { readonly rawBytes: number; readonly isZstd: boolean },
-): Uint8Array {
-  const raw = section.isZstd ? plainBytes(Bun.zstdDecompressSync(stored)) : stored;
-  if (raw.length !== section.rawBytes)
-    throw new Error(`${raw.length} bytes where ${section.rawBytes} were written`);
-  return raw.byteOffset % 8 === 0 ? raw : raw.slice();
-}
-
-/** Bun answers Buffers, whose `slice` does not copy: a plain view of the same bytes. */
-function plainBytes(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+/** The bytes of a section, starting on a multiple of 8. */
+function unsqueeze({ stored, rawBytes, isZstd }: Section): Uint8Array {
+  if (isZstd) return decompress(stored, rawBytes);
+  if (stored.length !== rawBytes) throw new Error(`${stored.length} bytes instead of ${rawBytes}`);
+  return stored.byteOffset % 8 === 0 ? stored : stored.slice();
 }
 
 function join(first: Uint8Array, second: Uint8Array): Uint8Array {

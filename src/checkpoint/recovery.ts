@@ -1,0 +1,123 @@
+// Pure decisions about positions: where each reader starts, what is refused, and what the log may forget. No I/O: the caller gathers
+// the facts and carries out the decision.
+import { must } from "../base/assert.ts";
+
+/** What is known of one reader of the log at a start. Positions are inclusive: "contains the log up to". */
+export interface ReaderFacts {
+  readonly name: string;
+  /**
+   * Its position in the checkpoint, or null when it is not in it. Every running reader has a row in every checkpoint, those without
+   * state too: null beside a checkpoint means that it is new, or was switched off.
+   */
+  readonly checkpoint: number | null;
+  /** Position that its table's ledger covers, or null when it has no table or nothing is in it. */
+  readonly ledger: number | null;
+  /** True for readers whose fold is kept in the checkpoint (admission, views); false for those that start where their ledger ends. */
+  readonly keepsState: boolean;
+}
+
+/** Everything that a start knows of positions. */
+export interface RecoveryFacts {
+  /** As LogReader.bounds gives: `first > last` when the log is empty. */
+  readonly log: { readonly first: number; readonly last: number };
+  /** True when state.db holds a checkpoint of any reader. */
+  readonly hasCheckpoint: boolean;
+  /** The configured readers. */
+  readonly readers: readonly ReaderFacts[];
+}
+
+/** Where a reader continues. */
+export interface ReaderStart {
+  readonly name: string;
+  /** Its state contains the log up to here; it reads from `after + 1` on. */
+  readonly after: number;
+  /** Outputs at or below are in its table already: a replay makes them again, and they are dropped. */
+  readonly coveredUntil: number;
+  /** True when it joins a log that others have read: it may miss records before `after`, which the start says aloud. */
+  readonly isNew: boolean;
+}
+
+export type RefusalReason = "state_ahead_of_log" | "ledger_ahead_of_log" | "log_gap" | "state_lost";
+
+/** What to do at a start. */
+export type RecoveryDecision =
+  | {
+      readonly kind: "start";
+      readonly readers: readonly ReaderStart[];
+      /** Records that the slowest reader will read again: the lag, in records. */
+      readonly replayCount: number;
+    }
+  | { readonly kind: "refuse"; readonly reason: RefusalReason; readonly message: string };
+
+const RESTORE =
+  "The files in the data folder are not of one moment: restore the whole folder from one backup";
+
+/**
+ * Decides where every reader starts. A reader with state continues at its checkpoint, one without at its ledger. When no checkpoint was
+ * ever saved and the log is whole, all begin at its first record: that start was killed before its first checkpoint. A reader that
+ * is not in the checkpoint of the others is new: with state (a view) it starts at the log's end, without (raw export switched on)
+ * at what the log still holds beyond its ledger.
+ */
+export function recoveryPlan(facts: RecoveryFacts): RecoveryDecision {
+  const { log, hasCheckpoint, readers } = facts;
+  const isWhole = log.first <= 1;
+  if (!hasCheckpoint && !isWhole && readers.some((reader) => reader.keepsState))
+    return refuse(
+      "state_lost",
+      `the log begins at record ${log.first}, but there is no checkpoint of what came before`,
+    );
+  const starts: ReaderStart[] = [];
+  for (const reader of readers) {
+    const refusal = refuseReader(reader, log);
+    if (refusal !== null) return refusal;
+    const isNew = hasCheckpoint && reader.checkpoint === null && log.last > 0;
+    const after = isNew ? joinAfter(reader, log) : resumeAfter(reader);
+    if (after + 1 < log.first)
+      return refuse(
+        "log_gap",
+        `reader ${reader.name} stands at record ${after}, but the log begins at ${log.first}: the records between are gone`,
+      );
+    starts.push({ name: reader.name, after, coveredUntil: reader.ledger ?? 0, isNew });
+  }
+  const slowest = Math.min(log.last, ...starts.map((start) => start.after));
+  return { kind: "start", readers: starts, replayCount: log.last - slowest };
+}
+
+function joinAfter(reader: ReaderFacts, log: RecoveryFacts["log"]): number {
+  return reader.keepsState ? log.last : Math.max(reader.ledger ?? 0, log.first - 1);
+}
+
+function resumeAfter(reader: ReaderFacts): number {
+  return (reader.keepsState ? reader.checkpoint : reader.ledger) ?? 0;
+}
+
+function refuseReader(
+  reader: ReaderFacts,
+  log: { readonly last: number },
+): RecoveryDecision | null {
+  if ((reader.checkpoint ?? 0) > log.last)
+    return refuse(
+      "state_ahead_of_log",
+      `the checkpoint of reader ${reader.name} is at record ${reader.checkpoint}, but the log ends at ${log.last}`,
+    );
+  if ((reader.ledger ?? 0) > log.last)
+    return refuse(
+      "ledger_ahead_of_log",
+      `the tables of reader ${reader.name} hold the log up to record ${reader.ledger}, but the log ends at ${log.last}`,
+    );
+  return null;
+}
+
+function refuse(reason: RefusalReason, what: string): RecoveryDecision {
+  return { kind: "refuse", reason, message: `${what}. ${RESTORE}` };
+}
+
+/**
+ * The position to give to LogWriter.trim: records below it are durable in what every reader keeps. `durable` are positions up to which
+ * each reader's state (checkpoint) or tables (ledger) are on disk; a suspended reader is left out. At least one reader is named, since
+ * a log that nobody reads would be forgotten unread.
+ */
+export function trimPosition(durable: readonly number[]): number {
+  must(durable[0], "a reader that holds the log");
+  return Math.min(...durable) + 1;
+}

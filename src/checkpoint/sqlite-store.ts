@@ -1,0 +1,344 @@
+// Adapter of the checkpoint store: `state.db`, one SQLite database, one transaction per checkpoint. Owns the schema and the only
+// statements that touch it. It knows nothing of what pages and bodies mean.
+import { Database, SQLiteError } from "bun:sqlite";
+import { assert, must } from "../base/assert.ts";
+import type { Files } from "../base/files.ts";
+import { compressIfItPays, decompress } from "../base/zstd.ts";
+import { STATE_WAL_BYTES_MAX } from "../limits.ts";
+import type { ViewOutput } from "../window/output.ts";
+import {
+  CheckpointError,
+  CheckpointFailedError,
+  type CheckpointChange,
+  type CheckpointStore,
+  type IdSegment,
+  type LoadedCheckpoint,
+  type ReaderCheckpoint,
+  type StatePage,
+} from "./store.ts";
+
+/** "MRST": SQLite's application_id of state.db. */
+const APPLICATION_ID = 0x4d525354;
+/** The schema's version, SQLite's user_version. */
+const FORMAT_VERSION = 1;
+
+/**
+ * In every table: `bytes` is the value, one zstd frame when `raw_bytes` is not null (it is then the length of the value); `hash` is
+ * xxHash3 of `bytes`, exclusive-or xxHash3 of the row's key as text, 8 bytes little-endian: it finds changed bytes and exchanged rows.
+ */
+const DDL = `
+CREATE TABLE file (
+  job_id TEXT NOT NULL              -- identity of the data folder that this file belongs to (lock.db)
+) STRICT;
+CREATE TABLE readers (
+  name TEXT PRIMARY KEY,            -- reader of the log: "admission", "view:" and its name, ...
+  position INTEGER NOT NULL,        -- the state below contains the log up to here
+  raw_bytes INTEGER,
+  hash BLOB NOT NULL,
+  bytes BLOB NOT NULL               -- the reader's own format
+) STRICT;
+CREATE TABLE spaces (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE         -- name of a state memory
+) STRICT;
+CREATE TABLE pages (
+  place INTEGER PRIMARY KEY,        -- spaces.id * 2^32 + page number
+  raw_bytes INTEGER,
+  hash BLOB NOT NULL,
+  bytes BLOB NOT NULL               -- one page of state memory
+) STRICT;
+CREATE TABLE outputs (
+  id INTEGER PRIMARY KEY,           -- order of saving
+  view TEXT NOT NULL,
+  kind TEXT NOT NULL,               -- rows or late
+  position INTEGER NOT NULL,        -- log position that made the output; dropped when the table's ledger covers it
+  row_count INTEGER NOT NULL,
+  raw_bytes INTEGER,
+  hash BLOB NOT NULL,
+  bytes BLOB NOT NULL               -- batch image (kernels/abi.ts)
+) STRICT;
+CREATE INDEX outputs_covered ON outputs (view, kind, position);
+CREATE TABLE segments (
+  id INTEGER PRIMARY KEY,           -- order of saving
+  stream TEXT NOT NULL,
+  newest_received_at INTEGER NOT NULL, -- microseconds; dropped when no id in it can be asked for any more
+  raw_bytes INTEGER,                -- always null: hashes of ids do not compress
+  hash BLOB NOT NULL,
+  bytes BLOB NOT NULL               -- admission's own format
+) STRICT;
+CREATE INDEX segments_expired ON segments (stream, newest_received_at);
+`;
+
+const PAGES_PER_SPACE = 0x1_0000_0000;
+
+/** What is stored of a value. */
+interface Stored {
+  readonly raw_bytes: number | null;
+  readonly hash: Uint8Array;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Opens or makes `state.db` at `path` for the data folder of `jobId`. What a killed process left is synced first, so that nothing is
+ * trimmed for a checkpoint that a power cut could still take back. Throws CheckpointError with advice when the file is not ours.
+ */
+export function openCheckpointStore(path: string, files: Files, jobId: string): CheckpointStore {
+  if (files.exists(`${path}-wal`)) files.sync(`${path}-wal`, "checkpoint.recover.sync");
+  const database = new Database(path, { readwrite: true, create: true });
+  try {
+    database.run("PRAGMA busy_timeout = 5000");
+    database.run("PRAGMA journal_mode = WAL");
+    database.run("PRAGMA synchronous = FULL");
+    database.run(`PRAGMA journal_size_limit = ${STATE_WAL_BYTES_MAX}`);
+    prepareSchema(database, path, jobId);
+    return new SqliteCheckpointStore(path, files, database);
+  } catch (error) {
+    database.close();
+    throw openError(error, path);
+  }
+}
+
+class SqliteCheckpointStore implements CheckpointStore {
+  readonly #path: string;
+  readonly #files: Files;
+  readonly #database: Database;
+  #failure: CheckpointFailedError | null = null;
+
+  constructor(path: string, files: Files, database: Database) {
+    this.#path = path;
+    this.#files = files;
+    this.#database = database;
+  }
+
+  load(): LoadedCheckpoint {
+    return {
+      readers: [...this.#readers()],
+      outputs: [...this.#outputs()],
+      pages: this.#pages(),
+      segments: this.#segments(),
+    };
+  }
+
+  save(change: CheckpointChange): void {
+    if (this.#failure !== null) throw this.#failure;
+    try {
+      this.#files.reach("checkpoint.save.before");
+      this.#database.run("BEGIN IMMEDIATE");
+      this.#remove(change);
+      this.#insert(change);
+      this.#files.reach("checkpoint.save.inside");
+      this.#database.run("COMMIT");
+      this.#files.reach("checkpoint.save.after");
+    } catch (cause) {
+      this.#failure = new CheckpointFailedError(
+        `the checkpoint could not be saved in ${this.#path}: ${String(cause)}. Check the disk and its free room, then start again: the ` +
+          "checkpoint before is whole and the log holds what follows it",
+        { cause },
+      );
+      throw this.#failure;
+    }
+  }
+
+  sizeBytes(): number {
+    return this.#files.sizeBytes(this.#path) + this.#files.sizeBytes(`${this.#path}-wal`);
+  }
+
+  close(): void {
+    this.#database.close(true);
+  }
+
+  #remove(change: CheckpointChange): void {
+    const database = this.#database;
+    {
+      using statement = database.prepare("DELETE FROM readers WHERE name = ?");
+      for (const name of change.removedReaders) statement.run(name);
+    }
+    {
+      using statement = database.prepare("DELETE FROM pages WHERE place = ?");
+      const spaces = this.#spaceIds(change.freedPages);
+      for (const { space, page } of change.freedPages)
+        statement.run(placeOf(must(spaces.get(space), space), page));
+    }
+    {
+      using statement = database.prepare(
+        "DELETE FROM outputs WHERE view = ? AND kind = ? AND position <= ?",
+      );
+      for (const { view, kind, position } of change.coveredOutputs)
+        statement.run(view, kind, position);
+    }
+    using statement = database.prepare(
+      "DELETE FROM segments WHERE stream = ? AND newest_received_at < ?",
+    );
+    for (const { stream, beforeUs } of change.expiredSegments) statement.run(stream, beforeUs);
+  }
+
+  #insert(change: CheckpointChange): void {
+    this.#insertReaders(change.readers);
+    this.#insertPages(change.pages);
+    const database = this.#database;
+    {
+      using statement = database.prepare(
+        "INSERT INTO outputs (view, kind, position, row_count, raw_bytes, hash, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+      );
+      for (const { view, kind, position, rowCount, image } of change.outputs) {
+        const { raw_bytes, hash, bytes } = store(outputKey(view, kind, position), image);
+        statement.run(view, kind, position, rowCount, raw_bytes, hash, bytes);
+      }
+    }
+    using statement = database.prepare(
+      "INSERT INTO segments (stream, newest_received_at, hash, bytes) VALUES (?, ?, ?, ?)",
+    );
+    for (const { stream, newestReceivedAtUs, bytes } of change.segments) {
+      const hash = hashOf(segmentKey(stream, newestReceivedAtUs), bytes);
+      statement.run(stream, newestReceivedAtUs, hash, bytes);
+    }
+  }
+
+  #insertReaders(readers: readonly ReaderCheckpoint[]): void {
+    using statement = this.#database.prepare(
+      `INSERT INTO readers VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position,
+       raw_bytes = excluded.raw_bytes, hash = excluded.hash, bytes = excluded.bytes WHERE excluded.position >= position`,
+    );
+    for (const { name, position, body } of readers) {
+      const { raw_bytes, hash, bytes } = store(readerKey(name, position), body);
+      const { changes } = statement.run(name, position, raw_bytes, hash, bytes);
+      assert(changes === 1, `reader ${name} does not go back to ${position}`);
+    }
+  }
+
+  #insertPages(pages: readonly StatePage[]): void {
+    const spaces = this.#spaceIds(pages);
+    using statement = this.#database.prepare("INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?)");
+    for (const { space, page, bytes: raw } of pages) {
+      const place = placeOf(must(spaces.get(space), space), page);
+      const { raw_bytes, hash, bytes } = store(pageKey(space, page), raw);
+      statement.run(place, raw_bytes, hash, bytes);
+    }
+  }
+
+  /** Ids of the spaces that are named, made where they are new. */
+  #spaceIds(places: readonly { readonly space: string }[]): Map<string, number> {
+    using insert = this.#database.prepare("INSERT OR IGNORE INTO spaces (name) VALUES (?)");
+    for (const space of new Set(places.map((place) => place.space))) insert.run(space);
+    using select = this.#database.prepare<{ id: number; name: string }, []>("SELECT * FROM spaces");
+    return new Map(select.all().map(({ id, name }) => [name, id]));
+  }
+
+  *#readers(): Generator<ReaderCheckpoint> {
+    type Row = Stored & { readonly name: string; readonly position: number };
+    for (const row of this.#rows<Row>("SELECT * FROM readers ORDER BY name")) {
+      const key = readerKey(row.name, row.position);
+      yield { name: row.name, position: row.position, body: this.#restore(key, row) };
+    }
+  }
+
+  *#outputs(): Generator<ViewOutput> {
+    type Row = Stored & Omit<ViewOutput, "image" | "rowCount"> & { readonly row_count: number };
+    for (const row of this.#rows<Row>("SELECT * FROM outputs ORDER BY id")) {
+      const { view, kind, position, row_count: rowCount } = row;
+      const image = this.#restore(outputKey(view, kind, position), row);
+      yield { view, kind, position, rowCount, image };
+    }
+  }
+
+  *#pages(): Generator<StatePage> {
+    type Row = Stored & { readonly page: number; readonly space: string };
+    const sql = `SELECT place & ${PAGES_PER_SPACE - 1} AS page, spaces.name AS space, raw_bytes, hash, bytes
+      FROM pages JOIN spaces ON spaces.id = place >> 32 ORDER BY place`;
+    for (const row of this.#rows<Row>(sql)) {
+      const { space, page } = row;
+      yield { space, page, bytes: this.#restore(pageKey(space, page), row) };
+    }
+  }
+
+  *#segments(): Generator<IdSegment> {
+    type Row = Stored & { readonly stream: string; readonly newest_received_at: number };
+    for (const row of this.#rows<Row>("SELECT * FROM segments ORDER BY id")) {
+      const { stream, newest_received_at: newestReceivedAtUs } = row;
+      const bytes = this.#restore(segmentKey(stream, newestReceivedAtUs), row);
+      yield { stream, newestReceivedAtUs, bytes };
+    }
+  }
+
+  *#rows<Row>(sql: string): Generator<Row> {
+    try {
+      using statement = this.#database.prepare<Row, []>(sql);
+      yield* statement.iterate();
+    } catch (error) {
+      throw openError(error, this.#path);
+    }
+  }
+
+  #restore(key: string, stored: Stored): Uint8Array {
+    const { raw_bytes, hash, bytes } = stored;
+    if (Buffer.compare(hash, hashOf(key, bytes)) !== 0)
+      throw new CheckpointError(damaged(this.#path, `the checksum of ${key} differs`));
+    return raw_bytes === null ? bytes : decompress(bytes, raw_bytes);
+  }
+}
+
+const readerKey = (name: string, position: number): string => `reader ${name} at ${position}`;
+const pageKey = (space: string, page: number): string => `page ${page} of ${space}`;
+const segmentKey = (stream: string, us: number): string => `segment of ${stream} until ${us}`;
+const outputKey = (view: string, kind: string, position: number): string =>
+  `output ${kind} of ${view} at ${position}`;
+
+function store(key: string, raw: Uint8Array): Stored {
+  const frame = compressIfItPays(raw);
+  const bytes = frame ?? raw;
+  return { raw_bytes: frame === null ? null : raw.length, hash: hashOf(key, bytes), bytes };
+}
+
+function hashOf(key: string, bytes: Uint8Array): Uint8Array {
+  const hash = new Uint8Array(8);
+  const value = Bun.hash.xxHash3(bytes) ^ Bun.hash.xxHash3(key);
+  new DataView(hash.buffer).setBigUint64(0, value, true);
+  return hash;
+}
+
+function placeOf(space: number, page: number): number {
+  assert(Number.isInteger(page) && page >= 0 && page < PAGES_PER_SPACE, `${page} is a page`);
+  return space * PAGES_PER_SPACE + page;
+}
+
+function prepareSchema(database: Database, path: string, jobId: string): void {
+  const read = <T>(sql: string): T => {
+    using statement = database.prepare<Record<string, T>, []>(sql);
+    return must(Object.values(must(statement.get(), sql))[0], sql);
+  };
+  if (read<number>("SELECT count(*) FROM sqlite_schema") === 0) {
+    // one transaction: a start that is killed here finds no tables and begins again
+    database.run("BEGIN IMMEDIATE");
+    database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
+    database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
+    database.run(DDL);
+    database.run("INSERT INTO file VALUES (?)", [jobId]);
+    database.run("COMMIT");
+  }
+  if (read<number>("PRAGMA application_id") !== APPLICATION_ID)
+    throw new CheckpointError(`${path} belongs to another program. Move it elsewhere`);
+  const version = read<number>("PRAGMA user_version");
+  if (version > FORMAT_VERSION)
+    throw new CheckpointError(
+      `${path} has state format ${version}, newer than ${FORMAT_VERSION}, the newest known here. Start the Millrace version that wrote it`,
+    );
+  const owner = read<string>("SELECT job_id FROM file");
+  if (owner !== jobId)
+    throw new CheckpointError(
+      `${path} belongs to another data folder (job ${owner}, not ${jobId}). Move it back to where it came from`,
+    );
+}
+
+function openError(error: unknown, path: string): unknown {
+  if (!(error instanceof SQLiteError)) return error;
+  if (error.code !== "SQLITE_NOTADB" && !(error.code ?? "").startsWith("SQLITE_CORRUPT"))
+    return error;
+  return new CheckpointError(damaged(path, error.message));
+}
+
+function damaged(path: string, what: string): string {
+  return (
+    `${path} is damaged or not a checkpoint of Millrace (${what}). Copy the data folder aside, check the disk, and restore the folder ` +
+    "from a backup"
+  );
+}

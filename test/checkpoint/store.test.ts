@@ -1,0 +1,269 @@
+// The checkpoint store on disk: what was saved is loaded, whole, also after kill -9; damage and foreign files are refused.
+import { Database } from "bun:sqlite";
+import { afterAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DiskFiles } from "../../src/base/disk-files.ts";
+import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
+import {
+  CheckpointError,
+  CheckpointFailedError,
+  NO_CHANGE,
+  type CheckpointStore,
+} from "../../src/checkpoint/store.ts";
+import { bytesOf, changeAt } from "./changes.ts";
+
+const root = mkdtempSync(join(tmpdir(), "millrace-state-"));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+const files = new DiskFiles();
+const newPath = (): string => join(mkdtempSync(join(root, "t-")), "state.db");
+const open = (path: string): CheckpointStore => openCheckpointStore(path, files, "job");
+
+/** Everything in the store. */
+function contentOf(store: CheckpointStore) {
+  const { readers, outputs, pages, segments } = store.load();
+  return { readers, outputs, pages: [...pages], segments: [...segments] };
+}
+
+/** The store holds exactly what the first `n` changes of the series leave. */
+function expectCheckpoint(store: CheckpointStore, n: number): void {
+  const content = contentOf(store);
+  const newest = changeAt(n);
+  const kept = n === 1 ? [newest] : [changeAt(n - 1), newest];
+  expect(content.readers).toEqual([...newest.readers]);
+  expect(content.outputs).toEqual(kept.flatMap((change) => change.outputs));
+  expect(content.segments).toEqual(kept.flatMap((change) => change.segments));
+  const byPlace = (a: { space: string; page: number }, b: { space: string; page: number }) =>
+    a.space.localeCompare(b.space) || a.page - b.page;
+  expect(content.pages.toSorted(byPlace)).toEqual(newest.pages.toSorted(byPlace));
+}
+
+describe("checkpoint store", () => {
+  test("a new one is empty", () => {
+    const store = open(newPath());
+    expect(contentOf(store)).toEqual({ readers: [], outputs: [], pages: [], segments: [] });
+    store.save(NO_CHANGE);
+    store.close();
+  });
+
+  test("keeps what changes leave, over reopening", () => {
+    const path = newPath();
+    for (let n = 1; n <= 5; n++) {
+      const store = open(path);
+      store.save(changeAt(n));
+      expectCheckpoint(store, n);
+      store.close();
+    }
+    const store = open(path);
+    expectCheckpoint(store, 5);
+    store.close();
+  });
+
+  test("pages are replaced, freed, and come back by space and page", () => {
+    const store = open(newPath());
+    const page = (space: string, number: number, seed: number) => ({
+      space,
+      page: number,
+      bytes: bytesOf(seed, 65_536),
+    });
+    store.save({
+      ...NO_CHANGE,
+      pages: [page("b", 2, 1), page("a", 0, 2), page("b", 0, 3), page("a", 4_294_967_295, 4)],
+    });
+    store.save({
+      ...NO_CHANGE,
+      pages: [page("b", 2, 5)],
+      freedPages: [
+        { space: "a", page: 0 },
+        { space: "never", page: 1 },
+      ],
+    });
+    expect(contentOf(store).pages).toEqual([
+      page("b", 0, 3),
+      page("b", 2, 5),
+      page("a", 4_294_967_295, 4),
+    ]);
+    store.close();
+  });
+
+  test("a reader goes away, and never back", () => {
+    const store = open(newPath());
+    const reader = (position: number) => ({
+      name: "r",
+      position,
+      body: new Uint8Array([position]),
+    });
+    store.save({ ...NO_CHANGE, readers: [reader(5)] });
+    store.save({ ...NO_CHANGE, readers: [reader(5)] });
+    store.save({ ...NO_CHANGE, removedReaders: ["r"], readers: [reader(3)] });
+    expect(store.load().readers).toEqual([reader(3)]);
+    expect(() => store.save({ ...NO_CHANGE, readers: [reader(2)] })).toThrow(
+      "does not go back to 2",
+    );
+    store.close();
+  });
+
+  test("space of what is dropped is used again", () => {
+    const store = open(newPath());
+    for (let n = 1; n <= 30; n++) store.save(changeAt(n));
+    const sizeBytes = store.sizeBytes();
+    for (let n = 31; n <= 120; n++) store.save(changeAt(n));
+    expect(store.sizeBytes()).toBeLessThan(sizeBytes + 4_500_000);
+    store.close();
+  });
+});
+
+describe("kill -9", () => {
+  const saverPath = join(import.meta.dir, "saver.ts");
+
+  async function runSaver(path: string, options: { plan?: string; killAfterMs?: number }) {
+    const child = Bun.spawn(
+      [process.execPath, "--no-install", saverPath, path, options.plan ?? ""],
+      {
+        stdout: "pipe",
+        stderr: "pipe",
+      },
+    );
+    if (options.killAfterMs !== undefined) {
+      await Bun.sleep(options.killAfterMs);
+      child.kill("SIGKILL");
+    }
+    const output = await new Response(child.stdout).text();
+    const errors = await new Response(child.stderr).text();
+    await child.exited;
+    expect([child.signalCode, errors]).toEqual(["SIGKILL", ""]);
+    return Number(
+      output
+        .slice(0, output.lastIndexOf("\n") + 1)
+        .trim()
+        .split("\n")
+        .at(-1) ?? 0,
+    );
+  }
+
+  test("at any time: the last durable checkpoint or the one after it, whole", async () => {
+    const path = newPath();
+    let durable = 0;
+    for (let round = 0; round < 6; round++) {
+      durable = Math.max(durable, await runSaver(path, { killAfterMs: 150 + round * 41 }));
+      const store = open(path);
+      const n = (store.load().readers[0]?.position ?? 0) / 10;
+      expect(n - durable).toBeOneOf([0, 1]);
+      if (n > 0) expectCheckpoint(store, n);
+      durable = n;
+      store.close();
+    }
+    expect(durable).toBeGreaterThan(5);
+  });
+
+  for (const [step, ahead] of [
+    ["before", 0],
+    ["inside", 0],
+    ["after", 1],
+  ] as const)
+    test(`at checkpoint.save.${step}`, async () => {
+      const path = newPath();
+      const durable = await runSaver(path, { plan: `checkpoint.save.${step}:4:kill` });
+      expect(durable).toBe(3);
+      const store = open(path);
+      expectCheckpoint(store, durable + ahead);
+      store.save(changeAt(durable + ahead + 1));
+      expectCheckpoint(store, durable + ahead + 1);
+      store.close();
+    });
+});
+
+describe("a store that is not as it was left", () => {
+  const tables = ["pages", "readers", "outputs", "segments"] as const;
+  for (const table of tables)
+    test(`a changed byte in ${table} is refused, with what to do`, () => {
+      const path = newPath();
+      const store = open(path);
+      store.save(changeAt(2));
+      store.close();
+      const database = new Database(path);
+      const { id, bytes } = database
+        .query<{ id: number; bytes: Uint8Array }, []>(
+          `SELECT rowid AS id, bytes FROM ${table} LIMIT 1`,
+        )
+        .get() ?? { id: 0, bytes: new Uint8Array(1) };
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 4;
+      expect(
+        database.run(`UPDATE ${table} SET bytes = ? WHERE rowid = ?`, [bytes, id]).changes,
+      ).toBe(1);
+      database.close();
+      const again = open(path);
+      expect(() => contentOf(again)).toThrow(CheckpointError);
+      expect(() => contentOf(again)).toThrow(/the checksum of .* differs.*restore the folder/);
+      again.close();
+    });
+
+  test("two pages exchanged are refused", () => {
+    const path = newPath();
+    const store = open(path);
+    store.save(changeAt(2));
+    store.close();
+    const database = new Database(path);
+    const places = database.query<{ place: number }, []>("SELECT place FROM pages LIMIT 2").all();
+    const [one = 0, two = 0] = places.map((row) => row.place);
+    for (const [from, to] of [
+      [one, -1],
+      [two, one],
+      [-1, two],
+    ] as const)
+      database.run("UPDATE pages SET place = ? WHERE place = ?", [to, from]);
+    database.close();
+    const again = open(path);
+    expect(() => [...again.load().pages]).toThrow(CheckpointError);
+    again.close();
+  });
+
+  test("foreign, cut, newer and misplaced files are refused", () => {
+    const path = newPath();
+    writeFileSync(path, "not a database ".repeat(500));
+    expect(() => open(path)).toThrow(/is damaged or not a checkpoint of Millrace/);
+
+    const foreign = newPath();
+    const database = new Database(foreign);
+    database.run("CREATE TABLE pages (x)");
+    database.close();
+    expect(() => open(foreign)).toThrow("belongs to another program");
+
+    const ours = newPath();
+    const store = open(ours);
+    store.save(changeAt(1));
+    store.close();
+    expect(() => openCheckpointStore(ours, files, "another")).toThrow(
+      "belongs to another data folder (job job, not another)",
+    );
+    const newer = new Database(ours);
+    newer.run("PRAGMA user_version = 3");
+    newer.close();
+    expect(() => open(ours)).toThrow(/state format 3, newer than 1/);
+    const older = new Database(ours);
+    older.run("PRAGMA user_version = 1");
+    older.close();
+    truncateSync(ours, 20_000);
+    expect(() => contentOf(open(ours))).toThrow(CheckpointError);
+  });
+});
+
+describe("a disk that fails", () => {
+  for (const action of ["EIO", "ENOSPC"] as const)
+    for (const step of ["before", "inside", "after"])
+      test(`${action} ${step} a save is latched; the start after it finds a whole checkpoint`, () => {
+        const path = newPath();
+        const name = `checkpoint.save.${step}`;
+        const failing = new DiskFiles({ name, countdown: 3, action });
+        const store = openCheckpointStore(path, failing, "job");
+        store.save(changeAt(1));
+        store.save(changeAt(2));
+        expect(() => store.save(changeAt(3))).toThrow(CheckpointFailedError);
+        expect(() => store.save(changeAt(3))).toThrow(/could not be saved.*start again/);
+        store.close();
+        const again = open(path);
+        expectCheckpoint(again, step === "after" ? 3 : 2);
+        again.close();
+      });
+});
