@@ -1,1 +1,7 @@
-// Export list of the `admit` module: every function that the host may call.
+// Export list of the `admit` module: every function that the host may call. Signatures and meaning: kernels/admit.ts.
+export { takeDelta } from "./delta";
+export { buildTable, dropTable } from "./grow";
+export { hashIds } from "./hashids";
+export { freePages, grantPages } from "./pool";
+export { sweepAll } from "./sweep";
+export { admitRows, replayRows, restoreIds } from "./verdict";

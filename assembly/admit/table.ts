@@ -1,0 +1,147 @@
+// Owns finding and adding ids: what `verdict.ts` asks the id table. Layout: page.ts.
+import { ID_ENTRY_BYTES } from "../../kernels/abi";
+import { rebuild } from "./grow";
+import {
+  countIds, entryOf, epochAddress, epochOf, ERASED, groupAt, GROUPS, nextGroup, nowEpoch, nowMs, pageIn, slotOf, tagOf, ttlMs,
+  writeEntry,
+} from "./page";
+
+/** An id that finds no room within this many groups makes its segment grow: pages are filled to some 93 % by then. */
+const PROBES_MAX: u32 = 8;
+
+// Where an id that `find` did not find can go: address of its tag, 0 = nowhere in its page; groups looked at until there.
+let placeTag: usize = 0;
+let placeProbes: u32 = 0;
+
+/** Rows whose first cache line is loaded ahead: there is no prefetch, and a line of a large table takes 100 ns to come. */
+const AHEAD: u32 = 32;
+/** Addresses of the home groups of the rows in work and of the AHEAD rows after them: u32 by row modulo 64. */
+const homes = memory.data(64 * 4);
+let sink: u32 = 0;
+
+/** Address of the group where the search for an id begins. */
+function homeOf(high: u64, low: u32): usize {
+  return pageIn(slotOf(high), high) + groupAt(low);
+}
+
+/** Finds and loads the home groups of rows [from, to), at most 64 of them. To be done again when `insert` says so. */
+export function lookAhead(hashes: usize, from: u32, to: u32): void {
+  let sum: u32 = 0;
+  for (let row = from; row < to; row++) {
+    const hash = hashes + (<usize>row * ID_ENTRY_BYTES);
+    const home = homeOf(load<u64>(hash), load<u32>(hash, 8));
+    store<u32>(homes + ((row & 63) << 2), <u32>home);
+    sum += load<u8>(home);
+  }
+  sink = sum;
+}
+
+/** To be called for each row in order, before `homeOfRow`: keeps lookAhead ahead. */
+// @ts-ignore: decorator.
+@inline
+export function keepAhead(hashes: usize, row: u32, rows: u32): void {
+  if (row & (AHEAD - 1)) return;
+  if (!row) lookAhead(hashes, 0, min(AHEAD, rows));
+  if (row + AHEAD < rows) lookAhead(hashes, row + AHEAD, min(row + 2 * AHEAD, rows));
+  lookDeeper(hashes, row, min(row + AHEAD, rows));
+}
+
+/** Loads the line of the entry that each of rows [from, to) will read or write: the first of its tag, or else the first free one. */
+function lookDeeper(hashes: usize, from: u32, to: u32): void {
+  let sum: u32 = 0;
+  for (let row = from; row < to; row++) {
+    const home: usize = load<u32>(homes + ((row & 63) << 2));
+    const tags = v128.load(home);
+    const low = load<u32>(hashes + (<usize>row * ID_ENTRY_BYTES), 8);
+    const hits = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(tagOf(low))));
+    const never = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(0)));
+    sum += load<u8>(entryOf(home + (ctz(hits ? hits : never | 0x8000))));
+  }
+  sink = sum;
+}
+
+/** Looks ahead again from `row`, after a rebuild. */
+export function renewAhead(hashes: usize, row: u32, rows: u32): void {
+  lookAhead(hashes, row, min((row | (AHEAD - 1)) + 1 + AHEAD, rows));
+}
+
+// @ts-ignore: decorator.
+@inline
+export function homeOfRow(row: u32): usize {
+  return load<u32>(homes + ((row & 63) << 2));
+}
+
+/** Address of the entry of an id, expired or not; 0 = not there, and a place for it is noted. `home`: its homeOf. */
+export function find(home: usize, high: u64, low: u32): usize {
+  const tag = i8x16.splat(tagOf(low));
+  let group = home;
+  placeTag = 0;
+  for (let probes: u32 = 1; probes <= GROUPS; probes++) {
+    const tags = v128.load(group);
+    let hits = i8x16.bitmask(i8x16.eq(tags, tag));
+    while (hits) {
+      const entry = entryOf(group + ctz(hits));
+      if (load<u64>(entry) == high && load<u32>(entry, 8) == low) return entry;
+      hits &= hits - 1;
+    }
+    const never = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(0)));
+    if (never) {
+      if (!placeTag) {
+        placeTag = group + ctz(never);
+        placeProbes = probes;
+      }
+      return 0;
+    }
+    if (!placeTag) {
+      const erased = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(ERASED)));
+      if (erased) {
+        placeTag = group + ctz(erased);
+        placeProbes = probes;
+      }
+    }
+    group = nextGroup(group);
+  }
+  return 0;
+}
+
+/** Gives an entry found the batch's received_at. */
+export function renew(entry: usize): void {
+  store<u32>(entry, nowMs, 12);
+  store<u8>(epochAddress(entry), nowEpoch);
+}
+
+/**
+ * Adds the id that `find` has just not found, received at `ms` in `epoch`. True when its segment was rebuilt: home groups that were
+ * computed before are void.
+ */
+function insertAt(high: u64, low: u32, ms: u32, epoch: u8): bool {
+  let rebuilt = false;
+  if (!placeTag || placeProbes > PROBES_MAX) {
+    rebuild(high);
+    find(homeOf(high, low), high, low);
+    if (!placeTag) unreachable();
+    rebuilt = true;
+  }
+  writeEntry(placeTag, high, low, ms, epoch);
+  countIds(1);
+  return rebuilt;
+}
+
+/** Adds the id that `find` has just not found, with the batch's received_at. True: call renewAhead. */
+export function insert(high: u64, low: u32): bool {
+  return insertAt(high, low, nowMs, nowEpoch);
+}
+
+/** Adds or renews an id of a checkpoint; an expired one is left out, the younger one stays. True: call renewAhead. */
+export function restoreId(home: usize, high: u64, low: u32, receivedMs: i64): bool {
+  const ms = <u32>receivedMs;
+  const age = nowMs - ms;
+  if (age >= ttlMs) return false;
+  const entry = find(home, high, low);
+  if (!entry) return insertAt(high, low, ms, epochOf(receivedMs));
+  if (nowMs - load<u32>(entry, 12) > age) {
+    store<u32>(entry, ms, 12);
+    store<u8>(epochAddress(entry), epochOf(receivedMs));
+  }
+  return false;
+}

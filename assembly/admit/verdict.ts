@@ -1,0 +1,186 @@
+// Owns the decision for each event, in order: duplicate, too far in the future, too far in the past, or accepted, and the watermark
+// that moves with every accepted event. Only accepted events change anything: a reject leaves no id behind, so that the corrected
+// event with the same id is accepted; a duplicate of an accepted event is a duplicate whatever its own time says.
+// Twin: kernels/reference/admit.ts.
+import {
+  STREAM_ACCEPTED_AT,
+  STREAM_BEHIND_ROWS_AT,
+  STREAM_DUPLICATES_AT,
+  STREAM_FUTURE_AT,
+  STREAM_MAX_FUTURE_AT,
+  STREAM_MAX_PAST_AT,
+  STREAM_NEWEST_AT,
+  STREAM_OUT_OF_ORDERNESS_AT,
+  STREAM_PAST_AT,
+  STREAM_RECEIVED_MS_AT,
+  STREAM_TTL_MS_AT,
+  STREAM_WATERMARK_AT,
+  VERDICT_ACCEPTED,
+  VERDICT_DUPLICATE,
+  VERDICT_FUTURE,
+  VERDICT_PAST,
+} from "../../kernels/abi";
+import { appendDelta } from "./delta";
+import { isExpired, openTable } from "./page";
+import { sweep } from "./sweep";
+import {
+  find,
+  homeOfRow,
+  insert,
+  keepAhead,
+  renew,
+  renewAhead,
+  restoreId,
+} from "./table";
+
+const NONE: i64 = i64.MIN_VALUE;
+
+// The watermark of the batch at hand and the newest clamped event time; written back at its end.
+let watermark: i64 = NONE;
+let newest: i64 = NONE;
+
+/** a - b for b >= 0, at the lowest i64 instead of below it. */
+function minus(a: i64, b: i64): i64 {
+  const difference = a - b;
+  return difference > a ? i64.MIN_VALUE : difference;
+}
+
+/** a + b for b >= 0, at the highest i64 instead of above it. */
+function plus(a: i64, b: i64): i64 {
+  const sum = a + b;
+  return sum < a ? i64.MAX_VALUE : sum;
+}
+
+// @ts-ignore: decorator.
+@inline
+function isValid(bitmap: usize, row: u32): bool {
+  return !bitmap || ((load<u8>(bitmap + (row >> 3)) >> <u8>(row & 7)) & 1) != 0;
+}
+
+function moveWatermark(time: i64, received: i64, outOfOrderness: i64): void {
+  newest = max(newest, min(time, received));
+  watermark = max(watermark, minus(newest, outOfOrderness));
+}
+
+function beginBatch(stream: usize, receivedMs: i64): void {
+  watermark = load<i64>(stream, STREAM_WATERMARK_AT);
+  newest = load<i64>(stream, STREAM_NEWEST_AT);
+  if (!load<i64>(stream, STREAM_TTL_MS_AT)) {
+    store<i64>(stream, receivedMs, STREAM_RECEIVED_MS_AT);
+    return;
+  }
+  sweep(stream, receivedMs);
+  openTable(stream, receivedMs);
+}
+
+function endBatch(stream: usize): void {
+  store<i64>(stream, watermark, STREAM_WATERMARK_AT);
+  store<i64>(stream, newest, STREAM_NEWEST_AT);
+}
+
+/**
+ * Decides on `rows` events. `hashes`: 16 bytes a row, or 0 = no event has an id; `idValid`: bitmap of rows that have one, or 0 = all.
+ * `times`: i64 µs a row. Writes a verdict byte and `_behind` (i64 µs) a row, and the counts into the stream block.
+ */
+export function admitRows(
+  stream: usize, rows: u32, hashes: usize, idValid: usize, times: usize, receivedMs: i64, verdicts: usize, behind: usize,
+): void {
+  beginBatch(stream, receivedMs);
+  const received = receivedMs * 1000;
+  const outOfOrderness = load<i64>(stream, STREAM_OUT_OF_ORDERNESS_AT);
+  const maxFuture = load<i64>(stream, STREAM_MAX_FUTURE_AT);
+  const maxPast = load<i64>(stream, STREAM_MAX_PAST_AT);
+  const latest = maxFuture < 0 ? i64.MAX_VALUE : plus(received, maxFuture);
+  if (!load<i64>(stream, STREAM_TTL_MS_AT)) hashes = 0;
+  const ms = <u32>receivedMs;
+  let accepted: u32 = 0;
+  let duplicates: u32 = 0;
+  let future: u32 = 0;
+  let past: u32 = 0;
+  let behindRows: u32 = 0;
+  for (let row: u32 = 0; row < rows; row++) {
+    if (hashes) keepAhead(hashes, row, rows);
+    const time = load<i64>(times + (<usize>row << 3));
+    store<i64>(behind + (<usize>row << 3), 0);
+    const hasId = hashes != 0 && isValid(idValid, row);
+    let high: u64 = 0;
+    let low: u32 = 0;
+    let entry: usize = 0;
+    if (hasId) {
+      high = load<u64>(hashes + (<usize>row << 4));
+      low = load<u32>(hashes + (<usize>row << 4), 8);
+      entry = find(homeOfRow(row), high, low);
+      if (entry && !isExpired(entry)) {
+        store<u8>(verdicts + row, VERDICT_DUPLICATE);
+        duplicates++;
+        continue;
+      }
+    }
+    if (time > latest) {
+      store<u8>(verdicts + row, VERDICT_FUTURE);
+      future++;
+      continue;
+    }
+    if (maxPast >= 0 && time < minus(newest, maxPast)) {
+      store<u8>(verdicts + row, VERDICT_PAST);
+      past++;
+      continue;
+    }
+    store<u8>(verdicts + row, VERDICT_ACCEPTED);
+    accepted++;
+    if (hasId) {
+      if (entry) renew(entry);
+      else if (insert(high, low)) renewAhead(hashes, row + 1, rows);
+      appendDelta(stream, high, low, ms);
+    }
+    if (time < watermark) {
+      const difference = watermark - time;
+      store<i64>(behind + (<usize>row << 3), difference < 0 ? i64.MAX_VALUE : difference);
+      behindRows++;
+    }
+    moveWatermark(time, received, outOfOrderness);
+  }
+  endBatch(stream);
+  store<u32>(stream, accepted, STREAM_ACCEPTED_AT);
+  store<u32>(stream, duplicates, STREAM_DUPLICATES_AT);
+  store<u32>(stream, future, STREAM_FUTURE_AT);
+  store<u32>(stream, past, STREAM_PAST_AT);
+  store<u32>(stream, behindRows, STREAM_BEHIND_ROWS_AT);
+}
+
+/** Does again what `admitRows` did for events that it accepted: recovery from the log. Arguments as there. */
+export function replayRows(
+  stream: usize, rows: u32, hashes: usize, idValid: usize, times: usize, receivedMs: i64,
+): void {
+  beginBatch(stream, receivedMs);
+  const received = receivedMs * 1000;
+  const outOfOrderness = load<i64>(stream, STREAM_OUT_OF_ORDERNESS_AT);
+  if (!load<i64>(stream, STREAM_TTL_MS_AT)) hashes = 0;
+  for (let row: u32 = 0; row < rows; row++) {
+    if (hashes) keepAhead(hashes, row, rows);
+    if (hashes && isValid(idValid, row)) {
+      const high = load<u64>(hashes + (<usize>row << 4));
+      const low = load<u32>(hashes + (<usize>row << 4), 8);
+      const entry = find(homeOfRow(row), high, low);
+      if (entry) renew(entry);
+      else if (insert(high, low)) renewAhead(hashes, row + 1, rows);
+      appendDelta(stream, high, low, <u32>receivedMs);
+    }
+    moveWatermark(load<i64>(times + (<usize>row << 3)), received, outOfOrderness);
+  }
+  endBatch(stream);
+}
+
+/**
+ * Puts `count` entries of a checkpoint at `entries` into the table; their received_at lies at most 49 days before `newestMs`. Those
+ * that have outlived the TTL at the stream's own received_at are left out.
+ */
+export function restoreIds(stream: usize, entries: usize, count: u32, newestMs: i64): void {
+  openTable(stream, load<i64>(stream, STREAM_RECEIVED_MS_AT));
+  for (let i: u32 = 0; i < count; i++) {
+    keepAhead(entries, i, count);
+    const entry = entries + (<usize>i << 4);
+    const receivedMs = newestMs - <i64>(<u32>newestMs - load<u32>(entry, 12));
+    if (restoreId(homeOfRow(i), load<u64>(entry), load<u32>(entry, 8), receivedMs)) renewAhead(entries, i + 1, count);
+  }
+}

@@ -1,0 +1,41 @@
+// What the host may call in the `admit` module, with units. All functions are synchronous and work on the module's own memory; the
+// host reserves free pages before each call that may take some. Stream block, page and entry layouts: abi.ts.
+
+/** Exports of build/admit.wasm. Addresses are byte offsets into the module's memory. */
+export interface AdmitKernels {
+  /** Adds `pages` pages of ADMIT_PAGE_BYTES from `address`, a multiple of that, to the free ones. */
+  grantPages(address: number, pages: number): void;
+  freePages(): number;
+  /** Makes the id table an empty one of 2^depth segments of `pages` (2 or 3) pages each. Takes 2^depth x pages pages. */
+  buildTable(stream: number, depth: number, pages: number): void;
+  /** Gives the pages of the id table back, if there is one. */
+  dropTable(stream: number): void;
+  /** Erases all ids that have outlived the TTL by a 64th. 15 ms at 24 M ids. */
+  sweepAll(stream: number, receivedMs: bigint): void;
+  /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`: 0 = none. */
+  admitRows(
+    stream: number,
+    rows: number,
+    hashes: number,
+    idValid: number,
+    times: number,
+    receivedMs: bigint,
+    verdicts: number,
+    behind: number,
+  ): void;
+  /** Repeats accepted events of the log. */
+  replayRows(
+    stream: number,
+    rows: number,
+    hashes: number,
+    idValid: number,
+    times: number,
+    receivedMs: bigint,
+  ): void;
+  /** Puts entries of a checkpoint segment back. */
+  restoreIds(stream: number, entries: number, count: number, newestMs: bigint): void;
+  /** Moves the oldest delta entries to `to`, at most `entriesMax`, whole pages only; returns the number moved. */
+  takeDelta(stream: number, to: number, entriesMax: number): number;
+  /** Hashes of an image's id column: 16 bytes a row to `to`; `entries`: room for 16 bytes a dictionary entry. */
+  hashIds(image: number, column: number, k0: bigint, k1: bigint, to: number, entries: number): void;
+}

@@ -1,0 +1,375 @@
+// Admission: which events count. Owns the id tables, the watermarks and the newest event time of every stream, and admission's own
+// checkpoint. Decides in log order, synchronously; reads no clock. Does not decode, does not write the log.
+//
+// Order of life: addStream for each stream, restore (if there is a checkpoint), replay (log records after it), then admit.
+import {
+  ADMIT_PAGE_BYTES,
+  COLUMN_BYTES,
+  COLUMN_DICT_COUNT_AT,
+  COLUMN_PHYSICAL_AT,
+  COLUMN_VALIDITY_AT,
+  COLUMN_VALUES_AT,
+  ID_ENTRY_BYTES,
+  IMAGE_COLUMNS_AT,
+  IMAGE_HEADER_BYTES,
+  IMAGE_MAGIC,
+  IMAGE_MAGIC_AT,
+  IMAGE_ROWS_AT,
+  PHYSICAL_I64,
+} from "../../kernels/abi.ts";
+import type { AdmitKernels } from "../../kernels/admit.ts";
+import type { KernelInstance } from "../../kernels/host.ts";
+import { assert, must } from "../base/assert.ts";
+import { DELTA_IDS_DUE, DELTA_IDS_MAX, RECORD_ROWS_MAX } from "../limits.ts";
+import {
+  AdmissionFormatError,
+  decodeSegment,
+  decodeState,
+  encodeSegment,
+  encodeState,
+  type AdmissionSegment,
+  type HashKey,
+} from "./checkpoint.ts";
+import { StreamBlock, type StreamSettings } from "./stream-block.ts";
+
+/** Decoded events that ask to be admitted. Arrays may be views into another memory: they are copied. */
+export interface Batch {
+  /** 16 bytes a row, sipHash128 of the id; null = the stream has no ids. */
+  readonly hashes: Uint8Array | null;
+  /** Bitmap of rows that have an id, LSB first; null = all. A null id is never a duplicate. */
+  readonly idValid: Uint8Array | null;
+  /** µs since the epoch. */
+  readonly eventTimes: BigInt64Array;
+  readonly rowCount: number;
+}
+
+/** The verdicts on a batch. Arrays are views into admit memory, valid until the next call. */
+export interface Admitted {
+  readonly full: false;
+  /** One of VERDICT_* a row. */
+  readonly verdicts: Uint8Array;
+  /** `_behind` of each row in µs, 0 for those not accepted; null = all zero. */
+  readonly behind: BigInt64Array | null;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly future: number;
+  readonly past: number;
+}
+
+/** Nothing was admitted and nothing has changed: 503, try again later. */
+export interface AdmissionFull {
+  readonly full: true;
+  /** ids: `dedup_ids_max`; memory: the admit memory; checkpoint: DELTA_IDS_MAX ids wait for a checkpoint. */
+  readonly reason: "ids" | "memory" | "checkpoint";
+}
+
+/** Accepted events as the log holds them. `image` is an EventsRecord's. */
+export interface ReplayedEvents {
+  readonly receivedAtUs: number;
+  readonly image: Uint8Array;
+  /** Ordinals in the image of the event-time column, and of the id column or null. */
+  readonly eventTime: number;
+  readonly eventId: number | null;
+}
+
+/** Pages are reserved by this many at least: 4 MB of address space. */
+const RESERVE_PAGES_MIN = 1024;
+/** Entries that go through the buffer at a time: 256 delta pages of 255. Also the largest segment: 1 MB. */
+const CHUNK_ENTRIES = 65_280;
+
+/** Addresses of the buffers of a batch of at most `rowsMax` rows. */
+interface BatchBuffers {
+  readonly rowsMax: number;
+  readonly hashes: number;
+  readonly idValid: number;
+  readonly times: number;
+  readonly verdicts: number;
+  readonly behind: number;
+}
+
+export class Admission {
+  readonly #kernels: KernelInstance<AdmitKernels>;
+  readonly #key: HashKey;
+  readonly #streams = new Map<string, StreamBlock>();
+  #buffers: BatchBuffers | null = null;
+  #chunk = 0;
+  #image = { address: 0, bytesMax: 0 };
+  #entries = { address: 0, bytesMax: 0 };
+
+  /**
+   * `kernels`: an instance of the `admit` module of its own. `key`: what decode hashes ids with; that of the checkpoint
+   * (`decodeState(body).key`) when there is one.
+   */
+  constructor(kernels: KernelInstance<AdmitKernels>, key: HashKey) {
+    this.#kernels = kernels;
+    this.#key = key;
+  }
+
+  /** Declares a stream. Throws RangeError when the memory is at its maximum. */
+  addStream(settings: StreamSettings): void {
+    assert(!this.#streams.has(settings.name), `stream ${settings.name} is added once`);
+    const stream = new StreamBlock(this.#kernels, settings);
+    stream.buildTable(0, (pages) => this.#reserve(pages));
+    this.#streams.set(settings.name, stream);
+  }
+
+  /** Decides on a batch, row by row. `receivedAtUs`: a multiple of 1,000, never below the stream's last. */
+  admit(name: string, batch: Batch, receivedAtUs: number): Admitted | AdmissionFull {
+    const stream = this.#stream(name);
+    const rows = batch.rowCount;
+    const receivedMs = this.#receivedMs(stream, receivedAtUs);
+    const ids = stream.deduplicates && batch.hashes !== null ? rows : 0;
+    const full = this.#fullFor(stream, ids, receivedMs);
+    if (full !== null) return { full: true, reason: full };
+    const buffers = this.#load(batch);
+    this.#kernels.call.admitRows(
+      stream.address,
+      rows,
+      ids > 0 ? buffers.hashes : 0,
+      batch.idValid === null ? 0 : buffers.idValid,
+      buffers.times,
+      BigInt(receivedMs),
+      buffers.verdicts,
+      buffers.behind,
+    );
+    const memory = this.#kernels.memory.buffer;
+    return {
+      full: false,
+      verdicts: new Uint8Array(memory, buffers.verdicts, rows),
+      behind: stream.count(4) > 0 ? new BigInt64Array(memory, buffers.behind, rows) : null,
+      accepted: stream.count(0),
+      duplicates: stream.count(1),
+      future: stream.count(2),
+      past: stream.count(3),
+    };
+  }
+
+  /** Why a batch of `ids` ids cannot be taken, or null. Afterwards there are pages enough for it. */
+  #fullFor(stream: StreamBlock, ids: number, receivedMs: number): AdmissionFull["reason"] | null {
+    if (ids === 0) return null;
+    const { idsMax, dedupTtlUs } = stream.settings;
+    if (stream.ids + ids > idsMax) {
+      // A sweep finds nothing more until a 64th of the TTL has passed: producers that try again at once do not cause one each.
+      if ((receivedMs - stream.forcedSweepMs) * 1000 >= (dedupTtlUs ?? 0) / 64) {
+        this.#kernels.call.sweepAll(stream.address, BigInt(receivedMs));
+        stream.forcedSweepMs = receivedMs;
+      }
+      if (stream.ids + ids > idsMax) return "ids";
+    }
+    if (this.deltaIds + ids > DELTA_IDS_MAX) return "checkpoint";
+    return this.#reserveFor(stream, ids) ? null : "memory";
+  }
+
+  /** The stream's watermark in µs; null = −∞, no event yet. */
+  watermark(name: string): bigint | null {
+    return this.#stream(name).watermarkUs;
+  }
+
+  /** Highest min(event time, received_at) of accepted events in µs, what `max_past` counts from; null = no event yet. */
+  newestEventTime(name: string): bigint | null {
+    return this.#stream(name).newestUs;
+  }
+
+  /** Ids in a stream's table and bytes of its pages, for metrics. */
+  idTable(name: string): { readonly ids: number; readonly bytes: number } {
+    const stream = this.#stream(name);
+    return { ids: stream.ids, bytes: stream.pages * ADMIT_PAGE_BYTES };
+  }
+
+  /** Ids that the next checkpoint will write. */
+  get deltaIds(): number {
+    let ids = 0;
+    for (const stream of this.#streams.values()) ids += stream.deltaIds;
+    return ids;
+  }
+
+  /** True when so many ids wait that a checkpoint should be taken now. */
+  get checkpointDue(): boolean {
+    return this.deltaIds >= DELTA_IDS_DUE;
+  }
+
+  /**
+   * What is new since the last call, and forgets it: the caller stores body and segments in one transaction, in order, and only once
+   * `position`, the last log position admitted, is durable. If that fails the process ends.
+   */
+  takeDelta(position: number): { body: Uint8Array; segments: AdmissionSegment[] } {
+    const segments: AdmissionSegment[] = [];
+    const chunk = this.#chunkBuffer();
+    const states = [];
+    for (const stream of this.#streams.values()) {
+      while (stream.deltaIds > 0) {
+        const count = this.#kernels.call.takeDelta(stream.address, chunk, CHUNK_ENTRIES);
+        assert(count > 0, "a chunk holds a page of the delta");
+        const memory = this.#kernels.memory.buffer;
+        const entries = new Uint8Array(memory, chunk, count * ID_ENTRY_BYTES);
+        const lastMs = new DataView(memory, chunk + count * ID_ENTRY_BYTES - 4).getUint32(0, true);
+        const receivedMs = must(stream.receivedAtMs, "received_at of a stream with ids");
+        const newestMs = receivedMs - (((receivedMs % 2 ** 32) - lastMs) >>> 0);
+        segments.push(encodeSegment(stream.settings.name, entries, newestMs));
+      }
+      const { watermarkUs, newestUs, receivedAtMs, ids } = stream;
+      states.push({ name: stream.settings.name, watermarkUs, newestUs, receivedAtMs, ids });
+    }
+    return { body: encodeState({ position, key: this.#key, streams: states }), segments };
+  }
+
+  /**
+   * Takes over a checkpoint: the newest body and all segments that have not expired, in any order. Segments and states of streams
+   * that are not declared any more are passed over. Returns the position to replay from (exclusive). Throws AdmissionFormatError, and
+   * RangeError when the memory does not hold the ids.
+   */
+  restore(body: Uint8Array, segments: Iterable<Uint8Array>): number {
+    const state = decodeState(body);
+    if (state.key.k0 !== this.#key.k0 || state.key.k1 !== this.#key.k1)
+      throw new AdmissionFormatError("the checkpoint of admission was made with another hash key");
+    for (const times of state.streams) {
+      const stream = this.#streams.get(times.name);
+      if (stream === undefined) continue;
+      assert(stream.receivedAtMs === null, "a checkpoint is restored before events are admitted");
+      stream.restoreTimes(times);
+      stream.buildTable(times.ids, (pages) => this.#reserve(pages));
+    }
+    for (const segment of segments) this.#restoreSegment(segment);
+    return state.position;
+  }
+
+  #restoreSegment(bytes: Uint8Array): void {
+    const { stream: name, newestMs, entries } = decodeSegment(bytes);
+    const stream = this.#streams.get(name);
+    const ttlUs = stream?.settings.dedupTtlUs ?? 0;
+    if (stream === undefined || ((stream.receivedAtMs ?? 0) - newestMs) * 1000 >= ttlUs) return;
+    const chunk = this.#chunkBuffer();
+    const step = CHUNK_ENTRIES * ID_ENTRY_BYTES;
+    for (let from = 0; from < entries.length; from += step) {
+      const part = entries.subarray(from, from + step);
+      const count = part.length / ID_ENTRY_BYTES;
+      if (!this.#reserveFor(stream, count)) throw new RangeError("admit memory: ids do not fit");
+      new Uint8Array(this.#kernels.memory.buffer, chunk, part.length).set(part);
+      this.#kernels.call.restoreIds(stream.address, chunk, count, BigInt(newestMs));
+    }
+  }
+
+  /** Repeats the accepted events of a log record after the checkpoint. Throws RangeError when the memory does not hold the ids. */
+  replay(name: string, events: ReplayedEvents): void {
+    const stream = this.#stream(name);
+    const receivedMs = this.#receivedMs(stream, events.receivedAtUs);
+    const { image } = events;
+    const header = new DataView(image.buffer, image.byteOffset, image.byteLength);
+    assert(header.getUint32(IMAGE_MAGIC_AT, true) === IMAGE_MAGIC, "a batch image is replayed");
+    const rows = header.getUint32(IMAGE_ROWS_AT, true);
+    const buffers = this.#buffersFor(rows);
+    const at = this.#loadImage(image);
+    const view = new DataView(this.#kernels.memory.buffer, at, image.length);
+    const descriptor = (column: number): number => {
+      assert(column < view.getUint32(IMAGE_COLUMNS_AT, true), "the column is in the image");
+      return IMAGE_HEADER_BYTES + column * COLUMN_BYTES;
+    };
+    const time = descriptor(events.eventTime);
+    assert(view.getUint8(time + COLUMN_PHYSICAL_AT) === PHYSICAL_I64, "event times are i64");
+    let times = at + view.getUint32(time + COLUMN_VALUES_AT, true);
+    if (times === at) {
+      times = buffers.times;
+      new BigInt64Array(this.#kernels.memory.buffer, times, rows).fill(0n);
+    }
+    let hashes = 0;
+    let idValid = 0;
+    if (events.eventId !== null && stream.deduplicates) {
+      if (!this.#reserveFor(stream, rows)) throw new RangeError("admit memory: ids do not fit");
+      const id = descriptor(events.eventId);
+      const entries = this.#entryBuffer(view.getUint32(id + COLUMN_DICT_COUNT_AT, true));
+      const { k0, k1 } = this.#key;
+      hashes = buffers.hashes;
+      this.#kernels.call.hashIds(at, events.eventId, k0, k1, hashes, entries);
+      const validity = view.getUint32(id + COLUMN_VALIDITY_AT, true);
+      idValid = validity === 0 ? 0 : at + validity;
+    }
+    const received = BigInt(receivedMs);
+    this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, received);
+  }
+
+  #stream(name: string): StreamBlock {
+    return must(this.#streams.get(name), `stream ${name}`);
+  }
+
+  #receivedMs(stream: StreamBlock, receivedAtUs: number): number {
+    assert(receivedAtUs % 1000 === 0, "received_at is a multiple of 1,000 µs");
+    const receivedMs = receivedAtUs / 1000;
+    assert(receivedMs >= (stream.receivedAtMs ?? 0), "received_at does not go back");
+    return receivedMs;
+  }
+
+  /**
+   * Makes sure of the pages that `ids` more ids can take: each full segment grows once at most, a new page takes dozens of ids before
+   * it can be full, and the delta takes them in order. False when the memory is at its maximum.
+   */
+  #reserveFor(stream: StreamBlock, ids: number): boolean {
+    try {
+      this.#reserve(Math.min(ids, stream.pages) + Math.ceil(ids / 32) + 8);
+      return true;
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  }
+
+  #reserve(pages: number): void {
+    const missing = pages - this.#kernels.call.freePages();
+    if (missing <= 0) return;
+    const granted = Math.max(missing, RESERVE_PAGES_MIN);
+    const address = this.#kernels.allocate((granted + 1) * ADMIT_PAGE_BYTES);
+    const aligned = Math.ceil(address / ADMIT_PAGE_BYTES) * ADMIT_PAGE_BYTES;
+    this.#kernels.call.grantPages(aligned, granted);
+  }
+
+  #load(batch: Batch): BatchBuffers {
+    const rows = batch.rowCount;
+    const buffers = this.#buffersFor(rows);
+    const memory = this.#kernels.memory.buffer;
+    if (batch.hashes !== null)
+      new Uint8Array(memory, buffers.hashes, rows * 16).set(batch.hashes.subarray(0, rows * 16));
+    if (batch.idValid !== null) {
+      const bytes = Math.ceil(rows / 8);
+      new Uint8Array(memory, buffers.idValid, bytes).set(batch.idValid.subarray(0, bytes));
+    }
+    new BigInt64Array(memory, buffers.times, rows).set(batch.eventTimes.subarray(0, rows));
+    return buffers;
+  }
+
+  /** Buffers for a batch, larger ones when needed: batches above RECORD_ROWS_MAX are rare, old buffers are given up. */
+  #buffersFor(rows: number): BatchBuffers {
+    if (this.#buffers !== null && this.#buffers.rowsMax >= rows) return this.#buffers;
+    const rowsMax = Math.max(RECORD_ROWS_MAX, 2 ** Math.ceil(Math.log2(Math.max(rows, 1))));
+    const hashes = this.#kernels.allocate(rowsMax * 16);
+    const idValid = this.#kernels.allocate(rowsMax / 8);
+    const times = this.#kernels.allocate(rowsMax * 8);
+    const verdicts = this.#kernels.allocate(rowsMax);
+    const behind = this.#kernels.allocate(rowsMax * 8);
+    this.#buffers = { rowsMax, hashes, idValid, times, verdicts, behind };
+    return this.#buffers;
+  }
+
+  #chunkBuffer(): number {
+    if (this.#chunk === 0) this.#chunk = this.#kernels.allocate(CHUNK_ENTRIES * ID_ENTRY_BYTES);
+    return this.#chunk;
+  }
+
+  #entryBuffer(entries: number): number {
+    this.#entries = this.#atLeast(this.#entries, entries * 16);
+    return this.#entries.address;
+  }
+
+  #loadImage(image: Uint8Array): number {
+    this.#image = this.#atLeast(this.#image, image.length);
+    new Uint8Array(this.#kernels.memory.buffer, this.#image.address, image.length).set(image);
+    return this.#image.address;
+  }
+
+  #atLeast(
+    buffer: { readonly address: number; readonly bytesMax: number },
+    bytes: number,
+  ): { address: number; bytesMax: number } {
+    if (bytes <= buffer.bytesMax) return buffer;
+    const bytesMax = 2 ** Math.ceil(Math.log2(Math.max(bytes, 65_536)));
+    return { address: this.#kernels.allocate(bytesMax), bytesMax };
+  }
+}

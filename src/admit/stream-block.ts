@@ -1,0 +1,150 @@
+// One stream's block and id table in the memory of the `admit` module, from the host's side: settings in, counts and times out.
+// The kernels own what happens inside (assembly/admit).
+import {
+  DIRECTORY_SLOT_BYTES,
+  ID_PAGE_SLOTS,
+  STREAM_ACCEPTED_AT,
+  STREAM_BYTES,
+  STREAM_DELTA_IDS_AT,
+  STREAM_DEPTH_MAX_AT,
+  STREAM_DIRECTORY_AT,
+  STREAM_IDS_AT,
+  STREAM_MAX_FUTURE_AT,
+  STREAM_MAX_PAST_AT,
+  STREAM_NEWEST_AT,
+  STREAM_OUT_OF_ORDERNESS_AT,
+  STREAM_PAGES_AT,
+  STREAM_RECEIVED_MS_AT,
+  STREAM_TTL_MS_AT,
+  STREAM_WATERMARK_AT,
+} from "../../kernels/abi.ts";
+import type { AdmitKernels } from "../../kernels/admit.ts";
+import type { KernelInstance } from "../../kernels/host.ts";
+import { assert } from "../base/assert.ts";
+import { DEDUP_TTL_US_MAX } from "../limits.ts";
+
+/** Lowest i64: no event yet. */
+const NONE = -(2n ** 63n);
+
+/** How a stream is admitted. Durations in µs; null = not configured. */
+export interface StreamSettings {
+  readonly name: string;
+  /** null = ids are not looked at. At most DEDUP_TTL_US_MAX. Rounded up to ms, the unit of received_at. */
+  readonly dedupTtlUs: number | null;
+  readonly outOfOrdernessUs: number;
+  readonly maxFutureUs: number | null;
+  readonly maxPastUs: number | null;
+  /** `dedup_ids_max`: ids within the TTL; beyond it a batch is refused whole. */
+  readonly idsMax: number;
+}
+
+/** Depth of the directory that `ids` ids never exceed: segments are split at some 420 ids, so 300 and four bits to spare. */
+function depthMaxFor(ids: number): number {
+  return Math.max(4, Math.ceil(Math.log2(Math.max(ids, 1) / 300)) + 4);
+}
+
+/** Depth and pages a segment of an empty table for `ids` ids: pages are three quarters full with them. */
+function shapeFor(ids: number): { readonly depth: number; readonly pages: 2 | 3 } {
+  const pagesWanted = ids / (ID_PAGE_SLOTS * 0.75);
+  let depth = 1;
+  while (3 * 2 ** depth < pagesWanted) depth++;
+  return { depth, pages: 2 ** (depth + 1) >= pagesWanted ? 2 : 3 };
+}
+
+export class StreamBlock {
+  readonly settings: StreamSettings;
+  readonly address: number;
+  /** Whether ids are looked at. */
+  readonly deduplicates: boolean;
+  /** received_at, ms, of the last whole sweep that was forced because the table seemed full. */
+  forcedSweepMs = -1;
+  readonly #kernels: KernelInstance<AdmitKernels>;
+  #view: DataView;
+
+  /** Allocates the block. Throws RangeError when the memory is at its maximum. */
+  constructor(kernels: KernelInstance<AdmitKernels>, settings: StreamSettings) {
+    const ttlUs = settings.dedupTtlUs;
+    assert(ttlUs === null || (ttlUs > 0 && ttlUs <= DEDUP_TTL_US_MAX), "dedup_ttl is in its range");
+    assert(settings.outOfOrdernessUs >= 0, "out_of_orderness is not negative");
+    assert((settings.maxFutureUs ?? 0) >= 0, "max_future is not negative");
+    assert((settings.maxPastUs ?? 0) >= 0, "max_past is not negative");
+    this.settings = settings;
+    this.deduplicates = ttlUs !== null;
+    this.#kernels = kernels;
+    this.address = kernels.allocate(STREAM_BYTES);
+    this.#view = new DataView(kernels.memory.buffer, this.address, STREAM_BYTES);
+    const put = (at: number, value: number): void =>
+      this.#view.setBigInt64(at, BigInt(value), true);
+    this.#view.setBigInt64(STREAM_WATERMARK_AT, NONE, true);
+    this.#view.setBigInt64(STREAM_NEWEST_AT, NONE, true);
+    put(STREAM_OUT_OF_ORDERNESS_AT, settings.outOfOrdernessUs);
+    put(STREAM_MAX_FUTURE_AT, settings.maxFutureUs ?? -1);
+    put(STREAM_MAX_PAST_AT, settings.maxPastUs ?? -1);
+    put(STREAM_TTL_MS_AT, Math.ceil((ttlUs ?? 0) / 1000));
+    put(STREAM_RECEIVED_MS_AT, -1);
+  }
+
+  /** Makes the id table an empty one with room for `ids` ids. `reserve` makes sure of that many free pages. */
+  buildTable(ids: number, reserve: (pages: number) => void): void {
+    if (!this.deduplicates) return;
+    const depthMax = depthMaxFor(Math.max(ids, this.settings.idsMax));
+    if (depthMax > this.#view.getUint32(STREAM_DEPTH_MAX_AT, true)) {
+      assert(this.ids === 0, "only an empty table gets a larger directory");
+      this.#kernels.call.dropTable(this.address);
+      this.#useDirectory(depthMax);
+    }
+    const { depth, pages } = shapeFor(ids);
+    reserve(2 ** depth * pages);
+    this.#kernels.call.buildTable(this.address, depth, pages);
+  }
+
+  #useDirectory(depthMax: number): void {
+    const directory = this.#kernels.allocate(2 ** depthMax * DIRECTORY_SLOT_BYTES);
+    this.#view.setUint32(STREAM_DIRECTORY_AT, directory, true);
+    this.#view.setUint32(STREAM_DEPTH_MAX_AT, depthMax, true);
+  }
+
+  /** Ids in the table: those within the TTL, and some that have expired since the sweeper was there. */
+  get ids(): number {
+    return this.#view.getUint32(STREAM_IDS_AT, true);
+  }
+  get pages(): number {
+    return this.#view.getUint32(STREAM_PAGES_AT, true);
+  }
+  /** Ids accepted since the last checkpoint. */
+  get deltaIds(): number {
+    return this.#view.getUint32(STREAM_DELTA_IDS_AT, true);
+  }
+  get watermarkUs(): bigint | null {
+    return this.#time(STREAM_WATERMARK_AT);
+  }
+  get newestUs(): bigint | null {
+    return this.#time(STREAM_NEWEST_AT);
+  }
+  /** received_at of the newest batch in ms; null = none yet. */
+  get receivedAtMs(): number | null {
+    const ms = Number(this.#view.getBigInt64(STREAM_RECEIVED_MS_AT, true));
+    return ms < 0 ? null : ms;
+  }
+
+  #time(at: number): bigint | null {
+    const us = this.#view.getBigInt64(at, true);
+    return us === NONE ? null : us;
+  }
+
+  /** Takes over the times of a checkpoint. */
+  restoreTimes(times: {
+    readonly watermarkUs: bigint | null;
+    readonly newestUs: bigint | null;
+    readonly receivedAtMs: number | null;
+  }): void {
+    this.#view.setBigInt64(STREAM_WATERMARK_AT, times.watermarkUs ?? NONE, true);
+    this.#view.setBigInt64(STREAM_NEWEST_AT, times.newestUs ?? NONE, true);
+    this.#view.setBigInt64(STREAM_RECEIVED_MS_AT, BigInt(times.receivedAtMs ?? -1), true);
+  }
+
+  /** One of the counts of the last batch: the `nth` u32 from STREAM_ACCEPTED_AT. */
+  count(nth: number): number {
+    return this.#view.getUint32(STREAM_ACCEPTED_AT + 4 * nth, true);
+  }
+}
