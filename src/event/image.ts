@@ -96,7 +96,7 @@ export function readImageHeader(image: Uint8Array): ImageHeader {
 }
 
 /** The parts of one column, as ranges within the image that were checked against its bounds. */
-interface ColumnParts {
+export interface ColumnParts {
   readonly view: DataView;
   readonly rowCount: number;
   readonly physical: number;
@@ -118,7 +118,8 @@ const FIXED_BYTES = new Map<number, number>([
   [PHYSICAL_I128, 16],
 ]);
 
-function columnParts(image: Uint8Array, ordinal: number): ColumnParts {
+/** Where the buffers of one column lie. Throws ImageError when one lies outside the image. */
+export function columnParts(image: Uint8Array, ordinal: number): ColumnParts {
   const { rowCount, columnCount, storedBytes } = readImageHeader(image);
   check(ordinal >= 0 && ordinal < columnCount, `has no column ${ordinal}`);
   const view = viewOf(image);

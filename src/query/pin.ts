@@ -8,14 +8,18 @@ export interface PinnedFiles {
   readonly files: readonly string[];
 }
 
-/** A stream: committed files up to the log position `coveredPosition`, then the log's records after it up to the pin's position. */
+/**
+ * A stream: `raw.columns` are the table's, in order: those of the stream's batch images (declared members, `attrs`, `_behind`), then
+ * received_at, _position, _index. Committed files up to the log position `coveredPosition`, then the log's records after it up to the
+ * pin's position.
+ */
 export interface PinnedStream {
   readonly stream: string;
   readonly raw: PinnedFiles;
   readonly coveredPosition: number;
 }
 
-/** A view: files of ledgered epochs, plus images of what the engine still holds. */
+/** A view: files of ledgered epochs, plus images of what the engine still holds. `rows.columns`: output columns, then `revision`. */
 export interface PinnedView {
   readonly view: string;
   readonly rows: PinnedFiles;
@@ -23,6 +27,11 @@ export interface PinnedView {
   readonly images: readonly string[];
   /** The stream watermark at the pinned position, µs as decimal text, or null before the first event: for `is_final`. */
   readonly watermarkUs: string | null;
+  /**
+   * A row is final once `column` (TIMESTAMPTZ) + `addUs` <= the watermark: the output column of window_end with 0, or that of
+   * window_start with the window's size. null when the view puts out neither: `is_final` is NULL then.
+   */
+  readonly finality: { readonly column: string; readonly addUs: number } | null;
 }
 
 /** A small system relation, given by value: columns and rows of JSON values (BIGINT and times as decimal text). */

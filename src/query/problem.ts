@@ -1,0 +1,68 @@
+// Noun: why a question got no answer, as the client is told it (RFC 9457 problem details). Bad SQL is a value, not an exception.
+
+/** A problem object. `line` and `column` count from 1, in characters of the question's text. */
+export interface Problem {
+  readonly status: number;
+  /** Stable, for programs: `bad_sql`, `query_timeout`, ... */
+  readonly code: string;
+  readonly title: string;
+  /** What was wrong and what to do next. */
+  readonly detail: string;
+  readonly line?: number;
+  readonly column?: number;
+  /** For 503: after how many seconds it is worth asking again. */
+  readonly retryAfterS?: number;
+}
+
+/** Line and column, from 1, of the character at `index` (from 0) of a text. */
+export function placeOf(text: string, index: number): { line: number; column: number } {
+  const before = [...text].slice(0, index).join("").split("\n");
+  return { line: before.length, column: [...(before.at(-1) ?? "")].length + 1 };
+}
+
+interface DuckErrorBody {
+  readonly exception_type?: string;
+  readonly exception_message?: string;
+  readonly position?: string;
+}
+
+/** DuckDB's error as JSON (`errors_as_json`): its kind, message and place. Plain text errors have an empty kind. */
+function duckError(message: string): DuckErrorBody {
+  const at = message.indexOf("{");
+  if (at < 0) return { exception_message: message };
+  try {
+    return JSON.parse(message.slice(at)) as DuckErrorBody;
+  } catch {
+    return { exception_message: message };
+  }
+}
+
+/** Index of the character in which the `byte`-th UTF-8 byte lies. */
+function characterOfByte(text: string, byte: number): number {
+  return [...Buffer.from(text, "utf8").subarray(0, byte).toString("utf8")].length;
+}
+
+const OUT_OF_MEMORY =
+  "the question needs more memory than it may use: aggregate or filter earlier, ask for fewer columns, or a shorter time range";
+
+/** The problem that an error of DuckDB is, for a question's text. Parser positions count characters, all others UTF-8 bytes. */
+export function problemOfDuckError(error: unknown, sql: string): Problem {
+  const body = duckError(error instanceof Error ? error.message : String(error));
+  const kind = body.exception_type ?? "";
+  const message = (body.exception_message ?? "the query failed").trim();
+  if (kind === "Out of Memory")
+    return {
+      status: 400,
+      code: "out_of_memory",
+      title: "Question too large",
+      detail: OUT_OF_MEMORY,
+    };
+  const title = kind === "" ? "Question failed" : `${kind} error`;
+  const detail = kind === "Permission" ? "questions may only read streams and views" : message;
+  const problem = { status: 400, code: "bad_sql", title, detail };
+  const position = Number(body.position ?? NaN);
+  // "No position" is 2^64 - 1.
+  if (!(position >= 0 && position <= Buffer.byteLength(sql))) return problem;
+  const character = kind === "Parser" ? position : characterOfByte(sql, position);
+  return { ...problem, ...placeOf(sql, character) };
+}

@@ -1,0 +1,238 @@
+// Verb (pure): a pin and the names that a question uses -> views of DuckDB and the scans behind them. Committed files and what lies
+// beyond them become one relation. Owns the SQL of relations and the columns of the system ones.
+import type { SqlType } from "../event/schema.ts";
+import { sqlTypeText } from "../event/schema.ts";
+import type { ImageColumnSource, ImageScanColumn } from "./image-scan.ts";
+import type { InlineRelation, Pin, PinnedFiles, PinnedStream, PinnedView } from "./pin.ts";
+
+/** The table function that reads scans: `millrace_scan(<index of the scan>)`. Questions may not call it. */
+export const SCAN_FUNCTION = "millrace_scan";
+
+/** The schema of system relations. */
+export const SYSTEM_SCHEMA = "millrace";
+
+/** What a scan reads: the log's tail of a stream, images of a view, of late events, or the tail's rejects. */
+export type ScanOf =
+  | { readonly kind: "stream"; readonly stream: string; readonly after: number }
+  | { readonly kind: "images"; readonly images: readonly PinnedImage[] }
+  | { readonly kind: "rejects"; readonly after: number };
+
+/** An image on disk; `view` is a value of its rows. */
+export interface PinnedImage {
+  readonly path: string;
+  readonly view: string;
+}
+
+export interface PlannedScan {
+  readonly columns: readonly ImageScanColumn[];
+  readonly of: ScanOf;
+}
+
+/** `CREATE VIEW <qualifiedName> AS <sql>`. */
+export interface PlannedRelation {
+  readonly qualifiedName: string;
+  readonly sql: string;
+}
+
+export interface RelationPlan {
+  readonly relations: readonly PlannedRelation[];
+  readonly scans: readonly PlannedScan[];
+}
+
+/** Columns of a late event's image (window/output.ts), in order. */
+const LATE_IMAGE_COLUMNS: readonly string[] = [
+  "event_time",
+  "window_start",
+  "window_end",
+  "behind",
+  "_position",
+  "_index",
+  "received_at",
+];
+
+/** Columns of the images that the child makes of rejects, in order, as in the dead letters' table. */
+export const REJECT_IMAGE_COLUMNS: readonly {
+  readonly name: string;
+  readonly type: SqlType;
+  readonly nullable: boolean;
+}[] = [
+  { name: "index", type: { kind: "INTEGER" }, nullable: false },
+  { name: "reason", type: { kind: "VARCHAR" }, nullable: false },
+  { name: "field", type: { kind: "VARCHAR" }, nullable: true },
+  { name: "message", type: { kind: "VARCHAR" }, nullable: false },
+  { name: "raw", type: { kind: "VARCHAR" }, nullable: false },
+];
+
+/** Values that all rejects of a record share, in the order of `ImageBatch.fixed`. */
+export const REJECT_FIXED_COLUMNS: readonly string[] = ["stream", "received_at", "_position"];
+
+export function quoteName(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+export function quoteText(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
+}
+
+/** `read_parquet` by field id: files of older schemas give NULL for columns that they lack. */
+function filesSelect(files: PinnedFiles, upTo: number | null): string {
+  const names = files.columns.map(({ name }) => quoteName(name)).join(", ");
+  const schema = files.columns.map(
+    ({ name, type, fieldId }) =>
+      `${fieldId}: {name: ${quoteText(name)}, type: ${quoteText(sqlTypeText(type))}, default_value: NULL}`,
+  );
+  const paths = files.files.map(quoteText).join(", ");
+  const cut = upTo === null ? "" : ` WHERE _position <= ${upTo}`;
+  return `SELECT ${names} FROM read_parquet([${paths}], schema = MAP {${schema.join(", ")}})${cut}`;
+}
+
+function emptySelect(columns: PinnedFiles["columns"]): string {
+  const nulls = columns.map(
+    ({ name, type }) => `CAST(NULL AS ${sqlTypeText(type)}) AS ${quoteName(name)}`,
+  );
+  return `SELECT ${nulls.join(", ")} WHERE false`;
+}
+
+/** Builds the plan: scans are numbered as they are added. */
+class Planner {
+  readonly relations: PlannedRelation[] = [];
+  readonly scans: PlannedScan[] = [];
+
+  /** The union of files and a scan, whichever there are. */
+  union(files: PinnedFiles, upTo: number | null, scan: PlannedScan | null): string {
+    const parts: string[] = [];
+    if (files.files.length > 0) parts.push(filesSelect(files, upTo));
+    if (scan !== null) {
+      const names = files.columns.map(({ name }) => quoteName(name)).join(", ");
+      parts.push(`SELECT ${names} FROM ${SCAN_FUNCTION}(${this.scans.length})`);
+      this.scans.push(scan);
+    }
+    return parts.length === 0 ? emptySelect(files.columns) : parts.join(" UNION ALL ");
+  }
+
+  add(qualifiedName: string, sql: string): void {
+    this.relations.push({ qualifiedName, sql });
+  }
+}
+
+function columnsFrom(
+  files: PinnedFiles,
+  sourceOf: (name: string, ordinal: number) => ImageColumnSource,
+): ImageScanColumn[] {
+  return files.columns.map(({ name, type }, ordinal) => ({
+    name,
+    type,
+    source: sourceOf(name, ordinal),
+  }));
+}
+
+/** Columns of a stream's batch images in order, then those that the record gives. */
+function streamSource(name: string, ordinal: number): ImageColumnSource {
+  if (name === "received_at") return { from: "fixed", index: 0 };
+  if (name === "_position") return { from: "fixed", index: 1 };
+  return name === "_index" ? { from: "ordinal" } : { from: "image", ordinal };
+}
+
+function planStream(planner: Planner, pin: Pin, stream: PinnedStream): void {
+  const { raw, coveredPosition } = stream;
+  const scan: PlannedScan | null =
+    pin.position <= coveredPosition
+      ? null
+      : {
+          columns: columnsFrom(raw, streamSource),
+          of: { kind: "stream", stream: stream.stream, after: coveredPosition },
+        };
+  const cut = coveredPosition > pin.position ? pin.position : null;
+  planner.add(quoteName(stream.stream), planner.union(raw, cut, scan));
+}
+
+function planView(planner: Planner, view: PinnedView): void {
+  const images = view.images.map((path) => ({ path, view: view.view }));
+  const scan: PlannedScan | null =
+    images.length === 0
+      ? null
+      : {
+          columns: columnsFrom(view.rows, (_, ordinal) => ({ from: "image", ordinal })),
+          of: { kind: "images", images },
+        };
+  const outputs = view.rows.columns
+    .filter(({ name }) => name !== "revision")
+    .map(({ name }) => quoteName(name));
+  const columns = [...outputs, `${finalityOf(view)} AS is_final`, "revision"].join(", ");
+  planner.add(
+    quoteName(view.view),
+    `SELECT ${columns} FROM (${planner.union(view.rows, null, scan)})`,
+  );
+}
+
+/** final: the watermark at the pinned position has passed the window's end (plus the allowed lateness, which `side` does not have). */
+function finalityOf({ finality, watermarkUs }: PinnedView): string {
+  if (finality === null) return "CAST(NULL AS BOOLEAN)";
+  if (watermarkUs === null) return "false";
+  return `(epoch_us(${quoteName(finality.column)}) + ${finality.addUs} <= ${BigInt(watermarkUs)})`;
+}
+
+function lateSource(name: string): ImageColumnSource {
+  if (name === "view") return { from: "fixed", index: 0 };
+  return { from: "image", ordinal: LATE_IMAGE_COLUMNS.indexOf(name) };
+}
+
+function planLateEvents(planner: Planner, pin: Pin): void {
+  const { files, images } = pin.lateEvents;
+  const scan: PlannedScan | null =
+    images.length === 0
+      ? null
+      : { columns: columnsFrom(files, lateSource), of: { kind: "images", images } };
+  planner.add(`${SYSTEM_SCHEMA}.late_events`, planner.union(files, null, scan));
+}
+
+function rejectSource(name: string): ImageColumnSource {
+  const fixed = REJECT_FIXED_COLUMNS.indexOf(name);
+  if (fixed >= 0) return { from: "fixed", index: fixed };
+  return {
+    from: "image",
+    ordinal: REJECT_IMAGE_COLUMNS.findIndex((column) => column.name === name),
+  };
+}
+
+function planDeadLetters(planner: Planner, pin: Pin): void {
+  const { files, coveredPosition } = pin.deadLetters;
+  const scan: PlannedScan | null =
+    pin.position <= coveredPosition
+      ? null
+      : {
+          columns: columnsFrom(files, rejectSource),
+          of: { kind: "rejects", after: coveredPosition },
+        };
+  const cut = coveredPosition > pin.position ? pin.position : null;
+  planner.add(`${SYSTEM_SCHEMA}.dead_letters`, planner.union(files, cut, scan));
+}
+
+/** BIGINT and times come as decimal text (µs). */
+function inlineValue(value: string | number | boolean | null, type: string): string {
+  if (value === null) return `CAST(NULL AS ${type})`;
+  if (type.startsWith("TIMESTAMP")) return `CAST(make_timestamptz(${BigInt(value)}) AS ${type})`;
+  return `CAST(${quoteText(String(value))} AS ${type})`;
+}
+
+function planInline(planner: Planner, { name, columns, rows }: InlineRelation): void {
+  const values = (rows.length === 0 ? [[]] : rows).map(
+    (row) =>
+      `(${columns.map(({ type }, index) => inlineValue(row[index] ?? null, type)).join(", ")})`,
+  );
+  const names = columns.map((column) => quoteName(column.name)).join(", ");
+  const none = rows.length === 0 ? " WHERE false" : "";
+  planner.add(name, `SELECT * FROM (VALUES ${values.join(", ")}) AS t(${names})${none}`);
+}
+
+/** The relations of a pin that `names` lists ("clicks", "millrace.late_events"); names that the pin lacks are left to DuckDB. */
+export function planRelations(pin: Pin, names: readonly string[]): RelationPlan {
+  const wanted = new Set(names.map((name) => name.toLowerCase()));
+  const wants = (name: string): boolean => wanted.has(name.toLowerCase());
+  const planner = new Planner();
+  for (const stream of pin.streams) if (wants(stream.stream)) planStream(planner, pin, stream);
+  for (const view of pin.views) if (wants(view.view)) planView(planner, view);
+  if (wants(`${SYSTEM_SCHEMA}.late_events`)) planLateEvents(planner, pin);
+  if (wants(`${SYSTEM_SCHEMA}.dead_letters`)) planDeadLetters(planner, pin);
+  for (const relation of pin.inline) if (wants(relation.name)) planInline(planner, relation);
+  return { relations: planner.relations, scans: planner.scans };
+}

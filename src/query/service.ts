@@ -1,0 +1,222 @@
+// Verb: a question -> an answer, on the parent's side: who may run, what state it sees (a pin of the caller's), the child that runs it,
+// and what happens when the child dies. Owns no data; a crash or an out-of-memory of DuckDB ends here.
+import {
+  QUERY_ANSWER_BYTES_MAX,
+  QUERY_ANSWER_ROWS_MAX,
+  QUERY_KILL_GRACE_MS,
+  QUERY_RUNNING_MAX,
+  QUERY_TIMEOUT_MS,
+  QUERY_WAIT_MS_MAX,
+  QUERY_WAITING_MAX,
+} from "../limits.ts";
+import type { ResultFormat } from "./format.ts";
+import type { Pin } from "./pin.ts";
+import type { Problem } from "./problem.ts";
+import { ChildProcess, type ChildCommand, type ChildLife } from "./process.ts";
+import { FairQueue } from "./queue.ts";
+import { ROW_COUNT_HEADER, type PlanReply, type QuestionParam, type RunRequest } from "./wire.ts";
+
+export interface Question {
+  readonly sql: string;
+  readonly params: readonly QuestionParam[];
+  readonly format: ResultFormat;
+  /** Wait until this log position is in the answer; null: the newest acknowledged. */
+  readonly after: number | null;
+  /** At most QUERY_TIMEOUT_MS, which is the default. */
+  readonly timeoutMs?: number;
+  /** Who asks, for fairness between clients. */
+  readonly client?: string;
+  /** Aborted when the client hangs up. */
+  readonly signal: AbortSignal;
+}
+
+/** A pin that must be released, or why there is none (503 naming the laggard). */
+export type PinAnswer =
+  | { readonly kind: "pinned"; readonly pin: Pin; readonly release: () => void }
+  | { readonly kind: "refused"; readonly problem: Problem };
+
+/**
+ * Fixes what a question may see: `relations` in lower case ("clicks", "millrace.readers"); unknown ones are left out of the pin, and the
+ * child says so with their place. `after` as in the question.
+ */
+export type PinProvider = (
+  relations: readonly string[],
+  after: number | null,
+) => Promise<PinAnswer>;
+
+export type Answer =
+  | {
+      readonly kind: "answer";
+      readonly contentType: string;
+      readonly body: Uint8Array;
+      readonly position: number;
+      readonly rowCount: number;
+    }
+  | { readonly kind: "problem"; readonly problem: Problem };
+
+function problem(body: Problem): { readonly kind: "problem"; readonly problem: Problem } {
+  return { kind: "problem", problem: body };
+}
+
+const BUSY = problem({
+  status: 503,
+  code: "query_busy",
+  title: "Too many questions",
+  detail: "all places are taken and the queue is full: ask again later",
+  retryAfterS: 2,
+});
+const DIED = problem({
+  status: 503,
+  code: "query_process_died",
+  title: "Query process ended",
+  detail: "the process that answers questions ended and is being restarted: ask again",
+  retryAfterS: 1,
+});
+const TOO_MUCH_MEMORY = problem({
+  status: 503,
+  code: "query_memory",
+  title: "Query process out of memory",
+  detail: "the questions under way needed too much memory and were stopped: ask for less at a time",
+  retryAfterS: 2,
+});
+
+/** ms for what takes the child a millisecond when it is well: /plan, and getting ready. */
+const PLAN_MS_MAX = 10_000;
+
+export class QueryService {
+  readonly #child: ChildProcess;
+  readonly #queue = new FairQueue({
+    runningMax: QUERY_RUNNING_MAX,
+    waitingMax: QUERY_WAITING_MAX,
+  });
+
+  constructor(command: ChildCommand) {
+    this.#child = new ChildProcess(command);
+  }
+
+  /** Resolves once the child listens. */
+  async ready(): Promise<void> {
+    await this.#child.ready();
+  }
+
+  /** For metrics. */
+  status(): { readonly running: number; readonly waiting: number; readonly rssBytes: number } {
+    return {
+      running: this.#queue.running,
+      waiting: this.#queue.waiting,
+      rssBytes: this.#child.rssBytes(),
+    };
+  }
+
+  /** Never rejects: what goes wrong is a problem. */
+  async ask(question: Question, pinFor: PinProvider): Promise<Answer> {
+    const client = question.client ?? "";
+    const waiting = AbortSignal.any([question.signal, AbortSignal.timeout(QUERY_WAIT_MS_MAX)]);
+    if (!(await this.#queue.enter(client, waiting))) return BUSY;
+    try {
+      const first = await this.#askOnce(question, pinFor);
+      // Another question made the parent kill the child: this one is asked once more.
+      return first === "again" ? await this.#askAgain(question, pinFor) : first;
+    } catch {
+      return DIED;
+    } finally {
+      this.#queue.leave(client);
+    }
+  }
+
+  /** Ends the child. Questions under way get 503. */
+  async close(): Promise<void> {
+    await this.#child.close();
+  }
+
+  async #askAgain(question: Question, pinFor: PinProvider): Promise<Answer> {
+    const second = await this.#askOnce(question, pinFor);
+    return second === "again" ? DIED : second;
+  }
+
+  async #askOnce(question: Question, pinFor: PinProvider): Promise<Answer | "again"> {
+    const child = await withTimeout(this.#child.ready(), PLAN_MS_MAX);
+    const planned = await this.#plan(child, question);
+    if (planned === "again" || planned.kind === "problem") return planned;
+    const pinned = await pinFor(planned.relations, question.after);
+    if (pinned.kind === "refused") return problem(pinned.problem);
+    try {
+      return await this.#run(child, question, pinned.pin);
+    } finally {
+      pinned.release();
+    }
+  }
+
+  /** "again": the child died, nothing was run yet. */
+  async #plan(child: ChildLife, { sql, signal }: Question): Promise<PlanReply | "again"> {
+    const timeout = AbortSignal.timeout(PLAN_MS_MAX);
+    try {
+      const reply = await fetch("http://query/plan", {
+        unix: child.socketPath,
+        method: "POST",
+        body: JSON.stringify({ sql }),
+        signal: AbortSignal.any([signal, timeout]),
+      });
+      return (await reply.json()) as PlanReply;
+    } catch {
+      if (!timeout.aborted) return "again";
+      this.#child.kill(child.life, "stuck");
+      return DIED;
+    }
+  }
+
+  async #run(child: ChildLife, question: Question, pin: Pin): Promise<Answer | "again"> {
+    const timeoutMs = Math.min(question.timeoutMs ?? QUERY_TIMEOUT_MS, QUERY_TIMEOUT_MS);
+    const { sql, params, format } = question;
+    const limits = { rowsMax: QUERY_ANSWER_ROWS_MAX, bytesMax: QUERY_ANSWER_BYTES_MAX };
+    const order: RunRequest = { sql, params, format, pin, timeoutMs, ...limits };
+    let stuck = false;
+    const killer = setTimeout(() => {
+      stuck = true;
+      this.#child.kill(child.life, "stuck");
+    }, timeoutMs + QUERY_KILL_GRACE_MS);
+    try {
+      const reply = await fetch("http://query/run", {
+        unix: child.socketPath,
+        method: "POST",
+        body: JSON.stringify(order),
+        signal: question.signal,
+      });
+      if (reply.status !== 200) return problem((await reply.json()) as Problem);
+      return {
+        kind: "answer",
+        contentType: reply.headers.get("content-type") ?? "",
+        body: await reply.bytes(),
+        position: pin.position,
+        rowCount: Number(reply.headers.get(ROW_COUNT_HEADER)),
+      };
+    } catch {
+      if (stuck) return problem(stuckProblem(timeoutMs));
+      const reason = this.#child.killReason(child.life);
+      if (reason === "too_much_memory") return TOO_MUCH_MEMORY;
+      return reason === "stuck" ? "again" : DIED;
+    } finally {
+      clearTimeout(killer);
+    }
+  }
+}
+
+function stuckProblem(timeoutMs: number): Problem {
+  return {
+    status: 408,
+    code: "query_timeout",
+    title: "Question took too long",
+    detail: `stopped after ${timeoutMs} ms in one long call: give functions shorter texts and lists`,
+  };
+}
+
+/** Rejects when the promise takes longer. */
+async function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`not ready within ${ms} ms`)), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,37 @@
+// Nouns: what parent and query child say to each other, as JSON over HTTP on a unix socket. Result bytes go as they are.
+import type { ResultFormat } from "./format.ts";
+import type { Pin } from "./pin.ts";
+import type { Problem } from "./problem.ts";
+
+/** A question's parameter, for `?` or `$1`: JSON values as they are. */
+export type QuestionParam = string | number | boolean | null;
+
+/** How the child is started: the second argument of its command line, as JSON. */
+export interface ChildOptions {
+  readonly warehouseFolder: string;
+  readonly tempFolder: string;
+}
+
+export interface PlanRequest {
+  readonly sql: string;
+}
+/** Names of relations in lower case, each once. */
+export type PlanReply =
+  | { readonly kind: "plan"; readonly relations: readonly string[] }
+  | { readonly kind: "problem"; readonly problem: Problem };
+
+export interface RunRequest {
+  readonly sql: string;
+  readonly params: readonly QuestionParam[];
+  readonly format: ResultFormat;
+  readonly pin: Pin;
+  readonly timeoutMs: number;
+  readonly rowsMax: number;
+  readonly bytesMax: number;
+}
+
+/** The reply to /run: status 200 with the result, or 400 with a Problem as JSON. */
+export const ROW_COUNT_HEADER = "x-millrace-rows";
+
+/** What the child writes to its standard output when it listens. */
+export const READY_LINE = "ready";

@@ -1,0 +1,252 @@
+// A stream, a view and the system relations as questions see them: files and what lies beyond them as one relation, against DuckDB's
+// own reading of the same values.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { DuckDb } from "../../src/base/duckdb.ts";
+import type { Cell } from "../../src/event/image.ts";
+import { encoderFor } from "../../src/query/format.ts";
+import type { Pin } from "../../src/query/pin.ts";
+import type { Column } from "../../src/event/schema.ts";
+import {
+  DEAD_COLUMNS,
+  emptyPin,
+  eventRow,
+  eventsRecord,
+  LATE_COLUMNS,
+  LATE_IMAGE,
+  openFixture,
+  pageViews,
+  provider,
+  question,
+  RAW_COLUMNS,
+  rowsSql,
+  T0,
+  textOf,
+  VIEW_COLUMNS,
+  viewRow,
+  writeImage,
+  writeParquet,
+  type Fixture,
+} from "./fixture.ts";
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await openFixture();
+});
+afterAll(() => fixture.close());
+
+async function answer(sql: string, pin: Pin): Promise<string> {
+  return textOf(await fixture.service.ask(question(sql), provider(pin).pinFor));
+}
+
+/** What DuckDB itself answers over the same rows given as VALUES. */
+async function expected(
+  sql: string,
+  relation: { name: string; columns: readonly Column[]; rows: readonly (readonly Cell[])[] },
+  position: number,
+): Promise<string> {
+  const db = await DuckDb.open();
+  const connection = await db.connect();
+  await connection.run(
+    `CREATE TABLE ${relation.name} AS ${rowsSql(fixture.folder, relation.columns, relation.rows)}`,
+  );
+  const stream = await connection.stream(sql);
+  const encoder = encoderFor("json");
+  let text = encoder.head(stream.columns);
+  for (let rows = await stream.next(); rows !== null; rows = await stream.next())
+    text += encoder.rows(rows);
+  connection.close();
+  db.close();
+  return text + encoder.tail(position);
+}
+
+const SIZES = [1, 1, 3, 700, 1, 64, 2048, 9, 1, 500, 1, 1];
+
+test("a stream is its files and the log's tail, every type and null as DuckDB has it", async () => {
+  const all: Cell[][] = [];
+  const inFile: Cell[][] = [];
+  let next = 0;
+  for (const [index, size] of SIZES.entries()) {
+    const position = index + 1;
+    const rows = Array.from({ length: size }, () => eventRow(next++));
+    fixture.append([eventsRecord(position, rows)]);
+    const full = rows.map((row, ordinal) => [
+      ...row,
+      BigInt(T0 + position * 1000),
+      BigInt(position),
+      ordinal,
+    ]);
+    all.push(...full);
+    if (position <= 4) inFile.push(...full);
+  }
+  const file = await writeParquet(join(fixture.warehouse, "raw.parquet"), RAW_COLUMNS, inFile);
+  const relation = { name: "clicks", columns: RAW_COLUMNS, rows: all };
+  const position = SIZES.length;
+  const tailOnly = emptyPin(fixture, position);
+  const both: Pin = {
+    ...tailOnly,
+    streams: [
+      { stream: "clicks", raw: { columns: RAW_COLUMNS, files: [file] }, coveredPosition: 4 },
+    ],
+  };
+  for (const sql of [
+    "SELECT * FROM clicks ORDER BY _position, _index",
+    "SELECT page, count(*), min(d38), max(d4), bool_and(ok), max(score) FROM clicks GROUP BY page ORDER BY page",
+    "SELECT count(*) FROM clicks",
+    "SELECT attrs, length(page) FROM clicks WHERE n > 0 ORDER BY id DESC LIMIT 100",
+  ]) {
+    const want = await expected(sql, relation, position);
+    expect(await answer(sql, tailOnly)).toBe(want);
+    expect(await answer(sql, both)).toBe(want);
+    expect(await answer(sql, tailOnly)).toBe(want);
+  }
+});
+
+test("a pin cuts the tail, and files that reach beyond it", async () => {
+  const counted = "SELECT count(*), max(_position) FROM clicks";
+  expect(await answer(counted, emptyPin(fixture, 3))).toContain('"rows":[[5,3]]');
+  const file = join(fixture.warehouse, "raw.parquet");
+  const beyond: Pin = {
+    ...emptyPin(fixture, 2),
+    streams: [
+      { stream: "clicks", raw: { columns: RAW_COLUMNS, files: [file] }, coveredPosition: 4 },
+    ],
+  };
+  expect(await answer(counted, beyond)).toContain('"rows":[[2,2]]');
+});
+
+test("a file written before a column existed gives NULL for it, and a renamed column keeps its values", async () => {
+  const old: Column[] = [{ name: "title", type: { kind: "VARCHAR" }, nullable: true, fieldId: 3 }];
+  const path = await writeParquet(join(fixture.warehouse, "old.parquet"), old, [["x"]]);
+  const pin = { ...emptyPin(fixture, 0), views: [pageViews([path], [], null)] };
+  expect(await answer("SELECT page, count FROM page_views", pin)).toContain('"rows":[["x",null]]');
+});
+
+test("a view is its files and images; is_final by the watermark at the pin", async () => {
+  const rows = [viewRow(0, "/a", 3), viewRow(1, null, 4)];
+  const file = await writeParquet(join(fixture.warehouse, "view.parquet"), VIEW_COLUMNS, rows);
+  const open = [viewRow(2, "/a long page name here", 5), viewRow(3, "/b", 6)];
+  const image = writeImage(join(fixture.folder, "view.image"), VIEW_COLUMNS, open);
+  const watermark = String(T0 + 3 * 60_000_000);
+  const pin = { ...emptyPin(fixture, 0), views: [pageViews([file], [image], watermark)] };
+  const text = await answer(
+    "SELECT page, count, is_final, revision FROM page_views ORDER BY window_start",
+    pin,
+  );
+  expect(JSON.parse(text).rows).toEqual([
+    ["/a", 3, true, 0],
+    [null, 4, true, 0],
+    ["/a long page name here", 5, true, 0],
+    ["/b", 6, false, 0],
+  ]);
+  const never = { ...pin, views: [pageViews([file], [image], null)] };
+  const none = await answer("SELECT count(*) FROM page_views WHERE is_final", never);
+  expect(JSON.parse(none).rows).toEqual([[0]]);
+  const described = await answer("DESCRIBE page_views", pin);
+  expect(JSON.parse(described).rows.map((row: string[]) => `${row[0]} ${row[1]}`)).toEqual([
+    "window_start TIMESTAMP WITH TIME ZONE",
+    "window_end TIMESTAMP WITH TIME ZONE",
+    "page VARCHAR",
+    "count BIGINT",
+    "is_final BOOLEAN",
+    "revision BIGINT",
+  ]);
+});
+
+test("late events name their view, from files and images", async () => {
+  const late = (behind: number): Cell[] => [
+    BigInt(T0),
+    BigInt(T0),
+    BigInt(T0),
+    BigInt(behind),
+    3n,
+    2,
+    BigInt(T0),
+  ];
+  const file = await writeParquet(join(fixture.warehouse, "late.parquet"), LATE_COLUMNS, [
+    ["v", ...late(1)],
+  ]);
+  const path = writeImage(join(fixture.folder, "late.image"), LATE_IMAGE, [late(2), late(3)]);
+  const pin: Pin = {
+    ...emptyPin(fixture, 0),
+    lateEvents: {
+      files: { columns: LATE_COLUMNS, files: [file] },
+      images: [{ view: "a_view_with_a_long_name", path }],
+    },
+  };
+  const text = await answer(
+    "SELECT view, behind, _index FROM millrace.late_events ORDER BY behind",
+    pin,
+  );
+  expect(JSON.parse(text).rows).toEqual([
+    ["v", 1, 2],
+    ["a_view_with_a_long_name", 2, 2],
+    ["a_view_with_a_long_name", 3, 2],
+  ]);
+});
+
+test("dead letters are files and the tail's rejects", async () => {
+  const position = SIZES.length + 1;
+  const reject = (index: number, raw: string) => ({
+    index,
+    reason: "bad_json" as const,
+    field: index === 0 ? null : "price",
+    message: "a message of some length",
+    raw: new TextEncoder().encode(raw),
+  });
+  fixture.append([eventsRecord(position, [], [reject(0, "{"), reject(4, '{"price":"ü"}')])]);
+  const file = await writeParquet(join(fixture.warehouse, "dead.parquet"), DEAD_COLUMNS, [
+    ["clicks", BigInt(T0), 1n, 0, "bad_utf8", null, "m", "raw"],
+  ]);
+  const pin: Pin = {
+    ...emptyPin(fixture, position),
+    deadLetters: { files: { columns: DEAD_COLUMNS, files: [file] }, coveredPosition: 1 },
+  };
+  const sql =
+    'SELECT stream, _position, "index", reason, field, raw FROM millrace.dead_letters ORDER BY _position, "index"';
+  expect(JSON.parse(await answer(sql, pin)).rows).toEqual([
+    ["clicks", 1, 0, "bad_utf8", null, "raw"],
+    ["clicks", position, 0, "bad_json", null, "{"],
+    ["clicks", position, 4, "bad_json", "price", '{"price":"ü"}'],
+  ]);
+});
+
+test("inline relations keep their digits, and may be empty", async () => {
+  const text = await answer("FROM millrace.watermarks ORDER BY stream", emptyPin(fixture, 0));
+  expect(text).toContain(
+    '["clicks","2019-10-01T00:00:00Z",9007199254740993],["other\'s",null,null]',
+  );
+  expect(await answer("FROM millrace.readers", emptyPin(fixture, 0))).toContain('"rows":[]');
+});
+
+test("the window macro leaves late events out, by _behind", async () => {
+  const sql = "SELECT count(*) FROM tumble(clicks, event_time, INTERVAL 1 MINUTE)";
+  const late =
+    "SELECT count(*) FROM clicks WHERE event_time + to_microseconds(_behind) < time_bucket(INTERVAL 1 MINUTE, event_time) + INTERVAL 1 MINUTE";
+  const pin = emptyPin(fixture, SIZES.length);
+  expect(await answer(sql, pin)).toContain(
+    `"rows":${JSON.stringify(JSON.parse(await answer(late, pin)).rows)}`,
+  );
+});
+
+test("only the relations that a question names are asked for and set up", async () => {
+  const asked = provider({
+    ...emptyPin(fixture, 0),
+    views: [pageViews(["/nowhere/lost.parquet"], [], null)],
+  });
+  const sql =
+    "WITH page_views AS (SELECT 1 AS a) SELECT * FROM page_views, Clicks, millrace.READERS";
+  expect((await fixture.service.ask(question(sql), asked.pinFor)).kind).toBe("answer");
+  expect(asked.asked).toEqual([["clicks", "millrace.readers"]]);
+  expect(asked.released).toBe(1);
+});
+
+test("a data file that is gone is our fault, not the question's", async () => {
+  const pin = {
+    ...emptyPin(fixture, 0),
+    views: [pageViews([join(fixture.warehouse, "lost.parquet")], [], null)],
+  };
+  const lost = await fixture.service.ask(question("FROM page_views"), provider(pin).pinFor);
+  expect(lost.kind === "problem" && lost.problem.status).toBe(503);
+  expect(await answer("SELECT 1", pin)).toContain("[[1]]");
+});
