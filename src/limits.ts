@@ -210,3 +210,21 @@ export const RECORD_REJECT_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Bytes that state.db's WAL keeps after a checkpoint; a larger one is cut back: 10 s of dirty pages at 100 MB fit mostly. */
 export const STATE_WAL_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Decoded bytes of log records read at a time by a replay or the raw export: some 60 records of 1,000 clicks. */
+export const REPLAY_READ_BYTES = 16 * 1024 * 1024;
+
+/** How long a question waits for the views to fold what it asks for, µs; then 503 naming where they stand. */
+export const PIN_WAIT_US = 5_000_000;
+
+/** Longest pause between two pictures of the open windows, µs; they take at most a tenth of the engine's time otherwise. */
+export const PICTURE_PAUSE_US_MAX = 100_000;
+
+/** Rows of one output image: as many as a data page of the table takes (PAGE_ROWS_MAX). A window with more closes in several images. */
+export const OUTPUT_ROWS_MAX = 32_768;
+
+/** Bytes of one output image: 32,768 rows of 2 KB. An image of larger rows has fewer of them. */
+export const OUTPUT_IMAGE_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Pages of 16 KB for open windows: FOLD_MEMORY_BYTES_MAX less 256 MB of scratch. Beyond it the process ends. */
+export const FOLD_PAGES_MAX = 245_752;
