@@ -1,0 +1,155 @@
+// Verb: POST /v1/events[/{stream}]. The hot path: no framework, no object per request but Bun's own and one answer text.
+import { ANSWER_ERRORS_MAX, BODY_BYTES_MAX } from "../limits.ts";
+import { similar } from "../config/similar.ts";
+import { readBody } from "./body.ts";
+import type { BodyFormat, IngestAnswer, Refusal, ServeDeps } from "./deps.ts";
+import { carriesKey } from "./key.ts";
+import { problemResponse, refuse } from "./problem.ts";
+import type { RequestIds } from "./problem.ts";
+
+/** The path of ingest without a stream's name. */
+export const EVENTS_PATH = "/v1/events";
+
+const FORMATS: Readonly<Record<string, BodyFormat>> = {
+  "application/json": "json",
+  "application/x-ndjson": "ndjson",
+  "application/ndjson": "ndjson",
+  "application/jsonl": "ndjson",
+  "application/x-jsonlines": "ndjson",
+};
+
+const OK = { status: 200, headers: { "content-type": "application/json" } };
+const BAD = { status: 400, headers: { "content-type": "application/json" } };
+
+/** The format of a Content-Type, or a refusal that names the header to send. */
+export function formatOf(contentType: string | null): BodyFormat | Refusal {
+  // The two usual spellings first: no parsing.
+  if (contentType === "application/json") return "json";
+  if (contentType === "application/x-ndjson") return "ndjson";
+  const send =
+    'send Content-Type: application/json for an object, an array or {"events":[...]}, application/x-ndjson for an object a line';
+  if (contentType === null)
+    return refuse(415, "content_type_missing", `there is no Content-Type; ${send}`);
+  const [type = "", ...parameters] = contentType.toLowerCase().split(";");
+  const format = FORMATS[type.trim()];
+  const text = JSON.stringify(contentType.slice(0, 100));
+  if (format === undefined)
+    return refuse(415, "unknown_content_type", `Content-Type ${text} is not understood; ${send}`);
+  const charset = parameters.find((parameter) => parameter.trim().startsWith("charset="));
+  if (charset !== undefined && !/=\s*"?utf-?8"?\s*$/.test(charset))
+    return refuse(
+      415,
+      "unknown_charset",
+      `Content-Type ${text}: only UTF-8 is understood; ${send}; charset=utf-8`,
+    );
+  return format;
+}
+
+/** The answer as the sender gets it. */
+export function answerText(answer: IngestAnswer): string {
+  const { accepted, duplicates, rejected, errors, position } = answer;
+  const counts = `{"accepted":${accepted},"duplicates":${duplicates},"rejected":${rejected}`;
+  if (rejected === 0) return `${counts},"errors":[],"position":${position}}\n`;
+  const shown = errors
+    .slice(0, ANSWER_ERRORS_MAX)
+    .map(({ index, reason, field, message }) => ({ index, reason, field, message }));
+  const left = rejected - shown.length;
+  const truncated = left > 0 ? `,"errors_truncated":${left}` : "";
+  return `${counts},"errors":${JSON.stringify(shown)}${truncated},"position":${position}}\n`;
+}
+
+/** Serves everything at and below /v1/events. */
+export class IngestRoute {
+  readonly #deps: ServeDeps;
+  readonly #ids: RequestIds;
+  readonly #only: string | null;
+  readonly #names: ReadonlySet<string>;
+
+  constructor(deps: ServeDeps, ids: RequestIds) {
+    this.#deps = deps;
+    this.#ids = ids;
+    this.#names = new Set(deps.ingest.streams);
+    this.#only = deps.ingest.streams.length === 1 ? (deps.ingest.streams[0] ?? null) : null;
+  }
+
+  /** `rest` is what follows /v1/events in the URL: "", "/clicks", "?wait=none", "/clicks?...". Never rejects. */
+  async handle(request: Request, rest: string): Promise<Response> {
+    const { keyHash } = this.#deps;
+    if (keyHash !== null && !carriesKey(request.headers.get("authorization"), keyHash))
+      return this.problem(
+        request,
+        refuse(401, "key_needed", "send the header Authorization: Bearer KEY"),
+        {
+          "www-authenticate": "Bearer",
+        },
+      );
+    if (request.method !== "POST")
+      return this.problem(request, refuse(405, "method_not_allowed", "send events with POST"), {
+        allow: "POST",
+      });
+    const query = rest.indexOf("?");
+    const stream = this.#streamOf(query === -1 ? rest : rest.slice(0, query));
+    if (typeof stream !== "string") return this.problem(request, stream);
+    const later = laterFeature(request, query === -1 ? "" : rest.slice(query));
+    if (later !== null) return this.problem(request, later);
+    const format = formatOf(request.headers.get("content-type"));
+    if (typeof format !== "string") return this.problem(request, format);
+    const body = await readBody(request, BODY_BYTES_MAX);
+    if ("kind" in body) return this.problem(request, body);
+    if (body.length === 0) return this.problem(request, noEvents());
+    const answer = await this.#deps.ingest.submit({ stream, body, format });
+    if (answer.kind === "refusal") return this.problem(request, answer);
+    const useful = answer.accepted + answer.duplicates;
+    if (useful + answer.rejected === 0) return this.problem(request, noEvents());
+    return new Response(answerText(answer), useful === 0 ? BAD : OK);
+  }
+
+  problem(request: Request, refusal: Refusal, headers?: Record<string, string>): Response {
+    return problemResponse(refusal, this.#ids.of(request), headers);
+  }
+
+  /** The stream that a path names: "" is the only stream. */
+  #streamOf(path: string): string | Refusal {
+    const { streams } = this.#deps.ingest;
+    const list = streams.join(", ");
+    const name = path.endsWith("/") ? path.slice(1, -1) : path.slice(1);
+    if (name === "") {
+      if (this.#only !== null) return this.#only;
+      return refuse(
+        400,
+        "stream_not_named",
+        `there are several streams; send to ${EVENTS_PATH}/ and one of ${list}`,
+      );
+    }
+    if (this.#names.has(name)) return name;
+    const meant = similar(name, streams);
+    const hint = meant === null ? "" : ` Did you mean ${meant}?`;
+    const shown = JSON.stringify(name.slice(0, 100));
+    return refuse(
+      404,
+      "unknown_stream",
+      `there is no stream ${shown}; streams are ${list}.${hint}`,
+    );
+  }
+}
+
+function noEvents(): Refusal {
+  return refuse(400, "no_events", "the body holds no events; send at least one JSON object");
+}
+
+/** What later releases serve is refused rather than ignored: a sender would rely on it. */
+function laterFeature(request: Request, query: string): Refusal | null {
+  if (query !== "" && new URLSearchParams(query).has("wait"))
+    return refuse(
+      400,
+      "not_in_this_release",
+      "?wait= is not in this release; every answer is durable",
+    );
+  if (request.headers.has("idempotency-key"))
+    return refuse(
+      400,
+      "not_in_this_release",
+      "Idempotency-Key is not in this release; configure event_id, and a repeated event counts once",
+    );
+  return null;
+}

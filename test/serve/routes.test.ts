@@ -1,0 +1,226 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock } from "../../src/base/clock.ts";
+import { carriesKey, chooseKey, keyHash } from "../../src/serve/key.ts";
+import { ListenError, startServer } from "../../src/serve/server.ts";
+import type { RunningServer } from "../../src/serve/server.ts";
+import { MemoryAppliance, serveMemory } from "./memory-appliance.ts";
+
+let appliance: MemoryAppliance;
+let server: RunningServer;
+let url: string;
+beforeAll(() => {
+  ({ appliance, server, url } = serveMemory());
+});
+afterAll(() => server.stop(0));
+
+async function problemOf(response: Response): Promise<[number, string]> {
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  return [response.status, ((await response.json()) as { code: string }).code];
+}
+
+describe("/v1/sql", () => {
+  const ask = (body: string, type: string, path = "/v1/sql", accept = "*/*"): Promise<Response> =>
+    fetch(url + path, { method: "POST", body, headers: { "content-type": type, accept } });
+
+  test.each([
+    ["SELECT 1", "text/plain", "/v1/sql", "*/*", { sql: "SELECT 1", format: "json", after: null }],
+    ["SELECT 2", "application/x-www-form-urlencoded", "/v1/sql", "*/*", { sql: "SELECT 2" }],
+    ["SELECT 3", "text/plain", "/v1/sql?format=csv&after=9", "*/*", { format: "csv", after: 9 }],
+    ["SELECT 4", "application/sql", "/v1/sql", "application/x-ndjson", { format: "ndjson" }],
+    ["SELECT 5", "text/plain", "/v1/sql", "text/html, text/csv;q=0.5", { format: "csv" }],
+    [
+      `{"sql":"SELECT 6","params":[1,"a",null,true],"format":"ndjson","after":3}`,
+      "application/json",
+      "/v1/sql",
+      "text/csv",
+      { sql: "SELECT 6", params: [1, "a", null, true], format: "ndjson", after: 3 },
+    ],
+    [
+      `{"sql":"SELECT 7"}`,
+      "application/x-www-form-urlencoded",
+      "/v1/sql",
+      "*/*",
+      { sql: "SELECT 7" },
+    ],
+  ])("%s as %s to %s, Accept %s", async (body, type, path, accept, expected) => {
+    const response = await ask(body, type, path, accept);
+    const asked = appliance.questions.at(-1);
+    expect(response.status).toBe(200);
+    expect(asked).toMatchObject(expected);
+    expect(response.headers.get("millrace-position")).toBe("7");
+    expect(response.headers.get("content-type")).toStartWith(
+      { json: "application/json", ndjson: "application/x-ndjson", csv: "text/csv" }[
+        asked?.format ?? "json"
+      ],
+    );
+  });
+
+  test("GET asks by the URL", async () => {
+    const query = new URLSearchParams({
+      query: "SELECT ?",
+      params: "[5]",
+      format: "csv",
+      after: "2",
+    });
+    expect((await fetch(`${url}/v1/sql?${query}`)).status).toBe(200);
+    expect(appliance.questions.at(-1)).toMatchObject({
+      sql: "SELECT ?",
+      params: [5],
+      format: "csv",
+      after: 2,
+    });
+  });
+
+  test.each([
+    ["", "text/plain", 400, "bad_request"],
+    ["{", "application/json", 400, "bad_json"],
+    ["[]", "application/json", 400, "bad_request"],
+    [`{"sql":1}`, "application/json", 400, "bad_request"],
+    [`{"sql":"x","params":{}}`, "application/json", 400, "bad_request"],
+    [`{"sql":"x","params":[[1]]}`, "application/json", 400, "bad_request"],
+    [`{"sql":"x","after":-1}`, "application/json", 400, "bad_request"],
+    [`{"sql":"x","format":"arrow"}`, "application/json", 400, "bad_request"],
+    [`{"sql":"x","limit":1}`, "application/json", 400, "bad_request"],
+    ["x", "image/png", 415, "unknown_content_type"],
+    [`SELECT '${"x".repeat(1024 * 1024)}'`, "text/plain", 413, "body_too_large"],
+  ])("%p as %s: %d %s", async (body, type, status, code) => {
+    expect(await problemOf(await ask(body, type))).toEqual([status, code]);
+  });
+
+  test("a refusal keeps its status, and says when to come back", async () => {
+    const response = await ask("FAIL", "text/plain");
+    expect(response.headers.get("retry-after")).toBe("2");
+    expect(await problemOf(response)).toEqual([503, "lagging"]);
+  });
+});
+
+describe("probes, metrics, index", () => {
+  test("/ready follows the status, /health does not mind", async () => {
+    expect((await fetch(`${url}/ready`)).status).toBe(200);
+    appliance.ready = false;
+    const response = await fetch(`${url}/ready`);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({
+      status: "not ready",
+      problems: ["it is recovering"],
+    });
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    appliance.ready = true;
+  });
+
+  test("/metrics counts requests", async () => {
+    const count = async (): Promise<number> => {
+      const text = await (await fetch(`${url}/metrics`)).text();
+      return Number(
+        /millrace_http_requests_total\{route="events",status="404"\} (\d+)/.exec(text)?.[1] ?? 0,
+      );
+    };
+    const before = await count();
+    await fetch(`${url}/v1/events/nope`, { method: "POST", body: "{}" });
+    expect(await count()).toBe(before + 1);
+  });
+
+  test("/ says where things are", async () => {
+    expect(await (await fetch(url)).text()).toContain(`${url}/v1/events/clicks`);
+  });
+
+  test("HEAD works where GET does", async () => {
+    expect((await fetch(`${url}/health`, { method: "HEAD" })).status).toBe(200);
+  });
+
+  test.each([
+    ["POST", "/health", 405, "method_not_allowed"],
+    ["DELETE", "/v1/sql", 405, "method_not_allowed"],
+    ["GET", "/nothing", 404, "not_found"],
+    ["GET", "/iceberg/v1/config", 404, "not_in_this_release"],
+  ])("%s %s: %d %s", async (method, path, status, code) => {
+    expect(await problemOf(await fetch(url + path, { method }))).toEqual([status, code]);
+  });
+});
+
+describe("keys", () => {
+  test("without the key only probes answer", async () => {
+    const key = "0123456789abcdef";
+    const { server: locked, url: lockedUrl } = serveMemory(["clicks"], keyHash(key));
+    const status = async (path: string, headers: Record<string, string> = {}): Promise<number> =>
+      (await fetch(lockedUrl + path, { headers })).status;
+    for (const path of ["/", "/metrics", "/v1/sql?query=x", "/v1/events", "/nothing"]) {
+      expect([path, await status(path)]).toEqual([path, 401]);
+      expect(await status(path, { authorization: "Bearer wrong-wrong-wrong" })).toBe(401);
+    }
+    expect([await status("/health"), await status("/ready")]).toEqual([200, 200]);
+    expect(await status("/metrics", { authorization: `Bearer ${key}` })).toBe(200);
+    await locked.stop(0);
+  });
+
+  test("a made key is told once, and its hash alone is kept", () => {
+    const folder = mkdtempSync(join(tmpdir(), "millrace-key-"));
+    const open = { host: "0.0.0.0", port: 80 };
+    const first = chooseKey(open, folder, undefined);
+    const second = chooseKey(open, folder, undefined);
+    const path = join(folder, "key.sha256");
+    expect(carriesKey(`Bearer ${first.made}`, second.hash ?? new Uint8Array())).toBe(true);
+    expect(second.made).toBeNull();
+    expect(readFileSync(path, "utf8")).not.toContain(first.made ?? "nothing was made");
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    writeFileSync(path, "something else");
+    expect(() => chooseKey(open, folder, undefined)).toThrow("does not hold the hash of a key");
+    rmSync(folder, { recursive: true });
+  });
+
+  test.each([
+    ["127.0.0.1", undefined, false],
+    ["::1", undefined, false],
+    ["localhost", undefined, false],
+    ["localhost", "a key that is long", true],
+    ["192.168.1.1", "a key that is long", true],
+  ])("%s with %p needs a key: %p", (host, given, needed) => {
+    const choice = chooseKey({ host, port: 1 }, "/nowhere", given);
+    expect(choice.hash !== null).toBe(needed);
+    expect(choice.made).toBeNull();
+  });
+
+  test("a short key is refused", () => {
+    expect(() => chooseKey({ host: "0.0.0.0", port: 1 }, "/nowhere", "short")).toThrow(
+      "fewer than 16",
+    );
+  });
+});
+
+test("a taken address is refused with what to do", () => {
+  const address = { host: "127.0.0.1", port: server.port };
+  const start = (): RunningServer =>
+    startServer(new MemoryAppliance().deps(["s"], null), address, systemClock());
+  expect(start).toThrow(ListenError);
+  expect(start).toThrow("--listen HOST:PORT");
+});
+
+test("stop lets a request in work finish and ends idle connections", async () => {
+  const memory = new MemoryAppliance();
+  const deps = memory.deps(["s"], null);
+  const slow = {
+    ...deps,
+    ingest: {
+      ...deps.ingest,
+      submit: async (request: Parameters<typeof deps.ingest.submit>[0]) => {
+        await Bun.sleep(100);
+        return deps.ingest.submit(request);
+      },
+    },
+  };
+  const running = startServer(slow, { host: "127.0.0.1", port: 0 }, systemClock());
+  await (await fetch(`${running.url}/health`)).text();
+  const pending = fetch(`${running.url}/v1/events`, {
+    method: "POST",
+    body: `{"id":1}`,
+    headers: { "content-type": "application/json" },
+  });
+  await Bun.sleep(30);
+  const began = performance.now();
+  await running.stop(5000);
+  expect(performance.now() - began).toBeLessThan(2000);
+  expect((await pending).status).toBe(200);
+});
