@@ -111,8 +111,6 @@ function listen(
       idleTimeout: IDLE_TIMEOUT_S,
       maxRequestBodySize: SERVER_BODY_BYTES_MAX,
       development: false,
-      // Without an id Bun takes a second server on the same address for a reload of the first.
-      id: "",
       fetch,
     });
   } catch (error) {

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
@@ -190,12 +193,15 @@ describe("keys", () => {
   });
 });
 
-test("a taken address is refused with what to do", () => {
-  const address = { host: "127.0.0.1", port: server.port };
+test("a taken address is refused with what to do", async () => {
+  const holder = createServer().listen(0, "127.0.0.1");
+  await once(holder, "listening");
+  const address = { host: "127.0.0.1", port: (holder.address() as AddressInfo).port };
   const start = (): RunningServer =>
     startServer(new MemoryAppliance().deps(["s"], null), address, systemClock());
   expect(start).toThrow(ListenError);
   expect(start).toThrow("--listen HOST:PORT");
+  holder.close();
 });
 
 test("stop lets a request in work finish and ends idle connections", async () => {
