@@ -1,0 +1,207 @@
+// Bench of admission: duplicates with millions of ids live, growth without stalls, bytes an id, checkpoint and restore; against a
+// Map<string, number> as people write it, on the same ids. Times are of whole `admit` calls, copies in included, hashing not (decode
+// does it on the way): it has a line of its own, and is added before comparing with the Map.
+import { join } from "node:path";
+import type { AdmitKernels } from "../kernels/admit.ts";
+import { buildKernels } from "../kernels/build.ts";
+import { instantiate } from "../kernels/host.ts";
+import { Admission, type Batch } from "../src/admit/admission.ts";
+import { assert } from "../src/base/assert.ts";
+import { buildImage } from "../src/event/image.ts";
+import type { BenchLine } from "./line.ts";
+
+const ROWS = 1000;
+const START_US = 1_570_000_000_000_000;
+const KEY = { k0: 0x0706050403020100n, k1: 0x0f0e0d0c0b0a0908n };
+/** One batch a ms, so that a TTL of n ms keeps n thousand ids live. */
+const STEP_US = 1000;
+
+/** A bijection of 32-bit integers with good diffusion ("lowbias32", Chris Wellons). */
+function mix(x: number): number {
+  let y = x ^ (x >>> 16);
+  y = Math.imul(y, 0x7feb352d);
+  y ^= y >>> 15;
+  y = Math.imul(y, 0x846ca68b);
+  return (y ^ (y >>> 16)) >>> 0;
+}
+
+/** Number of the `row`th event's id: new ones in order, every hundredth a recent one again. */
+function idAt(row: number): number {
+  return row % 100 === 99 && row > 50_000 ? row - 1 - (mix(row) % 40_000) : row;
+}
+
+function fill(words: Uint32Array, first: number): void {
+  for (let row = 0; row < ROWS; row++) {
+    const id = idAt(first + row);
+    for (let word = 0; word < 3; word++) words[4 * row + word] = mix(id ^ (word * 0x9e3779b9));
+  }
+}
+
+function textOf(id: number): string {
+  const hex = (word: number): string =>
+    mix(id ^ (word * 0x9e3779b9))
+      .toString(16)
+      .padStart(8, "0");
+  return `${hex(1)}-${hex(2)}-${hex(3)}`;
+}
+
+function line(stage: string, nsPerEvent: number): BenchLine {
+  return { stage, rate: 1e9 / nsPerEvent, unit: "events/s", ns_per_event: nsPerEvent };
+}
+
+interface Grown {
+  readonly lines: BenchLine[];
+  /** ns an event with the ids live. */
+  readonly steadyNs: number;
+  readonly checkpoint: { readonly body: Uint8Array; readonly segments: Uint8Array[] };
+}
+
+/** An Admission over the built kernels whose stream keeps `live` ids. */
+function make(wasm: Uint8Array, live: number): Admission {
+  const kernels = instantiate<AdmitKernels>(wasm, 2 * 1024 * 1024 * 1024);
+  const admission = new Admission(kernels, KEY);
+  admission.addStream({
+    name: "clicks",
+    dedupTtlUs: (live / ROWS) * STEP_US,
+    outOfOrdernessUs: 10_000_000,
+    maxFutureUs: 300_000_000,
+    maxPastUs: null,
+    idsMax: Math.max(live * 1.3, 65_536),
+  });
+  return admission;
+}
+
+/** Grows a table to `live` ids, then keeps it there for `more` events. */
+function grow(wasm: Uint8Array, live: number, more: number): Grown {
+  const admission = make(wasm, live);
+  const words = new Uint32Array(ROWS * 4);
+  const eventTimes = new BigInt64Array(ROWS);
+  const batch: Batch = {
+    hashes: new Uint8Array(words.buffer),
+    idValid: null,
+    eventTimes,
+    rowCount: ROWS,
+  };
+  const segments: Uint8Array[] = [];
+  let body = new Uint8Array();
+  let [growthMs, steadyMs, deltaMs, stallMs, accepted] = [0, 0, 0, 0, 0];
+  let [bytesPerId, samples] = [0, 0];
+  for (let first = 0; first < live + more; first += ROWS) {
+    fill(words, first);
+    const receivedAtUs = START_US + (first / ROWS) * STEP_US;
+    eventTimes.fill(BigInt(receivedAtUs));
+    const startMs = performance.now();
+    const result = admission.admit("clicks", batch, receivedAtUs);
+    const ms = performance.now() - startMs;
+    assert(!result.full, "there is room");
+    accepted += result.accepted;
+    stallMs = Math.max(stallMs, ms);
+    if (first < live) growthMs += ms;
+    else steadyMs += ms;
+    const { ids, bytes } = admission.idTable("clicks");
+    if (first < live && first >= live / 4) {
+      bytesPerId += bytes / ids;
+      samples++;
+    }
+    if (admission.deltaIds < 1_000_000 && first + ROWS < live + more) continue;
+    const deltaStartMs = performance.now();
+    const delta = admission.takeDelta(1 + first / ROWS);
+    deltaMs = Math.max(deltaMs, performance.now() - deltaStartMs);
+    body = new Uint8Array(delta.body);
+    segments.push(...delta.segments.map((segment) => segment.bytes));
+  }
+  const name = `${live / 1e6} M ids`;
+  const hash = Bun.hash.xxHash3(new Float64Array([accepted, segments.length])).toString(16);
+  const lines: BenchLine[] = [
+    line(`admit: the table grows to ${name}`, (growthMs / live) * 1e6),
+    { stage: `admit: longest batch while growing to ${name}`, rate: stallMs, unit: "ms" },
+    { stage: `admit: longest checkpoint of 1 M ids`, rate: deltaMs, unit: "ms" },
+    { stage: `admit: memory, growing to ${name}`, rate: bytesPerId / samples, unit: "bytes/id" },
+    { ...line(`admit: duplicates, ${name} live`, (steadyMs / more) * 1e6), hash },
+  ];
+  return { lines, steadyNs: (steadyMs / more) * 1e6, checkpoint: { body, segments } };
+}
+
+function restore(wasm: Uint8Array, live: number, { body, segments }: Grown["checkpoint"]): number {
+  const admission = make(wasm, live);
+  const startMs = performance.now();
+  admission.restore(body, segments);
+  return performance.now() - startMs;
+}
+
+/** What people write: a Map of received_at by id, expired ids deleted from its front. ns an event. */
+function plainMap(live: number, more: number): number {
+  const seen = new Map<string, number>();
+  const ttlMs = live / ROWS;
+  let totalMs = 0;
+  let duplicates = 0;
+  for (let first = 0; first < live + more; first += ROWS) {
+    const ids = Array.from({ length: ROWS }, (_, row) => textOf(idAt(first + row)));
+    const nowMs = first / ROWS;
+    const startMs = performance.now();
+    for (const [id, at] of seen) {
+      if (nowMs - at < ttlMs) break;
+      seen.delete(id);
+    }
+    for (const id of ids) {
+      const at = seen.get(id);
+      if (at !== undefined && nowMs - at < ttlMs) duplicates++;
+      else seen.set(id, nowMs);
+    }
+    if (first >= live) totalMs += performance.now() - startMs;
+  }
+  assert(duplicates > 0, "some are duplicates");
+  return (totalMs / more) * 1e6;
+}
+
+/** ns to hash an id of 26 bytes. */
+function hashing(wasm: Uint8Array): number {
+  const kernels = instantiate<AdmitKernels>(wasm, 64 * 1024 * 1024);
+  const rows = Array.from({ length: ROWS }, (_, row) => [textOf(row)]);
+  const column = { name: "id", type: { kind: "VARCHAR" }, nullable: false } as const;
+  const image = buildImage([column], rows);
+  const at = kernels.allocate(image.length);
+  kernels.u8().set(image, at);
+  const to = kernels.allocate(ROWS * 16);
+  const rounds = 2000;
+  let startMs = 0;
+  for (let round = -rounds; round < rounds; round++) {
+    if (round === 0) startMs = performance.now();
+    kernels.call.hashIds(at, 0, KEY.k0, KEY.k1, to, to);
+  }
+  return ((performance.now() - startMs) / rounds / ROWS) * 1e6;
+}
+
+/** All lines of this stage. `small`: a second's work, for the tests. */
+export async function run(options: { small: boolean }): Promise<BenchLine[]> {
+  await buildKernels(["admit"]);
+  const wasm = await Bun.file(join(import.meta.dir, "../build/admit.wasm")).bytes();
+  const scale = options.small ? 0.01 : 1;
+  const [few, many, more] = [5e6 * scale, 20e6 * scale, 2e6 * scale];
+  const hashNs = hashing(wasm);
+  const lines = [line("admit: hash of a 26-byte id", hashNs)];
+  const small = grow(wasm, few, more);
+  const mapNs = plainMap(few, more);
+  const restoreMs = restore(wasm, few, small.checkpoint);
+  const ratio = mapNs / (small.steadyNs + hashNs);
+  lines.push(
+    ...small.lines.map((item) =>
+      item.hash === undefined ? item : { ...item, ratio, ratio_to: "Map<string, number>" },
+    ),
+    line(`admit: Map<string, number>, ${few / 1e6} M ids live`, mapNs),
+    { stage: `admit: restore of ${few / 1e6} M ids`, rate: restoreMs, unit: "ms" },
+  );
+  const large = grow(wasm, many, more);
+  lines.push(...large.lines);
+  const largeMs = restore(wasm, many, large.checkpoint);
+  lines.push({ stage: `admit: restore of ${many / 1e6} M ids`, rate: largeMs, unit: "ms" });
+  return lines;
+}
+
+if (import.meta.main) {
+  for (const item of await run({ small: process.argv.includes("--small") })) {
+    const ns = item.ns_per_event === undefined ? "" : `  ${item.ns_per_event.toFixed(1)} ns/event`;
+    const ratio = item.ratio === undefined ? "" : `  ${item.ratio.toFixed(1)} x ${item.ratio_to}`;
+    console.log(`${item.stage.padEnd(52)} ${item.rate.toPrecision(4)} ${item.unit}${ns}${ratio}`);
+  }
+}

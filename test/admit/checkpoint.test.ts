@@ -1,0 +1,104 @@
+// Admission's checkpoint: what is written, what is refused, what expires.
+import { expect, test } from "bun:test";
+import { Admission } from "../../src/admit/admission.ts";
+import { decodeSegment, decodeState } from "../../src/admit/checkpoint.ts";
+import { admission, admit, imageOf, kernels, SETTINGS, type TestEvent } from "./fixture.ts";
+
+const START_US = 1_570_000_000_000_000;
+
+function events(first: number, count: number, timeUs = START_US): TestEvent[] {
+  return Array.from({ length: count }, (_, i) => ({ id: `e${first + i}`, time: BigInt(timeUs) }));
+}
+
+test("a checkpoint holds only what is new, and says when a segment can be dropped", () => {
+  const live = admission([SETTINGS]);
+  admit(live, events(0, 300), START_US);
+  const first = live.takeDelta(7);
+  admit(live, events(200, 200), START_US + 5000);
+  const second = live.takeDelta(8);
+  expect(decodeState(first.body)).toMatchObject({
+    position: 7,
+    streams: [{ name: "clicks", watermarkUs: BigInt(START_US - 1_000_000), ids: 300 }],
+  });
+  const sizes = [first, second].map(({ segments }) =>
+    segments.map((segment) => decodeSegment(segment.bytes).entries.length / 16),
+  );
+  expect(sizes).toEqual([[300], [100]]);
+  expect(second.segments.map((segment) => segment.newestReceivedAtUs)).toEqual([START_US + 5000]);
+  expect(live.takeDelta(9).segments).toEqual([]);
+});
+
+test("restored: duplicates and watermark as before; expired segments may be there or not", () => {
+  const live = admission([SETTINGS]);
+  admit(live, events(0, 1000), START_US);
+  const old = live.takeDelta(1);
+  admit(live, events(1000, 1000, START_US + 12_000_000), START_US + 12_000_000);
+  const young = live.takeDelta(2);
+  for (const segments of [young.segments, [...young.segments, ...old.segments]]) {
+    const next = admission([SETTINGS]);
+    const bytes = segments.map((segment) => segment.bytes);
+    expect(next.restore(young.body, bytes)).toBe(2);
+    expect(next.watermark("clicks")).toBe(BigInt(START_US + 11_000_000));
+    expect(next.idTable("clicks").ids).toBe(1000);
+    // The TTL is exact to the ms over the restart: 10 s after the first, and 1 ms less.
+    expect(admit(next, events(1000, 1000), START_US + 21_999_000).duplicates).toBe(1000);
+    expect(admit(next, events(1000, 1000), START_US + 22_000_000).duplicates).toBe(0);
+  }
+});
+
+test("replayed ids are in the next checkpoint, restored ones are not", () => {
+  const live = admission([SETTINGS]);
+  admit(live, events(0, 50), START_US);
+  const { body, segments } = live.takeDelta(1);
+  const next = admission([SETTINGS]);
+  next.restore(
+    body,
+    segments.map((segment) => segment.bytes),
+  );
+  const image = imageOf(events(50, 20), true);
+  next.replay("clicks", { receivedAtUs: START_US + 1000, image, eventTime: 2, eventId: 1 });
+  expect(next.deltaIds).toBe(20);
+  expect(admit(next, events(0, 100), START_US + 2000).duplicates).toBe(70);
+});
+
+test("foreign, damaged, cut and newer bytes are refused by name", () => {
+  const live = admission([SETTINGS]);
+  admit(live, events(0, 10), START_US);
+  const { body, segments } = live.takeDelta(1);
+  const segment = segments[0]?.bytes ?? new Uint8Array();
+  const changed = (bytes: Uint8Array, at: number, by: number): Uint8Array => {
+    const copy = bytes.slice();
+    copy[at] = (copy[at] ?? 0) ^ by;
+    return copy;
+  };
+  for (const [bytes, read] of [
+    [body, decodeState],
+    [segment, decodeSegment],
+  ] as const) {
+    expect(() => read(bytes)).not.toThrow();
+    expect(() => read(changed(bytes, 0, 1))).toThrow("is not one of Millrace");
+    expect(() => read(changed(bytes, 4, 3))).toThrow("has version 2, this release reads version 1");
+    for (let at = 8; at < bytes.length; at++)
+      expect(() => read(changed(bytes, at, 64))).toThrow("is damaged");
+    expect(() => read(bytes.slice(0, 15))).toThrow("is cut short");
+    expect(() => read(bytes.slice(0, -1))).toThrow("is damaged");
+  }
+  const other = new Admission(kernels(), { k0: 1n, k1: 2n });
+  other.addStream(SETTINGS);
+  expect(() => other.restore(body, [])).toThrow("another hash key");
+});
+
+test("a stream that is not declared any more is passed over, a new one starts empty", () => {
+  const live = admission([SETTINGS, { ...SETTINGS, name: "gone" }]);
+  admit(live, events(0, 10), START_US);
+  admit(live, events(0, 10), START_US, "gone");
+  const { body, segments } = live.takeDelta(1);
+  const next = admission([SETTINGS, { ...SETTINGS, name: "fresh" }]);
+  next.restore(
+    body,
+    segments.map((segment) => segment.bytes),
+  );
+  expect(next.watermark("fresh")).toBe(null);
+  expect(admit(next, events(0, 10), START_US).duplicates).toBe(10);
+  expect(admit(next, events(0, 10), START_US, "fresh").duplicates).toBe(0);
+});

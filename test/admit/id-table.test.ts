@@ -1,0 +1,140 @@
+// The id table in bulk: growth, expiry, bounds. Masses of ids, held against a Map.
+import { expect, test } from "bun:test";
+import { VERDICT_DUPLICATE } from "../../kernels/abi.ts";
+import { Admission, type AdmissionFull, type Admitted } from "../../src/admit/admission.ts";
+import { admission, KEY, kernels, massHashes, SETTINGS } from "./fixture.ts";
+
+const START_US = 1_570_000_000_000_000;
+const ROWS = 1000;
+
+function admitMass(
+  to: Admission,
+  first: number,
+  receivedAtUs: number,
+  rows = ROWS,
+): Admitted | AdmissionFull {
+  return to.admit(
+    SETTINGS.name,
+    {
+      hashes: massHashes(first, rows),
+      idValid: null,
+      eventTimes: new BigInt64Array(rows),
+      rowCount: rows,
+    },
+    receivedAtUs,
+  );
+}
+
+function duplicatesOf(result: Admitted | AdmissionFull): number {
+  if (result.full) throw new Error(`full: ${result.reason}`);
+  return result.duplicates;
+}
+
+test("400,000 ids, then each again: no false duplicate, none missed, at most 24 bytes an id on average", () => {
+  const table = admission([{ ...SETTINGS, dedupTtlUs: 3_600_000_000 }]);
+  const bytesPerId: number[] = [];
+  for (let first = 0; first < 400_000; first += ROWS) {
+    expect(duplicatesOf(admitMass(table, first, START_US))).toBe(0);
+    const { ids, bytes } = table.idTable(SETTINGS.name);
+    expect(ids).toBe(first + ROWS);
+    if (ids >= 50_000) bytesPerId.push(bytes / ids);
+  }
+  for (let first = 0; first < 400_000; first += ROWS)
+    expect(duplicatesOf(admitMass(table, first, START_US + 3_599_999_000))).toBe(ROWS);
+  expect(bytesPerId.reduce((sum, bytes) => sum + bytes, 0) / bytesPerId.length).toBeLessThan(24);
+});
+
+test("a flow of ids under a short TTL: exact verdicts, and the table stays near the live ids", () => {
+  const ttlMs = 50;
+  const table = admission([{ ...SETTINGS, dedupTtlUs: ttlMs * 1000 }]);
+  const acceptedAt = new Map<number, number>();
+  for (let ms = 0; ms < 600; ms++) {
+    // Each batch repeats the one of 37 ms before (a duplicate until that one expires), and brings 500 new ids.
+    const first = ms * 500 - 37 * 500;
+    const result = admitMass(table, first, START_US + ms * 1000, ROWS * 19);
+    if (result.full) throw new Error(result.reason);
+    const expected = Uint8Array.from({ length: ROWS * 19 }, (_, row) => {
+      const at = acceptedAt.get(first + row);
+      if (at !== undefined && ms - at < ttlMs) return VERDICT_DUPLICATE;
+      acceptedAt.set(first + row, ms);
+      return 0;
+    });
+    expect(Buffer.compare(result.verdicts, expected)).toBe(0);
+  }
+  let live = 0;
+  for (const at of acceptedAt.values()) if (599 - at < ttlMs) live++;
+  const { ids } = table.idTable(SETTINGS.name);
+  expect(ids).toBeGreaterThanOrEqual(live);
+  expect(ids).toBeLessThan(live * 1.5);
+});
+
+test("full at dedup_ids_max: nothing changes, and there is room again as ids expire", () => {
+  const table = admission([{ ...SETTINGS, idsMax: 10_000 }]);
+  for (let first = 0; first < 10_000; first += ROWS)
+    expect(admitMass(table, first, START_US + first).full).toBe(false);
+  const before = table.idTable(SETTINGS.name);
+  const watermark = table.watermark(SETTINGS.name);
+  const full = admitMass(table, 10_000, START_US + 9_000_000, 1);
+  expect(full).toEqual({ full: true, reason: "ids" });
+  expect(table.idTable(SETTINGS.name)).toEqual(before);
+  expect(table.watermark(SETTINGS.name)).toBe(watermark);
+  // All but the last batch have outlived the TTL of 10 s by the 64th of it that the sweeper may lag.
+  expect(admitMass(table, 10_000, START_US + 10_165_000, ROWS).full).toBe(false);
+  expect(duplicatesOf(admitMass(table, 10_000, START_US + 10_166_000, ROWS))).toBe(ROWS);
+});
+
+test("full is answered when the memory is at its maximum, without harm", () => {
+  const table = new Admission(kernels(24 * 1024 * 1024), KEY);
+  table.addStream({ ...SETTINGS, dedupTtlUs: 3_600_000_000, idsMax: 2_000_000 });
+  let first = 0;
+  while (!admitMass(table, first, START_US).full) first += ROWS;
+  expect(admitMass(table, first, START_US)).toEqual({ full: true, reason: "memory" });
+  expect(first).toBeGreaterThan(100_000);
+  // Ids up to the refused batch are as they were.
+  expect(table.idTable(SETTINGS.name).ids).toBe(first);
+});
+
+test("full is answered when nobody takes checkpoints", () => {
+  const table = admission([{ ...SETTINGS, dedupTtlUs: 1000, idsMax: 24_000_000 }]);
+  const rows = 500_000;
+  for (let batch = 0; batch < 8; batch++) {
+    const result = admitMass(table, batch * rows, START_US + batch * 1000, rows);
+    expect(result.full).toBe(false);
+  }
+  expect(table.checkpointDue).toBe(true);
+  const receivedAtUs = START_US + 8000;
+  expect(admitMass(table, 0, receivedAtUs)).toEqual({ full: true, reason: "checkpoint" });
+  table.takeDelta(1);
+  expect(table.checkpointDue).toBe(false);
+  expect(admitMass(table, 0, receivedAtUs).full).toBe(false);
+});
+
+test("a table without a batch for a whole TTL gives its pages back, to other streams too", () => {
+  const other = { ...SETTINGS, name: "other" };
+  const table = admission([{ ...SETTINGS, dedupTtlUs: 1_000_000 }, other], 48 * 1024 * 1024);
+  for (let first = 0; first < 500_000; first += ROWS) admitMass(table, first, START_US);
+  table.takeDelta(1);
+  const grown = table.idTable(SETTINGS.name).bytes;
+  expect(admitMass(table, 0, START_US + 1_000_000, 1).full).toBe(false);
+  expect(table.idTable(SETTINGS.name).bytes).toBeLessThan(grown / 100);
+  expect(table.idTable(SETTINGS.name).ids).toBe(1);
+  for (let first = 0; first < 500_000; first += ROWS) {
+    const batch = { hashes: massHashes(first, ROWS), idValid: null };
+    const events = { ...batch, eventTimes: new BigInt64Array(ROWS), rowCount: ROWS };
+    expect(table.admit("other", events, START_US).full).toBe(false);
+  }
+});
+
+test("streams do not share ids; without dedup_ttl, or without hashes, nothing is a duplicate", () => {
+  const free = { ...SETTINGS, name: "free", dedupTtlUs: null };
+  const table = admission([SETTINGS, { ...SETTINGS, name: "other" }, free]);
+  const hashes = massHashes(0, 1);
+  const batch = { hashes, idValid: null, eventTimes: new BigInt64Array(1), rowCount: 1 };
+  const duplicates = (stream: string, ids: Uint8Array | null): number =>
+    duplicatesOf(table.admit(stream, { ...batch, hashes: ids }, START_US));
+  expect(["clicks", "other", "clicks", "free", "free"].map((name) => duplicates(name, hashes))) //
+    .toEqual([0, 0, 1, 0, 0]);
+  expect(duplicates("clicks", null)).toBe(0);
+  const none = { ...batch, idValid: new Uint8Array(1) };
+  expect(duplicatesOf(table.admit("clicks", none, START_US))).toBe(0);
+});
