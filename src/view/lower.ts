@@ -135,12 +135,16 @@ export class Lowering {
   }
 
   /** Operands cast to their common type; null after a fault. */
-  unify(node: Node, operands: readonly Operand[]): Expr[] | null {
+  unify(
+    node: Node,
+    operands: readonly Operand[],
+    use: "compare" | "coalesce" = "compare",
+  ): Expr[] | null {
     let common: SqlType | null = null;
     for (const operand of operands) {
       if (operand.literal !== null) continue;
       const type: SqlType = operand.expr.type;
-      const next: SqlType | null = common === null ? type : typing.commonType(common, type);
+      const next: SqlType | null = common === null ? type : typing.commonType(common, type, use);
       if (next === null) return this.#mismatch(node, common ?? type, type);
       common = next;
     }
@@ -189,7 +193,7 @@ export class Lowering {
 
   #coalesce(node: Node): Operand | null {
     const operands = this.#operands(listOf(node, "children"));
-    const args = operands && this.unify(node, operands);
+    const args = operands && this.unify(node, operands, "coalesce");
     const [first] = args ?? [];
     if (args === null || first === undefined) return null;
     if (args.length === 1) return { expr: first, literal: null, node };

@@ -2,7 +2,7 @@
 import { sqlTypeText, type SqlType } from "../event/schema.ts";
 import { unreachable } from "../base/assert.ts";
 import type { ColumnRef, Expr, ScalarFn } from "./plan.ts";
-import { castCanFail, isInteger } from "./typing.ts";
+import { arithmeticTyping, castCanFail, isInteger, sameType } from "./typing.ts";
 
 export interface RenderOptions {
   /** The name, quoted where needed, of a column. */
@@ -60,7 +60,10 @@ function renderCall(expr: Extract<Expr, { op: "call" }>, options: RenderOptions)
   const args = expr.args.map((arg) => renderExpr(arg, options));
   const [first = "", ...rest] = args;
   const infix = INFIX[expr.fn];
-  if (infix !== undefined) return `(${args.join(` ${infix} `)})`;
+  if (infix !== undefined) {
+    const text = `(${args.join(` ${infix} `)})`;
+    return isWidened(expr) ? `CAST(${text} AS ${sqlTypeText(expr.type)})` : text;
+  }
   switch (expr.fn) {
     case "not":
       return `(NOT ${first})`;
@@ -81,6 +84,15 @@ function renderCall(expr: Extract<Expr, { op: "call" }>, options: RenderOptions)
     default:
       throw new Error(`broken invariant: ${expr.fn} has no text`);
   }
+}
+
+/** DuckDB adds digits to decimal operands that have been cast already: the result is cast back, and raises where it would have. */
+function isWidened(expr: Extract<Expr, { op: "call" }>): boolean {
+  const [left, right] = expr.args;
+  if (expr.type.kind !== "DECIMAL" || left === undefined || right === undefined) return false;
+  if (expr.fn !== "add" && expr.fn !== "sub" && expr.fn !== "mul") return false;
+  const typed = arithmeticTyping(expr.fn, left.type, right.type);
+  return typed === null || !sameType(typed.result, expr.type);
 }
 
 /**

@@ -42,15 +42,15 @@ export function asDecimal(type: SqlType): DecimalType {
 }
 
 /**
- * The type that two operands of a comparison, IN, BETWEEN or coalesce are cast to (DuckDB: LogicalType::MaxLogicalType), or null when
- * kernels have no common type for them (text with another type, BOOLEAN with a number).
+ * The type that two operands of a comparison, IN or BETWEEN are cast to (DuckDB: BoundComparisonExpression::TryBindComparison), or of
+ * coalesce (LogicalType::MaxLogicalType), or null when kernels have none (text with another type, BOOLEAN with a number).
  */
-export function commonType(a: SqlType, b: SqlType): SqlType | null {
+export function commonType(a: SqlType, b: SqlType, use: "compare" | "coalesce"): SqlType | null {
   if (sameType(a, b)) return a;
   if (isNumeric(a) && isNumeric(b)) {
     if (a.kind === "DOUBLE" || b.kind === "DOUBLE") return DOUBLE;
     if (a.kind === "FLOAT" || b.kind === "FLOAT") return { kind: "FLOAT" };
-    if (a.kind === "DECIMAL" || b.kind === "DECIMAL") return commonDecimal(a, b);
+    if (a.kind === "DECIMAL" || b.kind === "DECIMAL") return commonDecimal(a, b, use);
     return BIGINT;
   }
   const times = new Set([a.kind, b.kind]);
@@ -58,12 +58,15 @@ export function commonType(a: SqlType, b: SqlType): SqlType | null {
   return null;
 }
 
-function commonDecimal(a: SqlType, b: SqlType): DecimalType {
+/** Beyond 38 digits a comparison keeps the digits after the point, coalesce of two decimals those before it. */
+function commonDecimal(a: SqlType, b: SqlType, use: "compare" | "coalesce"): DecimalType {
   const left = asDecimal(a);
   const right = asDecimal(b);
   const scale = Math.max(left.scale, right.scale);
   const whole = Math.max(left.precision - left.scale, right.precision - right.scale);
-  return decimal(Math.min(whole + scale, DIGITS_MAX), scale);
+  if (whole + scale <= DIGITS_MAX) return decimal(whole + scale, scale);
+  const keepsWhole = use === "coalesce" && !isInteger(a) && !isInteger(b);
+  return decimal(DIGITS_MAX, keepsWhole ? DIGITS_MAX - whole : scale);
 }
 
 export type Arithmetic = "add" | "sub" | "mul" | "div" | "int_div" | "mod";
@@ -92,15 +95,19 @@ function alike(type: SqlType): ArithmeticTyping {
   return { left: type, right: type, result: type };
 }
 
-/** + and - need a digit more than their operands; a 64-bit result is never widened to 128 bits (DuckDB: BindDecimalArithmetic). */
+/**
+ * + and - need a digit more than their operands; their result is never widened from 64 to 128 bits (DuckDB: BindDecimalArithmetic),
+ * that of % is (BindDecimalModulo), and becomes DOUBLE beyond 38 digits.
+ */
 function decimalSum(fn: "add" | "sub" | "mod", a: SqlType, b: SqlType): ArithmeticTyping {
   const left = asDecimal(a);
   const right = asDecimal(b);
   const scale = Math.max(left.scale, right.scale);
   const whole = Math.max(left.precision - left.scale, right.precision - right.scale);
   const digits = whole + scale + (fn === "mod" ? 0 : 1);
+  if (fn === "mod" && digits > DIGITS_MAX) return alike(DOUBLE);
   const widest = Math.max(left.precision, right.precision);
-  const bound = widest <= DIGITS_INT64 ? DIGITS_INT64 : DIGITS_MAX;
+  const bound = fn !== "mod" && widest <= DIGITS_INT64 ? DIGITS_INT64 : DIGITS_MAX;
   return alike(decimal(Math.min(digits, bound), scale));
 }
 

@@ -9,6 +9,14 @@ import { columnList, ViewParser } from "../../src/view/parse.ts";
 import { parse, SCHEMA } from "./fixture.ts";
 
 const FROM = "FROM tumble(clicks, event_time, INTERVAL 1 HOUR)";
+/** INTEGER, BIGINT, FLOAT, DECIMAL(38,2), DATE and TIMESTAMPTZ. */
+const EDGES: readonly (readonly [string, string, string, string, string])[] = [
+  ["2147483647", "9223372036854775807", "3.4e38", "9".repeat(36), "9999-12-31"],
+  ["-2147483648", "-9223372036854775808", "-3.4e38", `-${"9".repeat(36)}`, "0001-01-01"],
+  ["-1", "-1", "nan", "-0.01", "1969-12-31 23:59:59.999999"],
+  ["0", "0", "inf", "0", "1970-01-01"],
+  ["1", "2147483648", "-0.0", "0.01", "2000-02-29 12:00:00"],
+];
 let parser: ViewParser;
 let db: DuckDb;
 let duckdb: DuckConnection;
@@ -26,6 +34,15 @@ beforeAll(async () => {
        DATE '2019-09-30' + (k % 4)::INTEGER, TIMESTAMPTZ '2019-09-30 22:30:00.5+00' + to_minutes(31 * k), k * 1.5, nullif(k * 2.0625, 0),
        k * 12345678901234567890.12, NULL, CASE k % 9 WHEN 0 THEN 3600000000 WHEN 3 THEN 60000000 ELSE 0 END, now(), 1, k
      FROM range(60) t(k)`,
+    // Values at the ends of their types, each in a window of its own: whatever can raise there must be guarded.
+    `CREATE TABLE edges (${columnList(SCHEMA)})`,
+    ...EDGES.map(
+      (
+        [i, l, f, r, ts],
+        hour,
+      ) => `INSERT INTO edges SELECT TIMESTAMPTZ '2019-10-01 00:00:00+00' + to_hours(${hour}), '', ${l}, ${i}, ${l},
+       '${f}'::FLOAT, '${f}'::DOUBLE * 2, '', ${i} > 0, '${ts}'::DATE, '${ts}', ${i} % 9999999.99, ${l} % 99999999999999.9999, ${r}, NULL, 0, now(), 1, 1`,
+    ),
   ]);
 });
 afterAll(() => {
@@ -141,6 +158,7 @@ async function check(sql: string): Promise<void> {
   expect(ours.columns).toEqual(
     plan.output.map(({ name, type }) => ({ name, type: sqlTypeText(type) })),
   );
+  await duckdb.run(batchText(plan, { relation: "edges", schema: SCHEMA }));
   const written = await duckdb.run(sql).catch(() => null);
   if (written === null) return;
   compared++;
@@ -156,17 +174,17 @@ test("keys and aggregates", async () => {
       ([key, value, where]) =>
         `SELECT window_start, ${key} AS k, ${value} AS x ${FROM} ${where === null ? "" : `WHERE ${where}`} GROUP BY ALL`,
     );
-  await fc.assert(fc.asyncProperty(view, check), { numRuns: 200 });
+  await fc.assert(fc.asyncProperty(view, check), { numRuns: 150 });
 }, 60_000);
 
 test("one expression", async () => {
   const view = expression.map(
     (key) => `SELECT window_start, ${key} AS k, count(*) AS n ${FROM} GROUP BY ALL`,
   );
-  await fc.assert(fc.asyncProperty(view, check), { numRuns: 500 });
+  await fc.assert(fc.asyncProperty(view, check), { numRuns: 350 });
   // The grammar must not lose itself in texts that are refused.
-  expect(planned).toBeGreaterThan(300);
-  expect(compared).toBeGreaterThan(300);
+  expect(planned).toBeGreaterThan(200);
+  expect(compared).toBeGreaterThan(200);
 }, 60_000);
 
 test("any text gives a plan or faults", async () => {
