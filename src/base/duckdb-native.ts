@@ -13,7 +13,8 @@ let nativeFolder: string | null = null;
 /**
  * Names the folder of the unpacked native parts. Call once, before the first DuckDB is opened. @duckdb/node-bindings/duckdb.js is one
  * file whose only work is `module.exports = require("@duckdb/node-bindings-<platform>-<arch>/duckdb.node")`: the build replaces that
- * package by one line, `module.exports = globalThis[Symbol.for("millrace.duckdb.native")]`, which `loadDuckDbModule` sets.
+ * package by one line, `module.exports = globalThis[Symbol.for("millrace.duckdb.native")]`, which `loadDuckDbModule` sets. With Bun's bundler that is a
+ * plugin: onResolve of that name into a namespace of its own, onLoad gives the line. Each worker calls this for itself.
  */
 export function useNativeFolder(path: string): void {
   nativeFolder = path;
@@ -21,10 +22,11 @@ export function useNativeFolder(path: string): void {
 
 /** The node API, its native parts loaded. Throws when they cannot be loaded, naming the file. */
 export async function loadDuckDbModule(): Promise<DuckDbModule> {
-  if (nativeFolder !== null) {
+  const key = Symbol.for("millrace.duckdb.native");
+  if (nativeFolder !== null && Reflect.get(globalThis, key) === undefined) {
     const holder: { exports: object } = { exports: {} };
     process.dlopen(holder, `${nativeFolder}/duckdb.node`);
-    Reflect.set(globalThis, Symbol.for("millrace.duckdb.native"), holder.exports);
+    Reflect.set(globalThis, key, holder.exports);
   }
   return import("@duckdb/node-api");
 }
