@@ -208,6 +208,12 @@ export const REJECT_RAW_BYTES_MAX = 65_536;
 export const RECORD_REJECTS_MAX = 4096;
 export const RECORD_REJECT_BYTES_MAX = 4 * 1024 * 1024;
 
+/**
+ * Page of state.db, bytes. 157 MB of 64 KB state pages at 4, 16, 64 KB: saved in 560, 360, 300 ms, loaded in 81, 74, 60 ms; readers'
+ * rows and small outputs cost a page each, which speaks for the middle.
+ */
+export const STATE_PAGE_BYTES = 16_384;
+
 /** Bytes that state.db's WAL keeps after a checkpoint; a larger one is cut back: 10 s of dirty pages at 100 MB fit mostly. */
 export const STATE_WAL_BYTES_MAX = 64 * 1024 * 1024;
 
