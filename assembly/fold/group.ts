@@ -1,0 +1,229 @@
+// Group tables, one per window: an extendible hash index over rows. The directory has 2^depth entries that point at buckets, each a
+// page; a full bucket splits in two by the next bit of the tag, so growth never moves more than a page at a time. The highest bits of
+// the tag choose the bucket, the lower 16 the slot. (Fagin et al., "Extendible hashing", 1979.)
+import {
+  BUCKET_ENTRIES_MAX,
+  BUCKET_HEADER_BYTES,
+  BUCKET_SLOTS,
+  DIRECTORY_DEPTH_MAX,
+  FOLD_PAGE_BYTES,
+  KEY_COLUMN_BYTES,
+  KEY_FIXED8,
+  KEY_TEXT,
+  RESULT_NEW_GROUPS_AT,
+  ROW_NULLS_AT,
+  TEXT_INLINE_BYTES,
+  WINDOW_DEPTH_AT,
+  WINDOW_DIRECTORY_AT,
+  WINDOW_GROUPS_AT,
+  WORK_HASHES_AT,
+  WORK_NULLS_AT,
+  WORK_RESULT_AT,
+  WORK_ROWS_AT,
+  WORK_SELECTED_AT,
+  WORK_SPLIT_AT,
+  WORK_WINDOWS_AT,
+} from "./abi";
+import { compareText } from "./compare";
+import { mix64 } from "./hash";
+import { touch } from "./pages";
+import { step, valid, validStep, values } from "./vector";
+import { allocateText, appendRow, storeText, windowPages } from "./window";
+
+const NULL_HASH: u64 = 0x9ae16a3b2f90404f;
+
+function slotAt(bucket: u32, slot: u32): u32 {
+  return bucket + BUCKET_HEADER_BYTES + (slot << 3);
+}
+
+function firstSlot(tag: u32): u32 {
+  return ((tag & 0xffff) * BUCKET_SLOTS) >> 16;
+}
+
+function put(bucket: u32, tag: u32, row: u32): void {
+  let slot = firstSlot(tag);
+  while (load<u32>(slotAt(bucket, slot), 4) != 0) if (++slot == BUCKET_SLOTS) slot = 0;
+  store<u32>(slotAt(bucket, slot), tag);
+  store<u32>(slotAt(bucket, slot), row, 4);
+  store<u32>(bucket, load<u32>(bucket) + 1);
+  touch(bucket);
+}
+
+/** Doubles the directory: each entry becomes two. */
+function doubleDirectory(header: u32): void {
+  const depth = load<u32>(header, WINDOW_DEPTH_AT);
+  const from = load<u32>(header, WINDOW_DIRECTORY_AT);
+  let to = from;
+  // The first page serves depths 1 to 12, later ones have a run of pages each.
+  if (depth == 0) to = windowPages(header, 1);
+  else if (depth >= 12) to = windowPages(header, 1 << (depth - 11));
+  for (let i: i32 = (1 << depth) - 1; i >= 0; i--) {
+    const bucket = load<u32>(from + (i << 2));
+    store<u32>(to + (i << 3), bucket);
+    store<u32>(to + (i << 3), bucket, 4);
+  }
+  const bytes: u32 = 8 << depth;
+  for (let at: u32 = 0; at < bytes; at += FOLD_PAGE_BYTES) touch(to + at);
+  store<u32>(header, to, WINDOW_DIRECTORY_AT);
+  store<u32>(header, depth + 1, WINDOW_DEPTH_AT);
+  touch(header);
+}
+
+function emptyBucket(header: u32, depth: u32, overflow: u32): u32 {
+  const bucket = windowPages(header, 1);
+  memory.fill(bucket, 0, FOLD_PAGE_BYTES);
+  store<u32>(bucket, depth, 4);
+  store<u32>(bucket, overflow, 8);
+  return bucket;
+}
+
+/** Index of a tag in the directory. */
+function directoryIndex(tag: u32, depth: u32): u32 {
+  return depth == 0 ? 0 : tag >> (32 - depth);
+}
+
+/** Makes room in the bucket of `tag`: splits it, or at the greatest depth puts an empty bucket before it. */
+function split(header: u32, tag: u32): void {
+  let depth = load<u32>(header, WINDOW_DEPTH_AT);
+  let entry = load<u32>(header, WINDOW_DIRECTORY_AT) + (directoryIndex(tag, depth) << 2);
+  const bucket = load<u32>(entry);
+  const local = load<u32>(bucket, 4);
+  if (local == DIRECTORY_DEPTH_MAX) {
+    store<u32>(entry, emptyBucket(header, local, bucket));
+    touch(entry);
+    return;
+  }
+  if (local == depth) {
+    doubleDirectory(header);
+    depth++;
+  }
+  const one = emptyBucket(header, local + 1, 0);
+  memory.copy(WORK_SPLIT_AT, bucket, FOLD_PAGE_BYTES);
+  memory.fill(bucket, 0, FOLD_PAGE_BYTES);
+  store<u32>(bucket, local + 1, 4);
+  for (let slot: u32 = 0; slot < <u32>BUCKET_SLOTS; slot++) {
+    const row = load<u32>(slotAt(WORK_SPLIT_AT, slot), 4);
+    if (row == 0) continue;
+    const moved = load<u32>(slotAt(WORK_SPLIT_AT, slot));
+    put((moved >> (31 - local)) & 1 ? one : bucket, moved, row);
+  }
+  touch(bucket);
+  const directory = load<u32>(header, WINDOW_DIRECTORY_AT);
+  const span: u32 = 1 << (depth - local - 1);
+  const first = directoryIndex(tag, local) << (depth - local);
+  for (let i: u32 = 0; i < span; i++) {
+    entry = directory + ((first + span + i) << 2);
+    store<u32>(entry, one);
+    touch(entry);
+  }
+}
+
+/** Bit k of the work area's null masks = key k is NULL; the hashes = those of all keys. */
+function hashKeys(keys: u32, keyCount: u32, n: u32): void {
+  memory.fill(WORK_NULLS_AT, 0, n << 2);
+  memory.fill(WORK_HASHES_AT, 0, n << 3);
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const hash = load<u32>(key, 12);
+    const at = values(hash);
+    const stepAt = step(hash);
+    const validAt = valid(hash);
+    const stepValid = validStep(hash);
+    for (let j: u32 = 0; j < n; j++) {
+      const i = load<u32>(WORK_SELECTED_AT + (j << 2));
+      let h = load<u64>(at + i * stepAt);
+      if (validAt != 0 && load<u8>(validAt + i * stepValid) == 0) {
+        h = NULL_HASH;
+        const nulls = WORK_NULLS_AT + (j << 2);
+        store<u32>(nulls, load<u32>(nulls) | (1 << k));
+      }
+      const to = WORK_HASHES_AT + (j << 3);
+      store<u64>(to, rotl(load<u64>(to) * 0x9e3779b97f4a7c15, 31) ^ h);
+    }
+  }
+}
+
+function sameKeys(keys: u32, keyCount: u32, row: u32, i: u32, nulls: u32): bool {
+  if (load<u32>(row, ROW_NULLS_AT) != nulls) return false;
+  for (let k: u32 = 0; k < keyCount; k++) {
+    if ((nulls >> k) & 1) continue;
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const kind = load<u32>(key, 4);
+    const form = load<u32>(key, 8);
+    const a = row + load<u32>(key);
+    const b = values(form) + i * step(form);
+    if (load<u64>(a) != load<u64>(b)) return false;
+    if (kind == KEY_FIXED8) continue;
+    if (kind == KEY_TEXT && load<u32>(a) > <u32>TEXT_INLINE_BYTES) {
+      const bytes = load<u32>(a);
+      if (compareText(load<u32>(a, 8), bytes, load<u32>(b, 8), bytes) != 0) return false;
+    } else if (load<u64>(a, 8) != load<u64>(b, 8)) return false;
+  }
+  return true;
+}
+
+function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, rowBytes: u32): u32 {
+  const row = appendRow(header, rowBytes);
+  store<u32>(row, nulls, ROW_NULLS_AT);
+  for (let k: u32 = 0; k < keyCount; k++) {
+    if ((nulls >> k) & 1) continue;
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const kind = load<u32>(key, 4);
+    const form = load<u32>(key, 8);
+    const a = row + load<u32>(key);
+    const b = values(form) + i * step(form);
+    store<u64>(a, load<u64>(b));
+    if (kind == KEY_FIXED8) continue;
+    store<u64>(a, load<u64>(b, 8), 8);
+    if (kind != KEY_TEXT || load<u32>(b) <= <u32>TEXT_INLINE_BYTES) continue;
+    const text = allocateText(header, load<u32>(b));
+    storeText(text, load<u32>(b, 8), load<u32>(b));
+    store<u32>(a, text, 8);
+  }
+  store<u64>(header, load<u64>(header, WINDOW_GROUPS_AT) + 1, WINDOW_GROUPS_AT);
+  touch(header);
+  return row;
+}
+
+/** Finds or makes the groups of the `n` selected rows; their addresses go to the work area. Rows' pages are marked as changed. */
+export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
+  hashKeys(keys, keyCount, n);
+  let made: u32 = 0;
+  for (let j: u32 = 0; j < n; j++) {
+    const header = load<u32>(WORK_WINDOWS_AT + (j << 2));
+    const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
+    const i = load<u32>(WORK_SELECTED_AT + (j << 2));
+    const tag = <u32>(mix64(load<u64>(WORK_HASHES_AT + (j << 3))) >> 32);
+    let row: u32 = 0;
+    let first = bucketOf(header, tag);
+    for (let bucket = first; bucket != 0 && row == 0; bucket = load<u32>(bucket, 8)) {
+      let slot = firstSlot(tag);
+      for (;;) {
+        const candidate = load<u32>(slotAt(bucket, slot), 4);
+        if (candidate == 0) break;
+        if (load<u32>(slotAt(bucket, slot)) == tag && sameKeys(keys, keyCount, candidate, i, nulls)) {
+          row = candidate;
+          break;
+        }
+        if (++slot == BUCKET_SLOTS) slot = 0;
+      }
+    }
+    if (row == 0) {
+      while (load<u32>(first) >= <u32>BUCKET_ENTRIES_MAX) {
+        split(header, tag);
+        first = bucketOf(header, tag);
+      }
+      row = addGroup(header, keys, keyCount, i, nulls, rowBytes);
+      put(first, tag, row);
+      made++;
+    }
+    touch(row);
+    store<u32>(WORK_ROWS_AT + (j << 2), row);
+  }
+  store<u32>(WORK_RESULT_AT, made, RESULT_NEW_GROUPS_AT);
+}
+
+function bucketOf(header: u32, tag: u32): u32 {
+  const index = directoryIndex(tag, load<u32>(header, WINDOW_DEPTH_AT));
+  return load<u32>(load<u32>(header, WINDOW_DIRECTORY_AT) + (index << 2));
+}

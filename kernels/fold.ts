@@ -1,0 +1,74 @@
+// What the host may call in the `fold` module, with units. All functions are synchronous and work on the module's own memory; layouts:
+// assembly/fold/abi.ts. Addresses are byte offsets into the memory, registers are numbers, -1 = none, times are µs.
+
+/** Exports of build/fold.wasm. */
+export interface FoldKernels {
+  /** Starts with an empty page map of at most `count` pages. */
+  initPages(count: number): void;
+  /** Makes room up to `page`; `pagesRestored` follows once the bytes of all restored pages are in place. */
+  reachPage(page: number): void;
+  pagesRestored(): void;
+  pagesUsed(): number;
+  /** Pages from this one on were never used. */
+  pagesHighest(): number;
+
+  /** Address of the columns of the batch (BATCH_COLUMN_BYTES each) that programs read. */
+  setColumns(address: number): void;
+  /** Runs `count` instructions over `rows` rows from row `from` on; returns the number of errors. */
+  runProgram(
+    address: number,
+    count: number,
+    registers: number,
+    errors: number,
+    from: number,
+    rows: number,
+  ): number;
+  highestTime(times: number, rows: number, receivedAtUs: bigint, floorUs: bigint): bigint;
+
+  createRoot(): number;
+  freeRoot(root: number): void;
+  /** Selects the rows of a chunk and their windows; returns how many. Counts: RESULT_*_AT in the work area. */
+  assignWindows(
+    root: number,
+    time: number,
+    behind: number,
+    filter: number,
+    sizeUs: bigint,
+    rows: number,
+    firstRow: number,
+    lateTo: number,
+  ): number;
+  /** Groups of the selected rows. `keys`: KEY_COLUMN_BYTES each. */
+  findGroups(keys: number, keyCount: number, rowBytes: number, selected: number): void;
+  updateStates(kind: number, offset: number, arg: number, filter: number, selected: number): void;
+
+  closableWindows(root: number, watermarkUs: bigint): number;
+  windowAt(root: number, index: number): number;
+  closeWindows(root: number, count: number): void;
+
+  /** Addresses of a window's rows, u32 each; returns how many. */
+  listRows(window: number, rowBytes: number, to: number): number;
+  /** One output column of fixed width; returns the number of nulls. */
+  extract(
+    rows: number,
+    count: number,
+    source: number,
+    offset: number,
+    x: number,
+    physical: number,
+    to: number,
+    bits: number,
+  ): number;
+  textBytes(rows: number, count: number, source: number, offset: number, x: number): bigint;
+  /** One output column of text; returns the number of nulls. */
+  extractText(
+    rows: number,
+    count: number,
+    source: number,
+    offset: number,
+    x: number,
+    to: number,
+    text: number,
+    bits: number,
+  ): number;
+}

@@ -1,0 +1,86 @@
+// Verb: a plan and the shape of a batch -> the program in the fold memory and the registers that the kernels of windows, groups and
+// aggregates read.
+import { KEY_COLUMN_BYTES, STATE_HLL } from "../../assembly/fold/abi.ts";
+import type { EventSchema } from "../event/schema.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import type { RowLayout } from "./layout.ts";
+import { Lowering } from "./lower.ts";
+import type { FoldMemory } from "./memory.ts";
+import type { Program, ProgramArea } from "./program.ts";
+
+/** What a view must know of its stream's images: ordinals. */
+export interface StreamShape {
+  readonly eventTime: number;
+  readonly behind: number;
+  /** Text columns, each of which may be plain or a dictionary in a batch. */
+  readonly texts: readonly number[];
+}
+
+/** The shape of a stream's images: the declared columns, then `attrs`, then `_behind`. */
+export function streamShape(schema: EventSchema): StreamShape {
+  const count = schema.columns.length;
+  const declared = schema.columns.flatMap((column, ordinal) =>
+    column.type.kind === "VARCHAR" ? [ordinal] : [],
+  );
+  return { eventTime: schema.eventTime, behind: count + 1, texts: [...declared, count] };
+}
+
+/** A view compiled for batches of one shape. Registers; -1 = none. */
+export interface CompiledView {
+  readonly program: Program;
+  /** Ordinals of the columns that the program reads. */
+  readonly columns: readonly number[];
+  readonly time: number;
+  readonly filter: number;
+  readonly receivedAt: number | null;
+  readonly keys: { readonly address: number; readonly count: number };
+  readonly states: readonly {
+    readonly kind: number;
+    readonly offset: number;
+    readonly arg: number;
+    readonly filter: number;
+  }[];
+}
+
+/** Compiles a view; null when the program area is full. `dictionaries`: ordinals that are dictionaries in the batch. */
+export function compileView(
+  { memory, area }: { readonly memory: FoldMemory; readonly area: ProgramArea },
+  plan: ViewPlan,
+  { layout, shape }: { readonly layout: RowLayout; readonly shape: StreamShape },
+  dictionaries: ReadonlySet<number>,
+): CompiledView | null {
+  const lowering = new Lowering({
+    eventTime: shape.eventTime,
+    windowSizeUs: plan.window.sizeUs,
+    dictionaries,
+  });
+  const time = lowering.time();
+  const filter = plan.filter === null ? -1 : lowering.rows(plan.filter, "value");
+  const keys = layout.keys.map(({ expr, offset, kind }) => ({
+    words: [offset, kind, lowering.rows(expr, "form"), lowering.rows(expr, "hash")],
+  }));
+  const states = layout.states.map(({ kind, offset, ...state }) => ({
+    kind,
+    offset,
+    arg:
+      state.arg === null ? -1 : lowering.rows(state.arg, kind === STATE_HLL ? "coupon" : "integer"),
+    filter: state.filter === null ? -1 : lowering.rows(state.filter, "value"),
+  }));
+  const program = lowering.builder.finish(memory, area);
+  const address = area.take(keys.length * KEY_COLUMN_BYTES);
+  if (program === null || address === null) return null;
+  keys.forEach(({ words }, index) =>
+    words.forEach((word, at) =>
+      memory.data.setUint32(address + index * KEY_COLUMN_BYTES + at * 4, word, true),
+    ),
+  );
+  return {
+    program,
+    columns: [...lowering.columns],
+    time,
+    filter,
+    receivedAt: lowering.receivedAt,
+    keys: { address, count: keys.length },
+    states,
+  };
+}

@@ -1,0 +1,43 @@
+// Verb: late events of a view at one position -> a batch image (columns: output.ts).
+import { buildImage, type ImageColumn } from "../event/image.ts";
+
+const TIME = { kind: "TIMESTAMPTZ" } as const;
+
+/** Columns of images of kind "late". */
+export const LATE_COLUMNS: readonly ImageColumn[] = [
+  { name: "event_time", type: TIME, nullable: false },
+  { name: "window_start", type: TIME, nullable: false },
+  { name: "window_end", type: TIME, nullable: false },
+  { name: "behind", type: { kind: "BIGINT" }, nullable: false },
+  { name: "_position", type: { kind: "BIGINT" }, nullable: false },
+  { name: "_index", type: { kind: "INTEGER" }, nullable: false },
+  { name: "received_at", type: TIME, nullable: false },
+];
+
+const INT64_MAX = 2n ** 63n - 1n;
+
+/** The window [start, end) of a time: aligned to the epoch, rounded down also before it, cut at the ends of 64-bit time. */
+export function windowOf(timeUs: bigint, sizeUs: number): { startUs: bigint; endUs: bigint } {
+  const size = BigInt(sizeUs);
+  const rest = ((timeUs % size) + size) % size;
+  const startUs = timeUs - rest;
+  const endUs = startUs + size;
+  return {
+    startUs: startUs < -INT64_MAX - 1n ? -INT64_MAX - 1n : startUs,
+    endUs: endUs > INT64_MAX ? INT64_MAX : endUs,
+  };
+}
+
+/** The image of late events of one record; `row` is the event's ordinal in it. */
+export function lateImage(
+  events: readonly { readonly row: number; readonly timeUs: bigint; readonly behindUs: bigint }[],
+  sizeUs: number,
+  record: { readonly position: number; readonly receivedAtUs: number },
+): Uint8Array {
+  const rows = events.map(({ row, timeUs, behindUs }) => {
+    const { startUs, endUs } = windowOf(timeUs, sizeUs);
+    const position = BigInt(record.position);
+    return [timeUs, startUs, endUs, behindUs, position, row, BigInt(record.receivedAtUs)];
+  });
+  return buildImage(LATE_COLUMNS, rows);
+}

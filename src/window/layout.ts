@@ -1,0 +1,183 @@
+// Pure: where keys and states of aggregates lie in the rows of a view's groups, and which source each output column has. Follows from
+// the plan alone: it is part of the checkpoint's format.
+import * as abi from "../../assembly/fold/abi.ts";
+import { assert, must, unreachable } from "../base/assert.ts";
+import { physicalOf, type SqlType } from "../event/schema.ts";
+import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";
+import { classOf, scaleOf, textKey } from "./classes.ts";
+
+export interface KeyLayout {
+  readonly expr: Expr;
+  readonly offset: number;
+  /** KEY_* */
+  readonly kind: number;
+}
+
+/** A state that aggregates with the same argument and filter share. */
+export interface StateLayout {
+  readonly kind: number;
+  readonly offset: number;
+  readonly arg: Expr | null;
+  readonly filter: Expr | null;
+}
+
+/** Where an output column comes from: SOURCE_* at an offset of the row, or a bound of the window. */
+export type OutputLayout =
+  | { readonly from: "window_start" | "window_end"; readonly physical: number }
+  | {
+      readonly from: "row";
+      readonly physical: number;
+      readonly source: number;
+      readonly offset: number;
+      readonly x: number;
+    };
+
+export interface RowLayout {
+  readonly rowBytes: number;
+  readonly keys: readonly KeyLayout[];
+  readonly states: readonly StateLayout[];
+  readonly outputs: readonly OutputLayout[];
+}
+
+const STATE_BYTES: Readonly<Record<number, number>> = {
+  [abi.STATE_COUNT_STAR]: 8,
+  [abi.STATE_COUNT]: 8,
+  [abi.STATE_SUM_I]: 24,
+  [abi.STATE_SUM_H]: 32,
+  [abi.STATE_SUM_D]: 16,
+  [abi.STATE_MIN_I]: 16,
+  [abi.STATE_MAX_I]: 16,
+  [abi.STATE_MIN_D]: 16,
+  [abi.STATE_MAX_D]: 16,
+  [abi.STATE_MIN_H]: 24,
+  [abi.STATE_MAX_H]: 24,
+  [abi.STATE_MIN_S]: 16,
+  [abi.STATE_MAX_S]: 16,
+  [abi.STATE_HLL]: 40,
+};
+
+/** One bit per key in a row's mask of nulls. */
+const KEYS_MAX = 32;
+
+function pick(kind: number, choice: { I: number; D: number; H: number; S?: number }): number {
+  if (kind === abi.CLASS_D) return choice.D;
+  if (kind === abi.CLASS_H) return choice.H;
+  if (kind === abi.CLASS_S) return must(choice.S, "aggregate of text");
+  return choice.I;
+}
+
+function stateKind({ fn, arg }: Aggregate): number {
+  if (fn === "count_star") return abi.STATE_COUNT_STAR;
+  const kind = classOf(must(arg, "argument").type);
+  switch (fn) {
+    case "count":
+      return abi.STATE_COUNT;
+    case "sum":
+    case "avg":
+      return pick(kind, { I: abi.STATE_SUM_I, D: abi.STATE_SUM_D, H: abi.STATE_SUM_H });
+    case "min":
+      return pick(kind, {
+        I: abi.STATE_MIN_I,
+        D: abi.STATE_MIN_D,
+        H: abi.STATE_MIN_H,
+        S: abi.STATE_MIN_S,
+      });
+    case "max":
+      return pick(kind, {
+        I: abi.STATE_MAX_I,
+        D: abi.STATE_MAX_D,
+        H: abi.STATE_MAX_H,
+        S: abi.STATE_MAX_S,
+      });
+    case "approx_count_distinct":
+      return abi.STATE_HLL;
+    default:
+      return unreachable(fn);
+  }
+}
+
+/** DuckDB averages DECIMALs of up to 4 digits in double, all others in long double: one rounding or two. */
+function averageParameter(type: SqlType): number {
+  return scaleOf(type) + (type.kind === "DECIMAL" && type.precision <= 4 ? abi.CAST_DOWN : 0);
+}
+
+function aggregateSource({ fn, arg }: Aggregate): { source: number; x: number } {
+  if (fn === "count_star" || fn === "count") return { source: abi.SOURCE_COUNT, x: 0 };
+  if (fn === "approx_count_distinct") return { source: abi.SOURCE_DISTINCT, x: 0 };
+  const { type } = must(arg, "argument");
+  const kind = classOf(type);
+  if (fn === "sum")
+    return {
+      source: pick(kind, { I: abi.SOURCE_SUM_I, D: abi.SOURCE_SUM_D, H: abi.SOURCE_SUM_H }),
+      x: 0,
+    };
+  if (fn === "avg")
+    return {
+      source: pick(kind, { I: abi.SOURCE_AVG_I, D: abi.SOURCE_AVG_D, H: abi.SOURCE_AVG_H }),
+      x: averageParameter(type),
+    };
+  const source = pick(kind, {
+    I: abi.SOURCE_EXTREME_8,
+    D: abi.SOURCE_EXTREME_8,
+    H: abi.SOURCE_EXTREME_16,
+    S: abi.SOURCE_EXTREME_TEXT,
+  });
+  return { source, x: 0 };
+}
+
+/** The layout of a view's groups. Throws when a row exceeds a page or has more than 32 keys. */
+export function rowLayout(plan: ViewPlan): RowLayout {
+  assert(plan.keys.length <= KEYS_MAX, `view ${plan.name}: more than ${KEYS_MAX} keys`);
+  let offset = abi.ROW_KEYS_AT;
+  const keys = plan.keys.map(({ expr, type }): KeyLayout => {
+    const kind = classOf(type);
+    const at = offset;
+    offset += kind === abi.CLASS_H || kind === abi.CLASS_S ? 16 : 8;
+    const wide = kind === abi.CLASS_H ? abi.KEY_FIXED16 : abi.KEY_FIXED8;
+    return { expr, offset: at, kind: kind === abi.CLASS_S ? abi.KEY_TEXT : wide };
+  });
+  const states: StateLayout[] = [];
+  const places = new Map<string, number>();
+  const stateAt = plan.aggregates.map((aggregate) => {
+    const kind = stateKind(aggregate);
+    const { arg, filter } = aggregate;
+    const key = textKey([kind, arg, filter]);
+    const known = places.get(key);
+    if (known !== undefined) return known;
+    const at = offset;
+    offset += must(STATE_BYTES[kind], "bytes of a state");
+    states.push({ kind, offset: at, arg, filter });
+    places.set(key, at);
+    return at;
+  });
+  assert(offset <= abi.FOLD_PAGE_BYTES / 4, `view ${plan.name}: its rows have ${offset} bytes`);
+  const outputs = plan.output.map((column) => outputLayout(plan, keys, stateAt, column));
+  return { rowBytes: offset, keys, states, outputs };
+}
+
+function outputLayout(
+  plan: ViewPlan,
+  keys: readonly KeyLayout[],
+  stateAt: readonly number[],
+  { source, type }: OutputColumn,
+): OutputLayout {
+  const physical = physicalOf(type);
+  switch (source.kind) {
+    case "window_start":
+    case "window_end":
+      return { from: source.kind, physical };
+    case "key": {
+      const key = must(keys[source.index], "key");
+      const wide = key.kind === abi.KEY_FIXED16 ? abi.SOURCE_KEY_16 : abi.SOURCE_KEY_8;
+      const from = key.kind === abi.KEY_TEXT ? abi.SOURCE_KEY_TEXT : wide;
+      return { from: "row", physical, source: from, offset: key.offset, x: source.index };
+    }
+    case "aggregate": {
+      const aggregate = must(plan.aggregates[source.index], "aggregate");
+      const offset = must(stateAt[source.index], "state");
+      return { from: "row", physical, offset, ...aggregateSource(aggregate) };
+    }
+    default:
+      return unreachable(source);
+  }
+}

@@ -1,0 +1,61 @@
+// Codec: the root body of a checkpoint of views, JSON text. Beside it lie pages (assembly/fold/abi.ts) and pending outputs.
+import { FOLD_LAYOUT_VERSION } from "../../assembly/fold/abi.ts";
+import { assert } from "../base/assert.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import type { ViewState } from "./view-fold.ts";
+import type { ViewOutput } from "./output.ts";
+
+/** Outputs of one kind of a view that the ledger holds, up to a position. */
+export interface CoveredOutput {
+  readonly view: string;
+  readonly kind: ViewOutput["kind"];
+  readonly position: number;
+}
+
+export interface SavedView {
+  readonly plan: ViewPlan;
+  readonly state: ViewState;
+}
+
+export interface SavedRoot {
+  readonly views: readonly SavedView[];
+  readonly covered: readonly CoveredOutput[];
+}
+
+/** Text of a plan for comparison: members in the order of their names. */
+export function planText(plan: ViewPlan): string {
+  const ordered = (_: string, value: unknown): unknown => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  };
+  return JSON.stringify(plan, ordered);
+}
+
+export function encodeRoot(root: SavedRoot): Uint8Array {
+  const views = root.views.map(({ plan, state }) => ({
+    plan,
+    state: { ...state, highestUs: state.highestUs?.toString() ?? null },
+  }));
+  const body = { layout: FOLD_LAYOUT_VERSION, views, covered: root.covered };
+  return new TextEncoder().encode(JSON.stringify(body));
+}
+
+interface RootBody {
+  readonly layout: number;
+  readonly views: readonly {
+    readonly plan: ViewPlan;
+    readonly state: Omit<ViewState, "highestUs"> & { readonly highestUs: string | null };
+  }[];
+  readonly covered: readonly CoveredOutput[];
+}
+
+/** Throws when the body is of another layout version. The checkpoint's checksum has been checked before. */
+export function decodeRoot(bytes: Uint8Array): SavedRoot {
+  const body = JSON.parse(new TextDecoder().decode(bytes)) as RootBody;
+  assert(body.layout === FOLD_LAYOUT_VERSION, `views' state has layout ${body.layout}`);
+  const views = body.views.map(({ plan, state }) => ({
+    plan,
+    state: { ...state, highestUs: state.highestUs === null ? null : BigInt(state.highestUs) },
+  }));
+  return { views, covered: body.covered };
+}

@@ -1,0 +1,326 @@
+// One view: its plan compiled for batches of each shape, its open windows, watermark and counts. Folds a batch that lies in the fold
+// memory; knows nothing of records beyond position and received_at, nothing of checkpoints.
+import {
+  CHUNK_ROWS,
+  FOLD_PAGE_BYTES,
+  REGISTER_BYTES,
+  REGISTER_VALUES_AT,
+  RESULT_FAILED_AT,
+  RESULT_FILTERED_AT,
+  RESULT_LATE_AT,
+  ROOT_WINDOWS_AT,
+  WINDOW_APPLIED_AT,
+  WINDOW_GROUPS_AT,
+  WINDOW_PAGES_AT,
+  WINDOW_START_AT,
+  WINDOW_VERSION_AT,
+  WORK_ERRORS_AT,
+  WORK_RESULT_AT,
+} from "../../assembly/fold/abi.ts";
+import { assert, must } from "../base/assert.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import type { Batch } from "./batch.ts";
+import { compileView, type CompiledView, type StreamShape } from "./compile.ts";
+import { windowImages, type RowsImage } from "./images.ts";
+import { lateImage } from "./late.ts";
+import { rowLayout, type RowLayout } from "./layout.ts";
+import type { FoldMemory } from "./memory.ts";
+import type { ViewOutput } from "./output.ts";
+import { bindRegister, type ProgramArea } from "./program.ts";
+
+/** What a view must know of a record. */
+export interface RecordFacts {
+  readonly position: number;
+  readonly receivedAtUs: number;
+}
+
+/**
+ * Where a view's events went. accepted = filtered + late + failed + applied + pending: each event in the first class that fits. `failed`
+ * ones are in the result with a NULL that stands for an error; `pending` ones are in open windows, `applied` ones in closed windows.
+ */
+export interface ViewCounts {
+  accepted: number;
+  filtered: number;
+  late: number;
+  failed: number;
+  applied: number;
+  pending: number;
+}
+
+/** What a view keeps outside of pages; goes into the root of a checkpoint. */
+export interface ViewState {
+  readonly root: number;
+  readonly position: number;
+  /** Highest min(event time, received_at), µs; null before the first event. */
+  readonly highestUs: bigint | null;
+  readonly counts: Readonly<ViewCounts>;
+}
+
+/** Open groups of a view, for /metrics. */
+export interface ViewStats {
+  readonly windows: number;
+  readonly groups: number;
+  readonly bytes: number;
+}
+
+/** Images of one open window, made again only when its version changed. */
+export interface OpenWindow {
+  readonly startUs: bigint;
+  readonly version: number;
+  readonly images: readonly RowsImage[];
+}
+
+const NEVER = -(2n ** 63n);
+
+export class ViewFold {
+  readonly plan: ViewPlan;
+  readonly counts: ViewCounts;
+  readonly #memory: FoldMemory;
+  readonly #area: ProgramArea;
+  readonly #shape: StreamShape;
+  readonly #outOfOrdernessUs: bigint;
+  readonly #layout: RowLayout;
+  readonly #root: number;
+  readonly #open = new Map<bigint, OpenWindow>();
+  #compiled = new Map<string, CompiledView>();
+  #highestUs: bigint;
+  #position: number;
+
+  /** Continues from `state`; `shape` is the stream's. */
+  constructor(
+    memory: FoldMemory,
+    area: ProgramArea,
+    view: { plan: ViewPlan; shape: StreamShape; outOfOrdernessUs: number },
+    state: ViewState,
+  ) {
+    this.plan = view.plan;
+    this.#memory = memory;
+    this.#area = area;
+    this.#shape = view.shape;
+    this.#outOfOrdernessUs = BigInt(view.outOfOrdernessUs);
+    this.#layout = rowLayout(view.plan);
+    this.#root = state.root;
+    this.#position = state.position;
+    this.#highestUs = state.highestUs ?? NEVER;
+    this.counts = { ...state.counts };
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Ordinal of `_behind` in the stream's images. */
+  get behindColumn(): number {
+    return this.#shape.behind;
+  }
+
+  get state(): ViewState {
+    return {
+      root: this.#root,
+      position: this.#position,
+      highestUs: this.#highestUs === NEVER ? null : this.#highestUs,
+      counts: this.counts,
+    };
+  }
+
+  /** The watermark after the last record, µs; null before the first event. */
+  get watermarkUs(): bigint | null {
+    return this.#highestUs === NEVER ? null : this.#highestUs - this.#outOfOrdernessUs;
+  }
+
+  /** The program for a batch, compiled when its shape is new; null when the program area is full. */
+  compile(batch: Batch): CompiledView | null {
+    const { plan } = this;
+    let key = "";
+    for (const ordinal of this.#shape.texts) key += batch.entryCount(ordinal) >= 0 ? "d" : "p";
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return known;
+    const dictionaries = new Set(
+      this.#shape.texts.filter((ordinal) => batch.entryCount(ordinal) >= 0),
+    );
+    const made = compileView(
+      { memory: this.#memory, area: this.#area },
+      plan,
+      { layout: this.#layout, shape: this.#shape },
+      dictionaries,
+    );
+    if (made !== null) this.#compiled.set(key, made);
+    return made;
+  }
+
+  /** Forgets programs: the program area was cleared. */
+  forgetPrograms(): void {
+    this.#compiled = new Map();
+  }
+
+  /** Passes a record without events of the view's stream. */
+  skip(position: number): void {
+    this.#position = Math.max(this.#position, position);
+  }
+
+  /** Folds a batch whose columns are loaded. `compiled` is of this batch's shape. */
+  fold(batch: Batch, compiled: CompiledView, record: RecordFacts): ViewOutput[] {
+    assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
+    const { memory, late } = { memory: this.#memory, late: this.#memory.take(batch.rowCount * 4) };
+    if (compiled.receivedAt !== null) this.#setConstant(compiled, record.receivedAtUs);
+    this.#runDictionaries(batch, compiled);
+    let lateCount = 0;
+    for (let row = 0; row < batch.rowCount; row += CHUNK_ROWS)
+      lateCount += this.#chunk(batch, compiled, { row, lateTo: late + lateCount * 4 });
+    this.counts.accepted += batch.rowCount;
+    this.#position = record.position;
+    const outputs: ViewOutput[] = [];
+    if (lateCount > 0) {
+      const rows = memory.u32.slice(late / 4, late / 4 + lateCount);
+      outputs.push(this.#lateOutput(batch, rows, record));
+    }
+    this.#highestUs = memory.call.highestTime(
+      batch.valuesAt(this.#shape.eventTime),
+      batch.rowCount,
+      BigInt(record.receivedAtUs),
+      this.#highestUs,
+    );
+    return [...outputs, ...this.#close(record.position)];
+  }
+
+  #setConstant({ program, receivedAt }: CompiledView, value: number): void {
+    const { data } = this.#memory;
+    const register = program.registers + must(receivedAt, "register") * REGISTER_BYTES;
+    data.setBigInt64(data.getUint32(register + REGISTER_VALUES_AT, true), BigInt(value), true);
+  }
+
+  /** Runs the parts of the program that depend on dictionary entries only, over entries and a null. */
+  #runDictionaries(batch: Batch, { program }: CompiledView): void {
+    const memory = this.#memory;
+    for (const section of program.dictionaries) {
+      const count = batch.entryCount(section.domain) + 1;
+      for (const { register, width } of section.registers)
+        bindRegister(
+          memory,
+          program.registers + register * REGISTER_BYTES,
+          memory.take(count * (width + 1)),
+          count * width,
+        );
+      const errors = memory.take(count);
+      memory.u8.fill(0, errors, errors + count);
+      const failed = memory.call.runProgram(
+        section.address,
+        section.count,
+        program.registers,
+        errors,
+        0,
+        count,
+      );
+      batch.setErrors(section.domain, failed > 0 ? errors : 0);
+    }
+  }
+
+  /** Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. */
+  #chunk(batch: Batch, compiled: CompiledView, at: { row: number; lateTo: number }): number {
+    const { call, u8, data } = this.#memory;
+    const { program, keys, states } = compiled;
+    const rows = Math.min(CHUNK_ROWS, batch.rowCount - at.row);
+    const { address, count } = program.rows;
+    const { registers } = program;
+    const errors = call.runProgram(address, count, registers, WORK_ERRORS_AT, at.row, rows);
+    const { behind } = this.#shape;
+    const selected = call.assignWindows(
+      this.#root,
+      compiled.time,
+      batch.isZero(behind) ? 0 : batch.valuesAt(behind) + at.row * 8,
+      compiled.filter,
+      BigInt(this.plan.window.sizeUs),
+      rows,
+      at.row,
+      at.lateTo,
+    );
+    const late = data.getUint32(WORK_RESULT_AT + RESULT_LATE_AT, true);
+    const failed = data.getUint32(WORK_RESULT_AT + RESULT_FAILED_AT, true);
+    this.counts.filtered += data.getUint32(WORK_RESULT_AT + RESULT_FILTERED_AT, true);
+    this.counts.late += late;
+    this.counts.failed += failed;
+    this.counts.pending += selected - failed;
+    if (selected > 0) {
+      call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
+      for (const { kind, offset, arg, filter } of states)
+        call.updateStates(kind, offset, arg, filter, selected);
+    }
+    if (errors > 0) u8.fill(0, WORK_ERRORS_AT, WORK_ERRORS_AT + rows);
+    return late;
+  }
+
+  #lateOutput(batch: Batch, rows: Uint32Array, record: RecordFacts): ViewOutput {
+    const { i64 } = this.#memory;
+    const times = batch.valuesAt(this.#shape.eventTime) / 8;
+    const behind = batch.valuesAt(this.#shape.behind) / 8;
+    const image = lateImage(
+      Array.from(rows, (row) => ({
+        row,
+        timeUs: must(i64[times + row], "time"),
+        behindUs: must(i64[behind + row], "behind"),
+      })),
+      this.plan.window.sizeUs,
+      record,
+    );
+    const { position } = record;
+    return { view: this.plan.name, kind: "late", position, rowCount: rows.length, image };
+  }
+
+  /** Puts out and frees the windows that end at or before the watermark. */
+  #close(position: number): ViewOutput[] {
+    const { call } = this.#memory;
+    const count = call.closableWindows(this.#root, this.#highestUs - this.#outOfOrdernessUs);
+    if (count === 0) return [];
+    const windows = Array.from({ length: count }, (_, index) => call.windowAt(this.#root, index));
+    const images = windowImages(this.#memory, this.#layout, windows);
+    for (const window of windows) {
+      const applied = Number(this.#memory.pageI64(window + WINDOW_APPLIED_AT));
+      this.counts.applied += applied;
+      this.counts.pending -= applied;
+      this.#open.delete(this.#memory.pageI64(window + WINDOW_START_AT));
+    }
+    call.closeWindows(this.#root, count);
+    const view = this.plan.name;
+    return images.map((rows) => ({ view, kind: "rows", position, ...rows }));
+  }
+
+  /** Headers of the open windows, the oldest first. */
+  #windows(): number[] {
+    const { call } = this.#memory;
+    const windows: number[] = [];
+    const count = this.#memory.pageU32(this.#root + ROOT_WINDOWS_AT);
+    for (let index = 0; index < count; index++) windows.push(call.windowAt(this.#root, index));
+    return windows;
+  }
+
+  /** The open windows as images; those that did not change since the last call are the same objects. */
+  openWindows(): OpenWindow[] {
+    const memory = this.#memory;
+    return this.#windows().map((window) => {
+      const startUs = memory.pageI64(window + WINDOW_START_AT);
+      const version = memory.pageU32(window + WINDOW_VERSION_AT);
+      const known = this.#open.get(startUs);
+      if (known?.version === version) return known;
+      const open = { startUs, version, images: windowImages(memory, this.#layout, [window]) };
+      this.#open.set(startUs, open);
+      return open;
+    });
+  }
+
+  stats(): ViewStats {
+    const windows = this.#windows();
+    let groups = 0;
+    let pages = 1;
+    for (const window of windows) {
+      groups += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
+      pages += this.#memory.pageU32(window + WINDOW_PAGES_AT);
+    }
+    return { windows: windows.length, groups, bytes: pages * FOLD_PAGE_BYTES };
+  }
+
+  /** Gives back all memory of the view. */
+  free(): void {
+    this.#memory.call.freeRoot(this.#root);
+    this.#open.clear();
+  }
+}

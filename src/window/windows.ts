@@ -1,0 +1,264 @@
+// All views of the engine over one fold memory: what the path calls. Folds durable records into every view of their stream, keeps outputs
+// until they are covered by the ledger, and takes and restores checkpoints. A pure function of the records.
+import { DIRTY_CHANGED, FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../assembly/fold/abi.ts";
+import type { FoldKernels } from "../../kernels/fold.ts";
+import type { KernelInstance } from "../../kernels/host.ts";
+import { assert, must } from "../base/assert.ts";
+import type { EventSchema } from "../event/schema.ts";
+import { FOLD_PAGES_MAX } from "../limits.ts";
+import type { EventsRecord } from "../log/record.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { Batch } from "./batch.ts";
+import { streamShape, type CompiledView } from "./compile.ts";
+import { FoldMemory } from "./memory.ts";
+import type { ViewOutput } from "./output.ts";
+import { ProgramArea } from "./program.ts";
+import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
+import { ViewFold, type OpenWindow, type ViewCounts, type ViewStats } from "./view-fold.ts";
+
+/** A page of the fold memory by number, FOLD_PAGE_BYTES bytes. */
+export interface SavedPage {
+  readonly page: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Changes since the checkpoint before: merged page by page they are the state at a batch boundary. */
+export interface WindowsCheckpoint {
+  readonly pages: readonly SavedPage[];
+  /** Pages of earlier checkpoints that are not in use any more. */
+  readonly freed: readonly number[];
+  /** Replaces the body of the checkpoint before. */
+  readonly body: Uint8Array;
+  /** Outputs since the checkpoint before that are not covered. */
+  readonly outputs: readonly ViewOutput[];
+  /** Outputs at or below these positions need not be kept. */
+  readonly covered: readonly CoveredOutput[];
+}
+
+/** A view found in a checkpoint. `addView` with an equal plan continues it; `dropView` frees it. */
+export interface RestoredView {
+  readonly name: string;
+  readonly plan: ViewPlan;
+  readonly position: number;
+}
+
+/** Accounting and memory of one view. */
+export interface WindowsStats extends ViewStats {
+  readonly view: string;
+  readonly position: number;
+  readonly watermarkUs: bigint | null;
+  readonly counts: Readonly<ViewCounts>;
+  readonly pendingOutputs: number;
+}
+
+export class Windows {
+  readonly #memory: FoldMemory;
+  readonly #area = new ProgramArea();
+  readonly #batch: Batch;
+  readonly #views = new Map<string, ViewFold>();
+  readonly #restored = new Map<string, SavedView>();
+  /** Outputs that are not covered, in order of position. */
+  readonly #pending = new Map<string, ViewOutput[]>();
+  readonly #covered = new Map<string, CoveredOutput>();
+  #fresh: ViewOutput[] = [];
+
+  constructor(instance: KernelInstance<FoldKernels>, pageCountMax: number = FOLD_PAGES_MAX) {
+    this.#memory = new FoldMemory(instance, pageCountMax);
+    this.#batch = new Batch(this.#memory);
+  }
+
+  /**
+   * Adds a view: continues the restored one with the same plan, or starts after position `since`. Throws when a restored view of this
+   * name has another plan (the caller compares first) or the kernels do not know an operation.
+   */
+  addView(
+    plan: ViewPlan,
+    schema: EventSchema,
+    options: { readonly outOfOrdernessUs: number; readonly since: number },
+  ): void {
+    assert(!this.#views.has(plan.name), `view ${plan.name} was added`);
+    const restored = this.#restored.get(plan.name);
+    assert(
+      restored === undefined || planText(restored.plan) === planText(plan),
+      `view ${plan.name} has another plan in the checkpoint`,
+    );
+    this.#restored.delete(plan.name);
+    const state = restored?.state ?? {
+      root: this.#memory.call.createRoot(),
+      position: options.since,
+      highestUs: null,
+      counts: { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 },
+    };
+    const { outOfOrdernessUs } = options;
+    const view = { plan, shape: streamShape(schema), outOfOrdernessUs };
+    this.#views.set(plan.name, new ViewFold(this.#memory, this.#area, view, state));
+  }
+
+  /** Removes a view or a restored one that nobody continues, with its windows and pending outputs. */
+  dropView(name: string): void {
+    const restored = this.#restored.get(name);
+    if (restored !== undefined) this.#memory.call.freeRoot(restored.state.root);
+    this.#views.get(name)?.free();
+    this.#restored.delete(name);
+    this.#views.delete(name);
+    this.#pending.delete(name);
+    for (const kind of ["rows", "late"] as const) this.#covered.delete(`${kind} ${name}`);
+    this.#fresh = this.#fresh.filter((output) => output.view !== name);
+  }
+
+  /** Folds a durable record into the views of its stream that stand before it, and gives what they put out. */
+  fold(record: EventsRecord): ViewOutput[] {
+    const behind = [...this.#views.values()].filter((view) => view.position < record.position);
+    const readers = behind.filter((view) => view.plan.stream === record.stream);
+    const outputs = readers.length > 0 && record.rowCount > 0 ? this.#apply(record, readers) : [];
+    for (const view of behind) view.skip(record.position);
+    return outputs.filter((output) => this.#keep(output));
+  }
+
+  #apply(record: EventsRecord, readers: readonly ViewFold[]): ViewOutput[] {
+    const batch = this.#batch;
+    batch.begin(record.image, record.rowCount);
+    const programs = this.#programs(readers);
+    const columns = new Set(programs.flatMap((program) => program.columns));
+    const behind = must(readers[0], "reader").behindColumn;
+    if (!batch.isZero(behind)) columns.add(behind);
+    for (const ordinal of columns) batch.load(ordinal);
+    return readers.flatMap((view, index) =>
+      view.fold(batch, must(programs[index], "program"), record),
+    );
+  }
+
+  /** Programs for the batch at hand. When the area is full all programs make room, once. */
+  #programs(readers: readonly ViewFold[]): CompiledView[] {
+    for (const attempt of ["first", "second"]) {
+      const programs = readers.map((view) => view.compile(this.#batch));
+      const ready = programs.filter((program) => program !== null);
+      if (ready.length === readers.length) return ready;
+      assert(attempt === "first", "the views of one stream fill the program area");
+      this.#area.clear();
+      for (const view of this.#views.values()) view.forgetPrograms();
+    }
+    return [];
+  }
+
+  /** Holds an output until it is covered; false when it was covered before a restart and is given again by the replay. */
+  #keep(output: ViewOutput): boolean {
+    const covered = this.#covered.get(`${output.kind} ${output.view}`);
+    if (covered !== undefined && output.position <= covered.position) return false;
+    const list = this.#pending.get(output.view) ?? [];
+    list.push(output);
+    this.#pending.set(output.view, list);
+    this.#fresh.push(output);
+    return true;
+  }
+
+  /** The ledger holds the outputs of a kind up to `position`: they are let go. */
+  covered(view: string, kind: ViewOutput["kind"], position: number): void {
+    this.#covered.set(`${kind} ${view}`, { view, kind, position });
+    const rest = (outputs: readonly ViewOutput[]): ViewOutput[] =>
+      outputs.filter(
+        (output) => output.view !== view || output.kind !== kind || output.position > position,
+      );
+    this.#pending.set(view, rest(this.#pending.get(view) ?? []));
+    this.#fresh = rest(this.#fresh);
+  }
+
+  /** Outputs of a view that are not covered, in order of position. */
+  pending(view: string): readonly ViewOutput[] {
+    return this.#pending.get(view) ?? [];
+  }
+
+  /** Open windows of a view as images of its output columns and `revision`. */
+  openWindows(view: string): OpenWindow[] {
+    this.#memory.clearScratch();
+    return this.#view(view).openWindows();
+  }
+
+  /** The position that a view has folded. */
+  position(view: string): number {
+    return this.#view(view).position;
+  }
+
+  watermarkUs(view: string): bigint | null {
+    return this.#view(view).watermarkUs;
+  }
+
+  stats(): WindowsStats[] {
+    return [...this.#views.values()].map((view) => ({
+      view: view.plan.name,
+      position: view.position,
+      watermarkUs: view.watermarkUs,
+      counts: { ...view.counts },
+      pendingOutputs: this.pending(view.plan.name).length,
+      ...view.stats(),
+    }));
+  }
+
+  /** Pages in use by all views, bytes. */
+  get stateBytes(): number {
+    return this.#memory.call.pagesUsed() * FOLD_PAGE_BYTES;
+  }
+
+  /** What changed since the checkpoint before. The caller makes it durable with the positions; it must not get lost. */
+  takeCheckpoint(): WindowsCheckpoint {
+    const count = this.#memory.call.pagesHighest();
+    const dirty = this.#memory.dirty(count);
+    const memory = this.#memory.pages();
+    const pages: SavedPage[] = [];
+    const freed: number[] = [];
+    for (let page = 0; page < count; page++) {
+      const mark = dirty[page];
+      if (mark === 0) continue;
+      const from = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
+      if (mark === DIRTY_CHANGED)
+        pages.push({ page, bytes: memory.slice(from, from + FOLD_PAGE_BYTES) });
+      else freed.push(page);
+    }
+    dirty.fill(0);
+    const outputs = this.#fresh;
+    this.#fresh = [];
+    return { pages, freed, body: this.#body(), outputs, covered: [...this.#covered.values()] };
+  }
+
+  #body(): Uint8Array {
+    const views = [...this.#views.values()].map(({ plan, state }) => ({ plan, state }));
+    return encodeRoot({
+      views: [...views, ...this.#restored.values()],
+      covered: [...this.#covered.values()],
+    });
+  }
+
+  /**
+   * Puts a merged checkpoint back into an empty instance; `outputs` in any order. Gives the views that it holds: `addView` them, or
+   * `dropView` those that are no longer configured or have changed. Throws when the body is of another version.
+   */
+  restore(
+    pages: Iterable<SavedPage>,
+    body: Uint8Array,
+    outputs: Iterable<ViewOutput>,
+  ): RestoredView[] {
+    assert(this.#views.size === 0, "restore comes before views are added");
+    const root = decodeRoot(body);
+    const { call } = this.#memory;
+    for (const { page, bytes } of pages) {
+      call.reachPage(page);
+      this.#memory.pages().set(bytes, FOLD_PAGES_AT + page * FOLD_PAGE_BYTES);
+    }
+    call.pagesRestored();
+    for (const covered of root.covered)
+      this.#covered.set(`${covered.kind} ${covered.view}`, covered);
+    for (const output of [...outputs].toSorted((a, b) => a.position - b.position))
+      this.#keep(output);
+    this.#fresh = [];
+    for (const view of root.views) this.#restored.set(view.plan.name, view);
+    return root.views.map(({ plan, state }) => ({
+      name: plan.name,
+      plan,
+      position: state.position,
+    }));
+  }
+
+  #view(name: string): ViewFold {
+    return must(this.#views.get(name), `view ${name}`);
+  }
+}

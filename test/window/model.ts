@@ -1,0 +1,390 @@
+// A plain model of views: rows of values, Maps and bigint, event at a time. Shares nothing with the kernels but the plan and the rules;
+// approx_count_distinct is held against the exact count by the tests, so that the model keeps Sets.
+import type { Cell } from "../../src/event/image.ts";
+import type { SqlType } from "../../src/event/schema.ts";
+import type { Aggregate, Expr, ScalarFn, ViewPlan } from "../../src/view/plan.ts";
+
+/** What an expression sees of an event. */
+export interface ModelRow {
+  readonly cells: readonly Cell[];
+  readonly receivedAtUs: bigint;
+  readonly startUs: bigint;
+  readonly endUs: bigint;
+}
+
+const I32 = 2n ** 31n;
+const I64 = 2n ** 63n;
+
+/** Values of text compare by UTF-8 bytes. */
+export function order(a: Cell, b: Cell): number {
+  if (typeof a === "string" && typeof b === "string")
+    return Buffer.compare(Buffer.from(a), Buffer.from(b));
+  if (typeof a === "number" && typeof b === "number") {
+    const [x, y] = [Number.isNaN(a), Number.isNaN(b)];
+    if (x || y) return Number(x) - Number(y);
+  }
+  const [x, y] = [a as number, b as number];
+  return x < y ? -1 : Number(x > y);
+}
+
+/** Evaluates one event's expressions; `failed` tells whether an operation raised. */
+export class Evaluator {
+  failed = false;
+  readonly #row: ModelRow;
+
+  constructor(row: ModelRow) {
+    this.#row = row;
+  }
+
+  value(expr: Expr): Cell {
+    if (expr.op === "constant") return constant(expr.value, expr.type);
+    if (expr.op === "column") {
+      if (expr.column.from === "image") return this.#row.cells[expr.column.ordinal] ?? null;
+      if (expr.column.from === "received_at") return this.#row.receivedAtUs;
+      return expr.column.from === "window_start" ? this.#row.startUs : this.#row.endUs;
+    }
+    // Every argument is evaluated: what fails in one that would not matter counts as well.
+    const args = expr.args.map((arg) => this.value(arg));
+    return this.#call(expr, args);
+  }
+
+  #fail(): null {
+    this.failed = true;
+    return null;
+  }
+
+  #call(call: Extract<Expr, { op: "call" }>, args: readonly Cell[]): Cell {
+    const { fn, type } = call;
+    const [a, b] = [args[0] ?? null, args[1] ?? null];
+    switch (fn) {
+      case "and":
+        if (args.includes(false)) return false;
+        return args.includes(null) ? null : true;
+      case "or":
+        if (args.includes(true)) return true;
+        return args.includes(null) ? null : false;
+      case "is_null":
+        return a === null;
+      case "is_not_null":
+        return a !== null;
+      case "coalesce":
+        return args.find((arg) => arg !== null) ?? null;
+      case "is_distinct":
+      case "is_not_distinct": {
+        const same = a === null || b === null ? a === b : order(a, b) === 0;
+        return same === (fn === "is_not_distinct");
+      }
+      case "in": {
+        if (a === null) return null;
+        if (args.slice(1).some((item) => item !== null && order(a, item) === 0)) return true;
+        return args.slice(1).includes(null) ? null : false;
+      }
+      case "not":
+        return a === null ? null : !a;
+      case "cast":
+        return a === null ? null : this.#cast(a, call.args[0]?.type ?? type, type);
+      case "neg":
+        if (a === null) return null;
+        return this.#range(typeof a === "bigint" ? -a : -(a as number), type);
+      case "date_trunc":
+        return a === null ? null : truncate(a as bigint, call.unit ?? "");
+      default:
+        return a === null || b === null ? null : this.#binary(fn, [a, b], type);
+    }
+  }
+
+  #binary(fn: ScalarFn, [a, b]: readonly [Cell, Cell], type: SqlType): Cell {
+    const c = order(a, b);
+    switch (fn) {
+      case "eq":
+        return c === 0;
+      case "ne":
+        return c !== 0;
+      case "lt":
+        return c < 0;
+      case "le":
+        return c <= 0;
+      case "gt":
+        return c > 0;
+      case "ge":
+        return c >= 0;
+      default:
+    }
+    if (type.kind === "DOUBLE" || type.kind === "FLOAT") {
+      const [x, y] = [Number(a), Number(b)];
+      if (fn === "int_div" && y === 0) return null;
+      const results = { add: x + y, sub: x - y, mul: x * y, mod: x % y };
+      const r = fn in results ? results[fn as "add"] : x / y;
+      return type.kind === "FLOAT" ? Math.fround(r) : r;
+    }
+    const [x, y] = [BigInt(a as number), BigInt(b as number)];
+    if (y === 0n && (fn === "int_div" || fn === "mod")) return null;
+    const least = type.kind === "INTEGER" ? -I32 : type.kind === "BIGINT" ? -I64 : null;
+    if (fn === "mod" && y === -1n && x === least) return this.#fail();
+    if (fn === "add") return this.#range(x + y, type);
+    if (fn === "sub") return this.#range(x - y, type);
+    if (fn === "mul") return this.#range(x * y, type);
+    return this.#range(fn === "mod" ? x % y : x / y, type);
+  }
+
+  /** An integer as a value of a type, or a failure when it does not fit. */
+  #range(value: bigint | number, type: SqlType): Cell {
+    if (type.kind === "DOUBLE" || type.kind === "FLOAT") return Number(value);
+    const integer = BigInt(value);
+    if (type.kind === "DECIMAL") {
+      const bound = 10n ** BigInt(type.precision);
+      return integer < bound && integer > -bound ? integer : this.#fail();
+    }
+    const bound = type.kind === "INTEGER" || type.kind === "DATE" ? I32 : I64;
+    if (integer >= bound || integer < -bound) return this.#fail();
+    return bound === I32 ? Number(integer) : integer;
+  }
+
+  #cast(value: Cell, from: SqlType, to: SqlType): Cell {
+    if (from.kind === to.kind && from.kind !== "DECIMAL") return value;
+    if (to.kind === "BOOLEAN") return Number(value) !== 0;
+    if (from.kind === "DATE") return this.#range(BigInt(value as number) * 86_400_000_000n, to);
+    if (to.kind === "DATE")
+      return Number(floorTo(value as bigint, 86_400_000_000n) / 86_400_000_000n);
+    const scale = to.kind === "DECIMAL" ? to.scale : 0;
+    if (from.kind === "DOUBLE" || from.kind === "FLOAT")
+      return this.#fromDouble(Number(value), to, scale);
+    const integer = BigInt(value as bigint);
+    const fromScale = from.kind === "DECIMAL" ? from.scale : 0;
+    if (to.kind === "DOUBLE" || to.kind === "FLOAT") return toDouble(integer, fromScale, to);
+    if (scale >= fromScale) return this.#range(integer * 10n ** BigInt(scale - fromScale), to);
+    const divisor = 10n ** BigInt(fromScale - scale);
+    const size = integer < 0n ? -integer : integer;
+    const rounded = (size + divisor / 2n) / divisor;
+    return this.#range(integer < 0n ? -rounded : rounded, to);
+  }
+
+  #fromDouble(value: number, to: SqlType, scale: number): Cell {
+    if (to.kind === "DOUBLE") return value;
+    if (to.kind === "FLOAT") {
+      const single = Math.fround(value);
+      return Number.isFinite(value) && !Number.isFinite(single) ? this.#fail() : single;
+    }
+    const scaled =
+      to.kind === "DECIMAL" ? roundAway(value * Number(10n ** BigInt(scale))) : roundEven(value);
+    return Number.isFinite(scaled) ? this.#range(BigInt(scaled), to) : this.#fail();
+  }
+}
+
+function toDouble(integer: bigint, scale: number, to: SqlType): number {
+  const fround = to.kind === "FLOAT" ? Math.fround : (x: number): number => x;
+  const power = 10n ** BigInt(scale);
+  const exact = to.kind === "FLOAT" ? 2n ** 24n : 2n ** 53n;
+  const divisor = fround(Number(power));
+  if (scale === 0 || (integer <= exact && integer >= -exact))
+    return fround(fround(Number(integer)) / divisor);
+  const whole = fround(Number(integer / power));
+  return fround(whole + fround(fround(Number(integer % power)) / divisor));
+}
+
+function roundAway(value: number): number {
+  const whole = Math.trunc(value);
+  return Math.abs(value - whole) >= 0.5 ? whole + Math.sign(value) : whole;
+}
+
+function roundEven(value: number): number {
+  const down = Math.floor(value);
+  const rest = value - down;
+  if (rest !== 0.5) return rest < 0.5 ? down : down + 1;
+  return down % 2 === 0 ? down : down + 1;
+}
+
+function constant(value: string | number | boolean | null, type: SqlType): Cell {
+  if (value === null) return null;
+  if (type.kind === "BIGINT" || type.kind === "TIMESTAMPTZ" || type.kind === "DECIMAL")
+    return BigInt(value);
+  if (type.kind === "BOOLEAN") return value === true || value === "true";
+  return type.kind === "VARCHAR" ? String(value) : Number(value);
+}
+
+function floorTo(value: bigint, unit: bigint): bigint {
+  return value - (((value % unit) + unit) % unit);
+}
+
+function truncate(timeUs: bigint, unit: string): bigint {
+  const fixed: Record<string, bigint> = {
+    microsecond: 1n,
+    millisecond: 1000n,
+    second: 1_000_000n,
+    minute: 60_000_000n,
+    hour: 3_600_000_000n,
+    day: 86_400_000_000n,
+  };
+  const size = fixed[unit];
+  if (size !== undefined) return floorTo(timeUs, size);
+  if (unit === "week")
+    return floorTo(timeUs + 3n * 86_400_000_000n, 7n * 86_400_000_000n) - 3n * 86_400_000_000n;
+  const date = new Date(Number(floorTo(timeUs, 1000n) / 1000n));
+  const months: Record<string, number> = { month: 1, quarter: 3, year: 12 };
+  const span = months[unit] ?? 12;
+  const month = Math.floor(date.getUTCMonth() / span) * span;
+  const first = new Date(0);
+  first.setUTCFullYear(date.getUTCFullYear(), month, 1);
+  return BigInt(first.getTime()) * 1000n;
+}
+
+/** The value of an aggregate over the values of a group; for approx_count_distinct the exact count. */
+function aggregateValue({ fn, arg }: Aggregate, values: readonly Cell[]): Cell {
+  const held = values.filter((value) => value !== null);
+  if (fn === "count_star") return BigInt(values.length);
+  if (fn === "count") return BigInt(held.length);
+  if (fn === "approx_count_distinct")
+    return BigInt(new Set(held.map((value) => (value === 0 ? 0 : value))).size);
+  if (held.length === 0) return null;
+  if (fn === "min") return held.reduce((a, b) => (order(b, a) < 0 ? b : a));
+  if (fn === "max") return held.reduce((a, b) => (order(b, a) > 0 ? b : a));
+  const doubles = arg?.type.kind === "DOUBLE" || arg?.type.kind === "FLOAT";
+  if (doubles) {
+    const sum = held.reduce<number>((a, b) => a + Number(b), 0);
+    return fn === "sum" ? sum : sum / held.length;
+  }
+  const sum = held.reduce<bigint>((a, b) => a + BigInt(b as number), 0n);
+  if (fn === "sum") return sum < 10n ** 38n && sum > -(10n ** 38n) ? sum : null;
+  const scale = arg?.type.kind === "DECIMAL" ? arg.type.scale : 0;
+  return quotient(sum, BigInt(held.length) * 10n ** BigInt(scale));
+}
+
+/** a / b rounded once to a double: within an ulp of what DuckDB gives. */
+function quotient(a: bigint, b: bigint): number {
+  const digits = ((a < 0n ? -a : a) * 10n ** 40n) / b;
+  return (a < 0n ? -1 : 1) * Number(`${digits}e-40`);
+}
+
+interface Group {
+  readonly keys: readonly Cell[];
+  readonly values: Cell[][];
+}
+
+interface Window {
+  readonly startUs: bigint;
+  readonly endUs: bigint;
+  readonly groups: Map<string, Group>;
+  applied: number;
+}
+
+/** An output row: the window, and the values of the output columns and revision. */
+export interface ModelOutput {
+  readonly startUs: bigint;
+  readonly row: readonly Cell[];
+}
+
+/** One view, event at a time. */
+export class ViewModel {
+  readonly plan: ViewPlan;
+  readonly counts = { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 };
+  readonly closed: ModelOutput[] = [];
+  readonly late: (readonly [timeUs: bigint, position: number, index: number])[] = [];
+  readonly #open = new Map<bigint, Window>();
+  readonly #outOfOrdernessUs: bigint;
+  readonly #columns: { readonly eventTime: number; readonly behind: number };
+  #highestUs: bigint | null = null;
+
+  constructor(
+    plan: ViewPlan,
+    outOfOrdernessUs: number,
+    columns: { eventTime: number; behind: number },
+  ) {
+    this.plan = plan;
+    this.#outOfOrdernessUs = BigInt(outOfOrdernessUs);
+    this.#columns = columns;
+  }
+
+  /** One event, and then every window that it closes. */
+  fold(
+    cells: readonly Cell[],
+    at: { receivedAtUs: number; position: number; index: number },
+  ): void {
+    const timeUs = cells[this.#columns.eventTime] as bigint;
+    this.counts.accepted++;
+    this.#apply(cells, timeUs, at);
+    const seen = timeUs < BigInt(at.receivedAtUs) ? timeUs : BigInt(at.receivedAtUs);
+    if (this.#highestUs === null || seen > this.#highestUs) this.#highestUs = seen;
+    const watermark = this.#highestUs - this.#outOfOrdernessUs;
+    for (const window of [...this.#open.values()].toSorted((a, b) =>
+      Number(a.startUs - b.startUs),
+    )) {
+      if (window.endUs > watermark) continue;
+      this.closed.push(...this.#rows(window));
+      this.counts.applied += window.applied;
+      this.counts.pending -= window.applied;
+      this.#open.delete(window.startUs);
+    }
+  }
+
+  #apply(
+    cells: readonly Cell[],
+    timeUs: bigint,
+    at: { receivedAtUs: number; position: number; index: number },
+  ): void {
+    const { plan, counts } = this;
+    const startUs = floorTo(timeUs, BigInt(plan.window.sizeUs));
+    const endUs = startUs + BigInt(plan.window.sizeUs);
+    const row = new Evaluator({ cells, receivedAtUs: BigInt(at.receivedAtUs), startUs, endUs });
+    const passes = plan.filter === null || row.value(plan.filter) === true;
+    const keys = plan.keys.map(({ expr }) => row.value(expr));
+    const parts = plan.aggregates.map(({ arg, filter }) => ({
+      takes: filter === null || row.value(filter) === true,
+      value: arg === null ? 1 : row.value(arg),
+    }));
+    if (!passes) {
+      counts.filtered++;
+      return;
+    }
+    if (timeUs + (cells[this.#columns.behind] as bigint) >= endUs) {
+      counts.late++;
+      this.late.push([timeUs, at.position, at.index]);
+      return;
+    }
+    const window = this.#open.get(startUs) ?? {
+      startUs,
+      endUs,
+      groups: new Map<string, Group>(),
+      applied: 0,
+    };
+    this.#open.set(startUs, window);
+    if (row.failed) counts.failed++;
+    else {
+      window.applied++;
+      counts.pending++;
+    }
+    const canonical = keys.map((key) => (key === 0 ? 0 : key));
+    const name = canonical.map((key) => `${typeof key} ${String(key)}`).join("\u0000");
+    const group = window.groups.get(name) ?? {
+      keys: canonical,
+      values: plan.aggregates.map(() => []),
+    };
+    window.groups.set(name, group);
+    parts.forEach(({ takes, value }, index) => {
+      if (takes) group.values[index]?.push(value);
+    });
+  }
+
+  /** Rows of all open windows. */
+  open(): ModelOutput[] {
+    return [...this.#open.values()].flatMap((window) => this.#rows(window));
+  }
+
+  #rows(window: Window): ModelOutput[] {
+    return [...window.groups.values()].map(({ keys, values }) => {
+      const row = this.plan.output.map(({ source }): Cell => {
+        switch (source.kind) {
+          case "key":
+            return keys[source.index] ?? null;
+          case "aggregate": {
+            const aggregate = this.plan.aggregates[source.index];
+            if (aggregate === undefined) return null;
+            return aggregateValue(aggregate, values[source.index] ?? []);
+          }
+          default:
+            return source.kind === "window_start" ? window.startUs : window.endUs;
+        }
+      });
+      return { startUs: window.startUs, row: [...row, 0n] };
+    });
+  }
+}
