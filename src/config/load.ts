@@ -3,6 +3,7 @@
 import { dirname, resolve } from "node:path";
 import { fieldName, LATER_KEYS, SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../config.ts";
 import type { Config, Key, StreamConfig, ViewConfig } from "../config.ts";
+import { DEDUP_IDS_MAX, DEDUP_IDS_MIN, DEDUP_TTL_US_MAX } from "../limits.ts";
 import type { Fault, Place } from "./fault.ts";
 import { readOverrides } from "./overrides.ts";
 import type { Override } from "./overrides.ts";
@@ -207,6 +208,23 @@ function settingsOf(loader: Loader, start: Place): Config["settings"] {
   return groups as unknown as Config["settings"];
 }
 
+/** What admission can hold: see limits.ts. */
+function checkDedupBounds(loader: Loader, stream: StreamConfig): void {
+  const fault = (key: string, problem: string, instead: string): void => {
+    const dotted = `streams.${stream.name}.${key}`;
+    loader.fault(loader.placeOf(dotted), dotted, problem, instead);
+  };
+  if (stream.dedupTtlUs > DEDUP_TTL_US_MAX)
+    fault("dedup_ttl", "it is too long", `write ${DEDUP_TTL_US_MAX / 86_400_000_000}d or less`);
+  const { dedupIdsMax: ids } = stream;
+  if (ids < DEDUP_IDS_MIN || ids > DEDUP_IDS_MAX)
+    fault(
+      "dedup_ids_max",
+      `${ids} ids cannot be held`,
+      `write a number from ${DEDUP_IDS_MIN} to ${DEDUP_IDS_MAX}`,
+    );
+}
+
 /** Faults that show only between keys. */
 function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<string, Place>): void {
   const { log } = config.settings;
@@ -230,6 +248,7 @@ function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<stri
         "give the view another name",
       );
   }
+  for (const stream of config.streams) checkDedupBounds(loader, stream);
   for (const { name, eventTime } of config.streams)
     if (eventTime === "received_at")
       loader.fault(

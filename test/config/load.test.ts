@@ -166,6 +166,14 @@ export: { raw: maybe }
       "millrace.yaml:7:3 views.clicks: a stream has this name; give the view another name",
     ],
     [
+      GOOD.replace("event_id: event_id", "dedup_ttl: 30d"),
+      "millrace.yaml:5:16 streams.clicks.dedup_ttl: it is too long; write 20d or less",
+    ],
+    [
+      GOOD.replace("event_id: event_id", "dedup_ids_max: 10"),
+      "millrace.yaml:5:20 streams.clicks.dedup_ids_max: 10 ids cannot be held; write a number from 65536 to 24000000",
+    ],
+    [
       `${GOOD}server: { key: secret }\n`,
       "millrace.yaml:14:1 server.key: a key does not belong in a file; set MILLRACE_KEY",
     ],
