@@ -1,6 +1,6 @@
 // Runs the Files contract over both adapters, and the plan's parser.
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
@@ -45,6 +45,19 @@ describe("failpoints", () => {
   test("names are unique and dotted", () => {
     expect(new Set(FAILPOINTS).size).toBe(FAILPOINTS.length);
     for (const name of FAILPOINTS) expect(name).toMatch(/^[a-z]+(\.[a-z]+){1,3}$/);
+  });
+
+  test("those of files, log and checkpoint are the ones that the code reaches", () => {
+    const source = join(import.meta.dir, "../../src");
+    const reached = new Set<string>();
+    for (const path of new Bun.Glob("{base,log,checkpoint}/*.ts").scanSync(source)) {
+      if (path.endsWith("failpoints.ts") || path.endsWith("/files.ts")) continue;
+      const text = readFileSync(join(source, path), "utf8");
+      for (const [, name] of text.matchAll(/"((?:files|log|checkpoint)\.[a-z]+\.[a-z.]+)"/g))
+        reached.add(name ?? "");
+    }
+    const listed = FAILPOINTS.filter((name) => /^(files|log|checkpoint)\./.test(name));
+    expect([...reached].toSorted()).toEqual(listed.toSorted());
   });
 
   test("kill ends the process at the step", () => {
