@@ -12,24 +12,49 @@ import { releasePage, takePage } from "./pool";
 const HEADER: usize = 16;
 const ENTRIES: u32 = (ADMIT_PAGE_BYTES - 16) / ID_ENTRY_BYTES;
 
+// Where the next entry of the stream at hand goes, and the end of its page: between openDelta and closeDelta.
+let next: usize = 0;
+let end: usize = 0;
+let appended: u32 = 0;
+
+/** Makes a stream's delta the one that entries are appended to. */
+export function openDelta(stream: usize): void {
+  const tail: usize = load<u32>(stream, STREAM_DELTA_TAIL_AT);
+  next = tail ? tail + HEADER + <usize>load<u32>(tail, 4) * ID_ENTRY_BYTES : 0;
+  end = tail ? tail + ADMIT_PAGE_BYTES : 0;
+  appended = 0;
+}
+
 /** Appends an entry: 96 bits of hash and received_at in ms modulo 2^32. */
+// @ts-ignore: decorator.
+@inline
 export function appendDelta(stream: usize, high: u64, low: u32, ms: u32): void {
-  let tail: usize = load<u32>(stream, STREAM_DELTA_TAIL_AT);
-  if (!tail || load<u32>(tail, 4) == ENTRIES) {
-    const page = takePage();
-    store<u64>(page, 0);
-    if (tail) store<u32>(tail, <u32>page);
-    else store<u32>(stream, <u32>page, STREAM_DELTA_HEAD_AT);
-    store<u32>(stream, <u32>page, STREAM_DELTA_TAIL_AT);
-    tail = page;
-  }
-  const used = load<u32>(tail, 4);
-  const entry = tail + HEADER + <usize>used * ID_ENTRY_BYTES;
-  store<u64>(entry, high);
-  store<u32>(entry, low, 8);
-  store<u32>(entry, ms, 12);
-  store<u32>(tail, used + 1, 4);
-  store<u32>(stream, load<u32>(stream, STREAM_DELTA_IDS_AT) + 1, STREAM_DELTA_IDS_AT);
+  if (next == end) appendPage(stream);
+  store<u64>(next, high);
+  store<u64>(next, <u64>low | (<u64>ms << 32), 8);
+  next += ID_ENTRY_BYTES;
+  appended++;
+}
+
+function appendPage(stream: usize): void {
+  const page = takePage();
+  const tail: usize = load<u32>(stream, STREAM_DELTA_TAIL_AT);
+  store<u32>(page, 0);
+  if (tail) {
+    store<u32>(tail, <u32>page);
+    store<u32>(tail, ENTRIES, 4);
+  } else store<u32>(stream, <u32>page, STREAM_DELTA_HEAD_AT);
+  store<u32>(stream, <u32>page, STREAM_DELTA_TAIL_AT);
+  next = page + HEADER;
+  end = page + ADMIT_PAGE_BYTES;
+}
+
+/** Writes down what was appended since openDelta. */
+export function closeDelta(stream: usize): void {
+  if (!appended) return;
+  const tail: usize = load<u32>(stream, STREAM_DELTA_TAIL_AT);
+  store<u32>(tail, <u32>(next - tail - HEADER) / ID_ENTRY_BYTES, 4);
+  store<u32>(stream, load<u32>(stream, STREAM_DELTA_IDS_AT) + appended, STREAM_DELTA_IDS_AT);
 }
 
 /** Moves the oldest entries, at most `entriesMax` (whole pages only), to `to` and releases their pages. Returns the entries moved. */
@@ -40,9 +65,9 @@ export function takeDelta(stream: usize, to: usize, entriesMax: u32): u32 {
     const used = load<u32>(page, 4);
     memory.copy(to + <usize>moved * ID_ENTRY_BYTES, page + HEADER, <usize>used * ID_ENTRY_BYTES);
     moved += used;
-    const next: usize = load<u32>(page);
+    const following: usize = load<u32>(page);
     releasePage(page);
-    page = next;
+    page = following;
   }
   store<u32>(stream, <u32>page, STREAM_DELTA_HEAD_AT);
   if (!page) store<u32>(stream, 0, STREAM_DELTA_TAIL_AT);

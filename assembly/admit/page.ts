@@ -34,6 +34,8 @@ export let nowMs: u32 = 0;
 export let ttlMs: u32 = 0;
 export let nowEpoch: u8 = 0;
 let epochMs: i64 = 1;
+let lastMs: i64 = -1;
+let lastEpoch: u8 = 0;
 
 /** Makes `table` the one that the other functions work on, at received_at `receivedMs`. */
 export function openTable(table: usize, receivedMs: i64): void {
@@ -42,6 +44,7 @@ export function openTable(table: usize, receivedMs: i64): void {
   const ttl = load<i64>(table, STREAM_TTL_MS_AT);
   ttlMs = <u32>ttl;
   epochMs = max<i64>((ttl + TTL_EPOCHS - 1) / TTL_EPOCHS, 1);
+  lastMs = -1;
   nowMs = <u32>receivedMs;
   nowEpoch = epochOf(receivedMs);
 }
@@ -52,9 +55,13 @@ export function openDirectory(): void {
   shift = 64 - <u64>load<u32>(stream, STREAM_DEPTH_AT);
 }
 
-/** Epoch byte of received_at. */
+/** Epoch byte of received_at. Remembers the last one: a checkpoint's entries come in order of acceptance. */
 export function epochOf(ms: i64): u8 {
-  return <u8>(ms / epochMs);
+  if (ms != lastMs) {
+    lastMs = ms;
+    lastEpoch = <u8>(ms / epochMs);
+  }
+  return lastEpoch;
 }
 
 /** Adds to the number of ids in the table. */
@@ -123,8 +130,7 @@ export function writeEntry(tag: usize, high: u64, low: u32, ms: u32, epoch: u8):
   store<u8>(tag, epoch, 16);
   const entry = entryOf(tag);
   store<u64>(entry, high);
-  store<u32>(entry, low, 8);
-  store<u32>(entry, ms, 12);
+  store<u64>(entry, <u64>low | (<u64>ms << 32), 8);
 }
 
 /** True when an entry found has outlived the TTL. */

@@ -13,9 +13,12 @@ const PROBES_MAX: u32 = 8;
 let placeTag: usize = 0;
 let placeProbes: u32 = 0;
 
-/** Rows whose first cache line is loaded ahead: there is no prefetch, and a line of a large table takes 100 ns to come. */
+/**
+ * Rows in a group. There is no prefetch, and a line of a large table takes 100 ns to come: while a group is in work, the home groups
+ * of the next one are loaded. (Loading the lines of the entries as well, or further ahead, gained nothing.)
+ */
 const AHEAD: u32 = 32;
-/** Addresses of the home groups of the rows in work and of the AHEAD rows after them: u32 by row modulo 64. */
+/** Addresses of the home groups of the rows of these two groups: u32 by row modulo 64. */
 const homes = memory.data(64 * 4);
 let sink: u32 = 0;
 
@@ -24,11 +27,11 @@ function homeOf(high: u64, low: u32): usize {
   return pageIn(slotOf(high), high) + groupAt(low);
 }
 
-/** Finds and loads the home groups of rows [from, to), at most 64 of them. To be done again when `insert` says so. */
-export function lookAhead(hashes: usize, from: u32, to: u32): void {
+/** Finds and loads the home groups of rows [from, to). */
+function loadHomes(hashes: usize, from: u32, to: u32): void {
   let sum: u32 = 0;
   for (let row = from; row < to; row++) {
-    const hash = hashes + (<usize>row * ID_ENTRY_BYTES);
+    const hash = hashes + <usize>row * ID_ENTRY_BYTES;
     const home = homeOf(load<u64>(hash), load<u32>(hash, 8));
     store<u32>(homes + ((row & 63) << 2), <u32>home);
     sum += load<u8>(home);
@@ -36,33 +39,18 @@ export function lookAhead(hashes: usize, from: u32, to: u32): void {
   sink = sum;
 }
 
-/** To be called for each row in order, before `homeOfRow`: keeps lookAhead ahead. */
+/** To be called for each row in order, before `homeOfRow`: keeps loading ahead. */
 // @ts-ignore: decorator.
 @inline
 export function keepAhead(hashes: usize, row: u32, rows: u32): void {
   if (row & (AHEAD - 1)) return;
-  if (!row) lookAhead(hashes, 0, min(AHEAD, rows));
-  if (row + AHEAD < rows) lookAhead(hashes, row + AHEAD, min(row + 2 * AHEAD, rows));
-  lookDeeper(hashes, row, min(row + AHEAD, rows));
+  if (!row) loadHomes(hashes, 0, min(AHEAD, rows));
+  if (row + AHEAD < rows) loadHomes(hashes, row + AHEAD, min(row + 2 * AHEAD, rows));
 }
 
-/** Loads the line of the entry that each of rows [from, to) will read or write: the first of its tag, or else the first free one. */
-function lookDeeper(hashes: usize, from: u32, to: u32): void {
-  let sum: u32 = 0;
-  for (let row = from; row < to; row++) {
-    const home: usize = load<u32>(homes + ((row & 63) << 2));
-    const tags = v128.load(home);
-    const low = load<u32>(hashes + (<usize>row * ID_ENTRY_BYTES), 8);
-    const hits = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(tagOf(low))));
-    const never = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(0)));
-    sum += load<u8>(entryOf(home + (ctz(hits ? hits : never | 0x8000))));
-  }
-  sink = sum;
-}
-
-/** Looks ahead again from `row`, after a rebuild. */
+/** Finds the home groups again from `row`, after the row before it caused a rebuild. */
 export function renewAhead(hashes: usize, row: u32, rows: u32): void {
-  lookAhead(hashes, row, min((row | (AHEAD - 1)) + 1 + AHEAD, rows));
+  loadHomes(hashes, row, min(((row - 1) & ~(AHEAD - 1)) + 2 * AHEAD, rows));
 }
 
 // @ts-ignore: decorator.

@@ -20,7 +20,7 @@ import {
   VERDICT_FUTURE,
   VERDICT_PAST,
 } from "../../kernels/abi";
-import { appendDelta } from "./delta";
+import { appendDelta, closeDelta, openDelta } from "./delta";
 import { isExpired, openTable } from "./page";
 import { sweep } from "./sweep";
 import {
@@ -71,11 +71,13 @@ function beginBatch(stream: usize, receivedMs: i64): void {
   }
   sweep(stream, receivedMs);
   openTable(stream, receivedMs);
+  openDelta(stream);
 }
 
 function endBatch(stream: usize): void {
   store<i64>(stream, watermark, STREAM_WATERMARK_AT);
   store<i64>(stream, newest, STREAM_NEWEST_AT);
+  if (load<i64>(stream, STREAM_TTL_MS_AT)) closeDelta(stream);
 }
 
 /**
