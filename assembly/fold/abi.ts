@@ -140,7 +140,7 @@ export const CAST_I_TO_D = 5;
 export const CAST_H_TO_D = 6;
 /** half to even, then range */
 export const CAST_D_TO_I = 7;
-/** times 10^y, half away from zero, then range */
+/** times 10^y, half away from zero, then range; y with bit 31: a FLOAT */
 export const CAST_D_TO_DECIMAL_I = 8;
 export const CAST_D_TO_DECIMAL_H = 9;
 export const CAST_D_TO_F32 = 10;

@@ -143,7 +143,8 @@ function fromDoubles(dst: u32, a: u32, kind: u32, y: u32, range: i64, n: u32): v
   const toWide = kind == CAST_D_TO_DECIMAL_H;
   const to = own(dst, toWide ? 16 : 8);
   copyValid(dst, a, n);
-  const factor = power(y);
+  const factor = power(y & ~CAST_DOWN);
+  const single = (y & CAST_DOWN) != 0;
   const bound = kind == CAST_D_TO_I ? (range == RANGE_I32 ? 2147483648.0 : 9223372036854775808.0) : power(<u32>range);
   for (let i: u32 = 0; i < n; i++, at += stepA) {
     const x = load<f64>(at);
@@ -153,11 +154,13 @@ function fromDoubles(dst: u32, a: u32, kind: u32, y: u32, range: i64, n: u32): v
       if (isFinite(x) && !isFinite<f32>(r)) clear(dst, i, n, true);
       continue;
     }
-    const whole = kind == CAST_D_TO_I ? nearest(x) : roundAway(x * factor);
+    let whole = kind == CAST_D_TO_I ? nearest(x) : roundAway(x * factor);
     const bad =
       kind == CAST_D_TO_I
         ? !(whole >= -bound && whole < bound)
         : !(whole > -bound && whole < bound);
+    // DuckDB brings the rounded product of a FLOAT back to FLOAT.
+    if (single) whole = <f64>(<f32>whole);
     if (toWide) {
       if (bad) set(0, 0);
       else fromDouble(whole);

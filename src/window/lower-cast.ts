@@ -21,7 +21,7 @@ export function lowerCast(from: SqlType, to: SqlType, a: number): Instruction | 
     const narrow = source === abi.CLASS_D ? abi.CAST_D_TO_B : abi.CAST_I_TO_B;
     return { op: abi.OP_CAST, a, x: source === abi.CLASS_H ? abi.CAST_H_TO_B : narrow };
   }
-  if (source === abi.CLASS_D) return fromDouble(to, a);
+  if (source === abi.CLASS_D) return fromDouble(from, to, a);
   if (target === abi.CLASS_D) {
     const x = source === abi.CLASS_H ? abi.CAST_H_TO_D : abi.CAST_I_TO_D;
     return { op: abi.OP_CAST, a, x, y: scaleOf(from), imm };
@@ -44,11 +44,12 @@ function widens(from: SqlType, to: SqlType): boolean {
   return from.kind === "DECIMAL" && to.kind === "DECIMAL" && from.precision <= to.precision;
 }
 
-function fromDouble(to: SqlType, a: number): Instruction | null {
+function fromDouble(from: SqlType, to: SqlType, a: number): Instruction | null {
   const imm = BigInt(rangeOf(to));
   if (to.kind === "DOUBLE") return null;
   if (to.kind === "FLOAT") return { op: abi.OP_CAST, a, x: abi.CAST_D_TO_F32, imm };
   if (to.kind !== "DECIMAL") return { op: abi.OP_CAST, a, x: abi.CAST_D_TO_I, imm };
   const x = classOf(to) === abi.CLASS_H ? abi.CAST_D_TO_DECIMAL_H : abi.CAST_D_TO_DECIMAL_I;
-  return { op: abi.OP_CAST, a, x, y: scaleOf(to), imm };
+  const y = scaleOf(to) + (from.kind === "FLOAT" ? abi.CAST_DOWN : 0);
+  return { op: abi.OP_CAST, a, x, y, imm };
 }

@@ -72,7 +72,7 @@ const texts = [
 ];
 
 /** Values of a column that has a type; the time is relative to the stream's. */
-function cellOf(name: string, type: SqlType): fc.Arbitrary<Cell> {
+function cellOf(name: string, type: SqlType, widest = 10n ** 38n - 1n): fc.Arbitrary<Cell> {
   const some = (): fc.Arbitrary<Cell> => {
     switch (type.kind) {
       case "BOOLEAN":
@@ -106,7 +106,7 @@ function cellOf(name: string, type: SqlType): fc.Arbitrary<Cell> {
           ? fc.oneof(fc.bigInt(-500n, 500n), fc.constantFrom(9_999_999_999n, -9_999_999_999n))
           : fc.oneof(
               fc.bigInt(-50_000n, 50_000n),
-              fc.constantFrom(10n ** 38n - 1n, -(10n ** 38n) + 1n, 2n ** 64n, 10n ** 20n + 5000n),
+              fc.constantFrom(widest, -widest, 2n ** 64n, 10n ** 20n + 5000n),
             );
       default:
         return fc.constant(null);
@@ -115,10 +115,10 @@ function cellOf(name: string, type: SqlType): fc.Arbitrary<Cell> {
   return name === "event_time" ? some() : fc.option(some(), { freq: 5 });
 }
 
-/** Events without `attrs` and `_behind`. */
-export const eventArbitrary: fc.Arbitrary<Cell[]> = fc.tuple(
-  ...Object.entries(TYPES).map(([name, type]) => cellOf(name, type)),
-);
+/** Events without `attrs` and `_behind`; wide decimals up to `widest`. */
+export function eventArbitrary(widest?: bigint): fc.Arbitrary<Cell[]> {
+  return fc.tuple(...Object.entries(TYPES).map(([name, type]) => cellOf(name, type, widest)));
+}
 
 const column = (name: string): Expr => ({
   op: "column",
@@ -197,6 +197,7 @@ function booleanOf(depth: number): fc.Arbitrary<Expr> {
     logic,
     tests,
     exprOf(BOOLEAN, depth - 1).map((a) => call("not", [a], BOOLEAN)),
+    exprOf(BIGINT, depth - 1).map((a) => call("cast", [a], BOOLEAN)),
   );
 }
 
@@ -212,7 +213,7 @@ function numberOf(type: SqlType, depth: number): fc.Arbitrary<Expr> {
     .tuple(fc.constantFrom(...functions), exprOf(type, depth - 1), exprOf(type, depth - 1))
     .map(([fn, a, b]) => call(fn as ScalarFn, [a, b], type));
   const casts = fc
-    .constantFrom(...NUMBERS)
+    .constantFrom(...NUMBERS, ...(type === INTEGER || type === BIGINT ? [BOOLEAN] : []))
     .chain((from) => exprOf(from, depth - 1).map((a) => call("cast", [a], type)));
   return fc.oneof(
     arithmetic,
@@ -231,6 +232,12 @@ export function exprOf(type: SqlType, depth: number): fc.Arbitrary<Expr> {
   if (type.kind === "BOOLEAN")
     return fc.oneof(leaf(type), booleanOf(depth), booleanOf(depth), coalesce);
   if (NUMBERS.includes(type)) return fc.oneof(leaf(type), numberOf(type, depth), coalesce);
+  if (type.kind === "DATE")
+    return fc.oneof(
+      leaf(type),
+      coalesce,
+      exprOf(TIME, depth - 1).map((a) => call("cast", [a], DATE)),
+    );
   if (type.kind !== "TIMESTAMPTZ") return fc.oneof(leaf(type), coalesce);
   const units = [
     "microsecond",
@@ -247,7 +254,8 @@ export function exprOf(type: SqlType, depth: number): fc.Arbitrary<Expr> {
   const cut = fc
     .tuple(exprOf(type, depth - 1), fc.constantFrom(...units))
     .map(([a, unit]) => call("date_trunc", [a], type, unit));
-  return fc.oneof(leaf(type), cut, coalesce);
+  const midnight = exprOf(DATE, depth - 1).map((a) => call("cast", [a], TIME));
+  return fc.oneof(leaf(type), cut, midnight, coalesce);
 }
 
 const aggregateArbitrary: fc.Arbitrary<Aggregate> = fc

@@ -89,10 +89,11 @@ export function outputRows(plan: ViewPlan, images: readonly Uint8Array[]): Cell[
   return images.flatMap((image) => imageRows(image, columns));
 }
 
-function same(a: Cell, b: Cell, exact: boolean): boolean {
+/** Doubles may differ by a relative bound; 0 = not at all. */
+function same(a: Cell, b: Cell, bound: number): boolean {
   if (typeof a === "number" && typeof b === "number") {
     if (Object.is(a, b) || a === b) return true;
-    return !exact && Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) * 2 ** -52;
+    return Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) * bound;
   }
   return a === b;
 }
@@ -102,6 +103,7 @@ export function differences(
   plan: ViewPlan,
   rows: readonly Cell[][],
   model: readonly ModelOutput[],
+  doubleBound = 0,
 ): string[] {
   const compareRows = (x: readonly Cell[], y: readonly Cell[]): number => {
     for (const [index, cell] of x.entries()) {
@@ -120,7 +122,7 @@ export function differences(
       const source = plan.output[index]?.source;
       const average = source?.kind === "aggregate" && plan.aggregates[source.index]?.fn === "avg";
       const other = theirs[at]?.[index] ?? null;
-      if (!same(cell, other, !average))
+      if (!same(cell, other, average ? Math.max(doubleBound, 2 ** -52) : doubleBound))
         found.push(`row ${at} column ${index}: ${String(cell)}, not ${String(other)}`);
     }),
   );

@@ -16,7 +16,7 @@ const TEXTS = IMAGE_COLUMNS.flatMap(({ type }, ordinal) =>
 
 const runArbitrary = fc.record({
   plan: planArbitrary,
-  events: fc.array(eventArbitrary, { minLength: 1, maxLength: 40 }),
+  events: fc.array(eventArbitrary(), { minLength: 1, maxLength: 40 }),
   sizes: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
   dictionaries: fc.subarray(TEXTS),
   outOfOrdernessUs: fc.constantFrom(0, 5_000_000, 90_000_000),

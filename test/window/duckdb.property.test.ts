@@ -1,0 +1,102 @@
+// Random plans over random events against DuckDB running the plan's own SQL over the same rows: exact values are equal, doubles within a
+// relative bound (DuckDB adds in another order), approx_count_distinct equals count(DISTINCT) at these sizes.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import fc from "fast-check";
+import { DuckDb, type DuckConnection } from "../../src/base/duckdb.ts";
+import type { Cell } from "../../src/event/image.ts";
+import type { SqlType } from "../../src/event/schema.ts";
+import { batchText } from "../../src/view/batch.ts";
+import { WINDOW_MACROS } from "../../src/view/macros.ts";
+import { columnList } from "../../src/view/parse.ts";
+import type { ViewPlan } from "../../src/view/plan.ts";
+import { decimalText, quoteName, quoteText } from "../../src/view/render.ts";
+import { eventArbitrary, IMAGE_COLUMNS, planArbitrary, SCHEMA } from "./arbitrary.ts";
+import { differences, newWindows, outputRows, place, recordOf, type PlacedEvent } from "./drive.ts";
+
+let db: DuckDb;
+let duckdb: DuckConnection;
+
+beforeAll(async () => {
+  db = await DuckDb.open({ threads: "1" });
+  duckdb = await db.connect();
+  await duckdb.execute([...WINDOW_MACROS, `CREATE TABLE events (${columnList(SCHEMA)})`]);
+});
+afterAll(() => {
+  duckdb.close();
+  db.close();
+});
+
+/** A value as a literal of its type. */
+function literal(cell: Cell, type: SqlType): string {
+  if (cell === null) return "NULL";
+  switch (type.kind) {
+    case "TIMESTAMPTZ":
+      return `make_timestamptz(${cell}::BIGINT)`;
+    case "DATE":
+      return `(DATE '1970-01-01' + (${cell})::INTEGER)`;
+    case "DECIMAL":
+      return `'${decimalText(String(cell), type.scale)}'::DECIMAL(${type.precision},${type.scale})`;
+    case "VARCHAR":
+      return quoteText(String(cell));
+    default:
+      return `'${Object.is(cell, -0) ? "-0.0" : String(cell)}'::${type.kind}`;
+  }
+}
+
+/** An output column as a value that compares with a Cell: times and decimals as whole numbers. */
+function whole(name: string, type: SqlType): string {
+  const quoted = quoteName(name);
+  if (type.kind === "TIMESTAMPTZ") return `epoch_us(${quoted})`;
+  if (type.kind === "DATE") return `(${quoted} - DATE '1970-01-01')::INTEGER`;
+  return type.kind === "DECIMAL" ? `replace(${quoted}::VARCHAR, '.', '')` : quoted;
+}
+
+async function batchRows(plan: ViewPlan, events: readonly PlacedEvent[]): Promise<Cell[][]> {
+  const rows = events.map(({ cells, receivedAtUs, position, index }) => {
+    const literals = cells.map((cell, at) =>
+      literal(cell, IMAGE_COLUMNS[at]?.type ?? { kind: "VARCHAR" }),
+    );
+    return `(${literals.join(", ")}, make_timestamptz(${receivedAtUs}), ${position}, ${index})`;
+  });
+  await duckdb.execute(["DELETE FROM events", `INSERT INTO events VALUES ${rows.join(", ")}`]);
+  const text = batchText(plan, { relation: "events", schema: SCHEMA, exactDistinct: true });
+  const columns = plan.output.map(({ name, type }) => whole(name, type)).join(", ");
+  const result = await duckdb.run(`SELECT ${columns} FROM (${text})`);
+  return result.rows.map((row) =>
+    row.map((value, index): Cell => {
+      const decimal = plan.output[index]?.type.kind === "DECIMAL";
+      if (value === null || value === undefined) return null;
+      return decimal ? BigInt(String(value)) : (value as Cell);
+    }),
+  );
+}
+
+test("kernels and DuckDB agree", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      planArbitrary,
+      fc.array(eventArbitrary(10n ** 36n), { minLength: 1, maxLength: 30 }),
+      fc.boolean(),
+      async (plan, events, plain) => {
+        const options = { outOfOrdernessUs: 90_000_000, receivedAtUs: 0 };
+        const records = place(events, [7], options);
+        const windows = newWindows();
+        windows.addView(plan, SCHEMA, { ...options, since: 0 });
+        const texts = plain
+          ? []
+          : IMAGE_COLUMNS.flatMap(({ type }, at) => (type.kind === "VARCHAR" ? [at] : []));
+        const outputs = records.flatMap((record) => windows.fold(recordOf(record, new Set(texts))));
+        const closed = outputs.filter(({ kind }) => kind === "rows").map(({ image }) => image);
+        const open = windows
+          .openWindows(plan.name)
+          .flatMap(({ images }) => images.map(({ image }) => image));
+        const batch = await batchRows(plan, records.flat());
+        const expected = batch.map((row) => ({ startUs: row[0] as bigint, row: [...row, 0n] }));
+        expect(differences(plan, outputRows(plan, [...closed, ...open]), expected, 1e-12)).toEqual(
+          [],
+        );
+      },
+    ),
+    { numRuns: Number(process.env["RUNS"] ?? 200) },
+  );
+}, 60_000);
