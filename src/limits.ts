@@ -56,7 +56,8 @@ export const LOG_HEADS_PER_LOOK = 64;
 
 /**
  * Ids of one stream within its dedup_ttl, unless `dedup_ids_max` says otherwise: 24 M = 30 s at 800,000 events/s. Beyond it 503. At
- * 22 bytes an id on average and 28 at worst (pages two thirds full after each expansion) 24 M ids are 530 to 670 MB.
+ * 23 bytes an id while a table grows, and 30 at worst after long churn (pages two thirds full after an expansion), 24 M ids are 550 to
+ * 720 MB.
  */
 export const DEDUP_IDS_MAX = 24_000_000;
 
@@ -67,7 +68,7 @@ export const DEDUP_IDS_MIN = 65_536;
 export const DEDUP_TTL_US_MAX = 20 * 86_400 * 1_000_000;
 
 /**
- * Memory of `admit`, bytes (address space; touched as ids come): 670 MB for one stream at DEDUP_IDS_MAX, 64 MB of delta, the rest for
+ * Memory of `admit`, bytes (address space; touched as ids come): 720 MB for one stream at DEDUP_IDS_MAX, 64 MB of delta, the rest for
  * further streams. Beyond it 503.
  */
 export const ADMIT_MEMORY_BYTES_MAX = 2 * 1024 * 1024 * 1024;
@@ -234,3 +235,15 @@ export const OUTPUT_IMAGE_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Pages of 16 KB for open windows: FOLD_MEMORY_BYTES_MAX less 256 MB of scratch. Beyond it the process ends. */
 export const FOLD_PAGES_MAX = 245_752;
+
+/** Decoded bytes of the log that the export takes in at a time: some 20 records of 1,000 clicks, a few ms. */
+export const EXPORT_READ_BYTES = 4 * 1024 * 1024;
+
+/** How often ledgers of readers without rows follow the log, µs: a transaction each. */
+export const EXPORT_IDLE_ADVANCE_US = 5_000_000;
+
+/** Declared members of a stream: four words of validity bits a row in the decode kernel, and some for `attrs`. */
+export const EVENT_COLUMNS_MAX = 256;
+
+/** Symbols of an enum: their codes in a batch take 2 bytes each of the 4 KB behind the decode kernel's gathering room. */
+export const ENUM_SYMBOLS_MAX = 1024;

@@ -39,6 +39,12 @@ function takeDefault(ordinal: u32, row: usize): void {
   store<u64>(row + word, valid | (load<u64>(defaults + word) & bit));
 }
 
+// @ts-ignore: decorator
+@inline
+function quickSpace(p: usize): usize {
+  return load<u8>(p) > 32 ? p : space(p);
+}
+
 /** True when the bytes at `p` are the text that a step expects before its value. */
 // @ts-ignore: decorator
 @inline
@@ -103,15 +109,14 @@ function parseName(p: usize): usize {
     sentNameBytes = nameBytes;
     return quick + 1;
   }
-  const end = stringEnd(nameAt);
+  const end = stringEnd(quick);
   if (end == 0) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
   if (S.softReason) return S.fail(S.softReason, L.FIELD_NONE);
   nameBytes = <u32>(end - nameAt);
   sentNameBytes = nameBytes;
   if (escaped) {
-    if (namesNext + nameBytes > S.namesAt + S.eventBytesMax)
+    if (!unescape(nameAt, quick, namesNext, S.namesAt + S.eventBytesMax))
       return S.fail(L.REASON_TOO_LARGE, L.FIELD_NONE);
-    unescape(nameAt, end, namesNext);
     nameAt = namesNext;
     nameBytes = unescapedBytes;
     namesNext += nameBytes;
@@ -171,9 +176,11 @@ function fillAbsent(row: usize): bool {
     S.fail(L.REASON_MISSING_MEMBER, (word << 6) + <u32>ctz(lacking));
     return false;
   }
-  for (let ordinal: u32 = 0; ordinal < S.fieldCount; ordinal++) {
-    const seen = load<u64>(seenAt + ((ordinal >> 6) << 3)) >> (ordinal & 63);
-    if (!(seen & 1)) takeDefault(ordinal, row);
+  for (let word: u32 = 0; word < S.words; word++) {
+    let absent = ~load<u64>(seenAt + (word << 3));
+    const left = S.fieldCount - (word << 6);
+    if (left < 64) absent &= ((<u64>1) << left) - 1;
+    for (; absent != 0; absent &= absent - 1) takeDefault((word << 6) + <u32>ctz(absent), row);
   }
   return true;
 }
@@ -238,11 +245,11 @@ function learnStep(index: u32): bool {
 }
 
 /** Makes the event that was just parsed the template of the next, if all its members are declared. */
-function learn(): void {
+function learn(learning: bool): void {
   const template = S.templateAt;
   const misses = load<u32>(template, L.TEMPLATE_MISSES);
   store<u32>(template, misses + 1, L.TEMPLATE_MISSES);
-  if (misses % LEARN_EVERY != 0 || undeclared > 0) return;
+  if (!learning || undeclared > 0) return;
   store<u32>(template, 0, L.TEMPLATE_COUNT);
   for (let index: u32 = 0; index < learned; index++) if (!learnStep(index)) return;
   let absent: u32 = 0;
@@ -264,8 +271,11 @@ export function parseAny(p: usize, row: usize): usize {
   undeclared = 0;
   learned = 0;
   namesNext = S.namesAt;
-  memory.fill(S.scratchAt + L.SCRATCH_SEEN, 0, S.words << 3);
-  memory.fill(row + L.ROW_VALID, 0, S.words << 3);
+  const learning = load<u32>(S.templateAt, L.TEMPLATE_MISSES) % LEARN_EVERY == 0;
+  for (let word: u32 = 0; word < S.words; word++) {
+    store<u64>(S.scratchAt + L.SCRATCH_SEEN + (word << 3), 0);
+    store<u64>(row + L.ROW_VALID + (word << 3), 0);
+  }
   let between = p;
   p = space(p + 1);
   if (load<u8>(p) != 125) {
@@ -275,28 +285,30 @@ export function parseAny(p: usize, row: usize): usize {
       const from = p;
       p = parseName(p);
       if (p == 0) return 0;
-      p = space(p);
-      if (load<u8>(p) != 58) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
-      p = space(p + 1);
+      if (load<u8>(p) != 58) {
+        p = space(p);
+        if (load<u8>(p) != 58) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
+      }
+      p = quickSpace(p + 1);
       const ordinal = findName(names, mask, nameAt, nameBytes);
       if (ordinal < 0) {
         p = undeclaredMember(from, p);
       } else {
-        noteStep(between, p, S.fieldsAt + <u32>ordinal * L.FIELD_BYTES);
+        if (learning) noteStep(between, p, S.fieldsAt + <u32>ordinal * L.FIELD_BYTES);
         p = declaredMember(<u32>ordinal, p, row);
       }
       if (p == 0) return 0;
       between = p;
-      p = space(p);
+      p = quickSpace(p);
       const c = load<u8>(p);
       if (c == 125) break;
       if (c != 44) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
-      p = space(p + 1);
+      p = quickSpace(p + 1);
     }
   }
   p++;
-  noteStep(between, p, 0);
   if (!fillAbsent(row) || !putAttrs(row)) return 0;
-  learn();
+  if (learning) noteStep(between, p, 0);
+  learn(learning);
   return p;
 }

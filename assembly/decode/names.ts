@@ -12,15 +12,15 @@ import { sameBytes } from "./text";
 // @ts-ignore: decorator
 @inline
 function firstBytes(at: usize, bytes: u32): u64 {
-  const word = load<u64>(at);
-  if (bytes >= 8) return word;
-  return bytes == 0 ? 0 : word & ((<u64>-1) >> (64 - ((<u64>bytes) << 3)));
+  // Without branches: the lengths of names follow no pattern. Up to 7 bytes: what is shifted out at the top comes back as zeros.
+  const missing = (<u64>(8 - min<u32>(bytes, 8))) << 3;
+  return select<u64>((load<u64>(at) << (missing & 63)) >> (missing & 63), 0, bytes != 0);
 }
 
 // @ts-ignore: decorator
 @inline
 function lastBytes(at: usize, bytes: u32): u64 {
-  return bytes >= 8 ? load<u64>(at + bytes - 8) : 0;
+  return select<u64>(load<u64>(at + bytes - 8), 0, bytes >= 8);
 }
 
 // @ts-ignore: decorator

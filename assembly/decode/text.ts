@@ -28,11 +28,9 @@ export function special(p: usize): usize {
   while (true) {
     const v = v128.load(p);
     // Signed: bytes from 128 are negative, so one comparison finds them and the control characters.
-    const hits = v128.or(
-      v128.or(i8x16.eq(v, quote), i8x16.eq(v, backslash)),
-      i8x16.lt_s(v, control),
+    const mask = i8x16.bitmask(
+      v128.or(v128.or(i8x16.eq(v, quote), i8x16.eq(v, backslash)), i8x16.lt_s(v, control)),
     );
-    const mask = i8x16.bitmask(hits);
     if (mask) return p + ctz(mask);
     p += 16;
   }
@@ -88,7 +86,7 @@ function escapeLength(p: usize): u32 {
   return 6;
 }
 
-/** The closing quote of the string whose text begins at `p`; 0 when there is none (then `hardAt` says where it broke). */
+/** The closing quote of the string whose text goes on at `p` (at no inside of an escape or a character); 0 when there is none (then `hardAt` says where it broke). */
 export function stringEnd(p: usize): usize {
   escaped = false;
   while (true) {
@@ -139,44 +137,75 @@ function putUtf8(to: usize, point: u32): u32 {
   return 4;
 }
 
-function plainEscape(c: u32): u32 {
-  if (c == 110) return 10;
-  if (c == 116) return 9;
-  if (c == 114) return 13;
-  if (c == 98) return 8;
-  return c == 102 ? 12 : c;
+/** What stands for the byte behind a backslash; 0 = no escape. `u` is not in it. */
+const ESCAPES = memory.data(256);
+store<u8>(ESCAPES, 34, 34);
+store<u8>(ESCAPES, 47, 47);
+store<u8>(ESCAPES, 92, 92);
+store<u8>(ESCAPES, 8, 98);
+store<u8>(ESCAPES, 12, 102);
+store<u8>(ESCAPES, 10, 110);
+store<u8>(ESCAPES, 13, 114);
+store<u8>(ESCAPES, 9, 116);
+
+/** Writes the character of the \u escape at `p` to `to`. Returns its bytes, or 0 when it is none. */
+function putUnicode(p: usize, to: usize, length: u32): u32 {
+  let point = hex4(p + 2);
+  if (length == 12) point = 0x10000 + ((point & 0x3ff) << 10) + (hex4(p + 8) & 0x3ff);
+  return putUtf8(to, point);
 }
 
 /**
- * Writes the text of a checked string [from, end) without escapes to `to`; `unescapedBytes` is its length, never more than the input's.
- * Up to 16 bytes past the written text are overwritten.
+ * Writes the text of a string without escapes to `to`, checking it on the way. `from`: its first byte; `clean`: the first that is not
+ * plain. Returns the closing quote, `unescapedBytes` being the length (never more than the input's); 0 when the string is faulty or
+ * the text does not end below `limit`, behind which 64 bytes may be overwritten.
  */
-export function unescape(from: usize, end: usize, to: usize): void {
+export function unescape(from: usize, clean: usize, to: usize, limit: usize): usize {
+  if (to + (clean - from) > limit) return 0;
   const start = to;
-  const backslash = i8x16.splat(92);
-  while (from < end) {
-    const v = v128.load(from);
-    v128.store(to, v);
-    const mask = i8x16.bitmask(i8x16.eq(v, backslash));
-    const run = min<usize>(mask ? <usize>ctz(mask) : 16, end - from);
-    from += run;
-    to += run;
-    if (run == 16 || from >= end) continue;
-    const c = <u32>load<u8>(from, 1);
-    if (c != 117) {
-      store<u8>(to++, plainEscape(c));
-      from += 2;
-      continue;
+  copyText(from, <u32>(clean - from), to);
+  to += clean - from;
+  let p = clean;
+  while (to <= limit) {
+    const c = <u32>load<u8>(p);
+    if (c == 92) {
+      const plain = load<u8>(ESCAPES + load<u8>(p, 1));
+      if (plain) {
+        store<u8>(to++, plain);
+        p += 2;
+      } else {
+        const length = load<u8>(p, 1) == 117 ? escapeLength(p) : 0;
+        if (length == 0 || S.softReason) return 0;
+        to += putUnicode(p, to, length);
+        p += length;
+      }
+    } else if (c >= 128) {
+      const length = utf8Length(p);
+      if (length == 0) return 0;
+      store<u32>(to, load<u32>(p));
+      p += length;
+      to += length;
+    } else if (c == 34) {
+      unescapedBytes = <u32>(to - start);
+      return p;
+    } else return 0;
+    // What follows is mostly plain: copied while the next special byte is looked for.
+    while (to <= limit) {
+      const v = v128.load(p);
+      v128.store(to, v);
+      const mask = i8x16.bitmask(
+        v128.or(
+          v128.or(i8x16.eq(v, i8x16.splat(34)), i8x16.eq(v, i8x16.splat(92))),
+          i8x16.lt_s(v, i8x16.splat(32)),
+        ),
+      );
+      const run: usize = mask ? ctz(mask) : 16;
+      p += run;
+      to += run;
+      if (mask) break;
     }
-    let point = hex4(from + 2);
-    from += 6;
-    if ((point & 0xfc00) == 0xd800) {
-      point = 0x10000 + ((point & 0x3ff) << 10) + (hex4(from + 2) & 0x3ff);
-      from += 6;
-    }
-    to += putUtf8(to, point);
   }
-  unescapedBytes = <u32>(to - start);
+  return 0;
 }
 
 /** Copies `bytes` bytes, 16 at a time: reads and writes up to 15 bytes past the end. */

@@ -59,18 +59,21 @@ export function parseText(p: usize): usize {
     textBytes = <u32>(quick - p);
     return quick + 1;
   }
-  const end = stringEnd(p);
-  if (end == 0) return S.fail(REASON_WRONG_TYPE, FIELD_NONE);
-  if (S.softReason) return S.fail(REASON_BAD_UTF8, FIELD_NONE);
-  textAt = p;
-  textBytes = <u32>(end - p);
-  if (escaped) {
-    if (S.arenaNext + textBytes + 32 > S.arenaEnd) return S.fail(REASON_TOO_LARGE, FIELD_NONE);
-    unescape(p, end, S.arenaNext);
-    textAt = S.arenaNext;
-    textBytes = unescapedBytes;
-    S.setArenaNext(S.arenaNext + textBytes);
+  let end: usize = 0;
+  if (load<u8>(quick) != 92) {
+    end = stringEnd(quick);
+    if (end == 0) return S.fail(REASON_WRONG_TYPE, FIELD_NONE);
+    if (S.softReason) return S.fail(REASON_BAD_UTF8, FIELD_NONE);
+    textAt = p;
+    textBytes = <u32>(end - p);
+    if (!escaped) return end + 1;
   }
+  // No room is left only for an event that is too large anyway.
+  end = unescape(p, quick, S.arenaNext, S.arenaEnd - 64);
+  if (end == 0) return S.fail(S.softReason ? REASON_BAD_UTF8 : REASON_TOO_LARGE, FIELD_NONE);
+  textAt = S.arenaNext;
+  textBytes = unescapedBytes;
+  S.setArenaNext(S.arenaNext + textBytes);
   return end + 1;
 }
 

@@ -27,15 +27,38 @@ export class Bench {
   readonly instance: KernelInstance<DecodeKernels> = instantiate<DecodeKernels>(wasm, 2 ** 28);
   readonly bodyAt: number;
   readonly targetAt: number;
+  readonly #guards: number[];
   readonly decoder: Decoder;
   readonly schema: EventSchema;
 
   constructor(schema: EventSchema, options: DecoderOptions, bodyBytesMax = 4 * 1024 * 1024) {
     this.schema = schema;
     this.bodyAt = this.instance.allocate(bodyBytesMax + SCAN_PADDING_BYTES);
+    const guards = [this.#guard()];
     this.targetAt = this.instance.allocate(options.imageBytesMax);
+    guards.push(this.#guard());
+    this.#guards = guards;
     this.decoder = new Decoder(this.instance, options);
     this.decoder.setSchema("s", schema);
+  }
+
+  /** Bytes that nobody may touch. */
+  #guard(): number {
+    const at = this.instance.allocate(64);
+    this.instance.u8().fill(0xa5, at, at + 64);
+    return at;
+  }
+
+  /** Throws when something was written where nothing belongs. */
+  checkGuards(): void {
+    for (const at of this.#guards)
+      if (
+        this.instance
+          .u8()
+          .subarray(at, at + 64)
+          .some((byte) => byte !== 0xa5)
+      )
+        throw new Error(`bytes at ${at} were overwritten`);
   }
 
   put(body: Uint8Array, at = this.bodyAt): void {
@@ -60,6 +83,7 @@ export class Bench {
       result.rows.push(...this.seal(part.rowCount));
       cursor = part.cursor;
       batches++;
+      this.checkGuards();
     } while (cursor !== null);
     return { ...result, batches };
   }
