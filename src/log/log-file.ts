@@ -69,6 +69,7 @@ interface Row {
 /** Reads one log file. Other connections may append meanwhile. Closing it never checkpoints: the connection is read-only. */
 export class LogFileReader {
   readonly first: number;
+  readonly #path: string;
   readonly #database: Database;
   readonly #heads: Statement<Pick<Row, "position" | "header">, [number, number]>;
   readonly #rows: Statement<Row, [number, number]>;
@@ -80,6 +81,7 @@ export class LogFileReader {
    */
   constructor(path: string, first: number, jobId: string | null) {
     this.first = first;
+    this.#path = path;
     this.#database = new Database(path, { readonly: true });
     try {
       this.#database.run("PRAGMA busy_timeout = 5000");
@@ -105,16 +107,24 @@ export class LogFileReader {
 
   /** The last position, or null when the file is empty. */
   last(): number | null {
-    return must(this.#last.get(), "row of max()").last;
+    return this.#guard(() => must(this.#last.get(), "row of max()").last);
   }
 
   heads(from: number, countMax: number): Pick<Row, "position" | "header">[] {
-    return this.#heads.all(from, countMax);
+    return this.#guard(() => this.#heads.all(from, countMax));
   }
 
   /** Records from `from` to `to`, both included. */
   rows(from: number, to: number): Row[] {
-    return this.#rows.all(from, to);
+    return this.#guard(() => this.#rows.all(from, to));
+  }
+
+  #guard<T>(read: () => T): T {
+    try {
+      return read();
+    } catch (error) {
+      throw logFileError(error, this.#path);
+    }
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // The checkpoint store on disk: what was saved is loaded, whole, also after kill -9; damage and foreign files are refused.
 import { Database } from "bun:sqlite";
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,7 +12,11 @@ import {
   NO_CHANGE,
   type CheckpointStore,
 } from "../../src/checkpoint/store.ts";
+import { runUntilKilled } from "../base/killed-child.ts";
 import { bytesOf, changeAt } from "./changes.ts";
+
+// every commit is synced: a disk that others use too may take its time
+setDefaultTimeout(60_000);
 
 const root = mkdtempSync(join(tmpdir(), "millrace-state-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -121,36 +125,11 @@ describe("checkpoint store", () => {
 describe("kill -9", () => {
   const saverPath = join(import.meta.dir, "saver.ts");
 
-  async function runSaver(path: string, options: { plan?: string; killAfterMs?: number }) {
-    const child = Bun.spawn(
-      [process.execPath, "--no-install", saverPath, path, options.plan ?? ""],
-      {
-        stdout: "pipe",
-        stderr: "pipe",
-      },
-    );
-    if (options.killAfterMs !== undefined) {
-      await Bun.sleep(options.killAfterMs);
-      child.kill("SIGKILL");
-    }
-    const output = await new Response(child.stdout).text();
-    const errors = await new Response(child.stderr).text();
-    await child.exited;
-    expect([child.signalCode, errors]).toEqual(["SIGKILL", ""]);
-    return Number(
-      output
-        .slice(0, output.lastIndexOf("\n") + 1)
-        .trim()
-        .split("\n")
-        .at(-1) ?? 0,
-    );
-  }
-
   test("at any time: the last durable checkpoint or the one after it, whole", async () => {
     const path = newPath();
     let durable = 0;
     for (let round = 0; round < 6; round++) {
-      durable = Math.max(durable, await runSaver(path, { killAfterMs: 150 + round * 41 }));
+      durable = Math.max(durable, await runUntilKilled(saverPath, [path, ""], 2 + round));
       const store = open(path);
       const n = (store.load().readers[0]?.position ?? 0) / 10;
       expect(n - durable).toBeOneOf([0, 1]);
@@ -168,7 +147,7 @@ describe("kill -9", () => {
   ] as const)
     test(`at checkpoint.save.${step}`, async () => {
       const path = newPath();
-      const durable = await runSaver(path, { plan: `checkpoint.save.${step}:4:kill` });
+      const durable = await runUntilKilled(saverPath, [path, `checkpoint.save.${step}:4:kill`]);
       expect(durable).toBe(3);
       const store = open(path);
       expectCheckpoint(store, durable + ahead);

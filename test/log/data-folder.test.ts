@@ -1,11 +1,14 @@
 // The data folder: made, owned by one process, refused when it is not ours.
 import { Database } from "bun:sqlite";
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, test, setDefaultTimeout } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import { clockRefusal, DataFolderError, openDataFolder } from "../../src/log/data-folder.ts";
+
+// every commit is synced: a disk that others use too may take its time
+setDefaultTimeout(60_000);
 
 const root = mkdtempSync(join(tmpdir(), "millrace-folder-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

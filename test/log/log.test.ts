@@ -1,5 +1,5 @@
 // Runs the log's contract over both adapters.
-import { afterAll } from "bun:test";
+import { afterAll, setDefaultTimeout } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,9 @@ import { MemoryLog } from "../../src/log/memory-log.ts";
 import { openSqliteLogReader } from "../../src/log/sqlite-log-reader.ts";
 import { openSqliteLogWriter } from "../../src/log/sqlite-log.ts";
 import { logContract } from "./log.contract.ts";
+
+// every commit is synced: a disk that others use too may take its time
+setDefaultTimeout(60_000);
 
 const root = mkdtempSync(join(tmpdir(), "millrace-log-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
