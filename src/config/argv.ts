@@ -1,7 +1,7 @@
 // Verb: command line -> command and flags. Knows which commands there are, not what they do.
 import { faultText } from "./fault.ts";
 import type { Fault } from "./fault.ts";
-import { similar } from "./similar.ts";
+import { similar } from "../base/similar.ts";
 
 /** The commands of this release, as `--help` lists them. */
 export const COMMANDS = {

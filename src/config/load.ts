@@ -7,7 +7,7 @@ import { DEDUP_IDS_MAX, DEDUP_IDS_MIN, DEDUP_TTL_US_MAX } from "../limits.ts";
 import type { Fault, Place } from "./fault.ts";
 import { readOverrides } from "./overrides.ts";
 import type { Override } from "./overrides.ts";
-import { similar } from "./similar.ts";
+import { similar } from "../base/similar.ts";
 import { parseValue } from "./values.ts";
 import { readYaml } from "./yaml.ts";
 import type { MapNode, Node, ScalarNode } from "./yaml.ts";

@@ -2,7 +2,7 @@
 import { SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../config.ts";
 import type { Key } from "../config.ts";
 import type { Fault, Place } from "./fault.ts";
-import { similar } from "./similar.ts";
+import { similar } from "../base/similar.ts";
 
 /** A value given outside the file. */
 export interface Override {

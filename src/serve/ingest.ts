@@ -1,6 +1,6 @@
 // Verb: POST /v1/events[/{stream}]. The hot path: no framework, no object per request but Bun's own and one answer text.
 import { ANSWER_ERRORS_MAX, BODY_BYTES_MAX } from "../limits.ts";
-import { similar } from "../config/similar.ts";
+import { similar } from "../base/similar.ts";
 import { readBody } from "./body.ts";
 import type { BodyFormat, IngestAnswer, Refusal, ServeDeps } from "./deps.ts";
 import { carriesKey } from "./key.ts";

@@ -1,7 +1,7 @@
 // Verb: the FROM clause -> stream and window. Owns the window functions' arguments.
 import type { EventSchema } from "../event/schema.ts";
 import { VIEW_WINDOW_US_MAX } from "../limits.ts";
-import { similar } from "../config/similar.ts";
+import { similar } from "../base/similar.ts";
 import type { Faults } from "./fault.ts";
 import { columnNames, listOf, nodeOf, textOf, type Node } from "./tree.ts";
 

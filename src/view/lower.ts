@@ -2,7 +2,7 @@
 // and the casts between operands; constants are folded later (fold.ts), the SELECT's clauses are select.ts's.
 import type { SqlType } from "../event/schema.ts";
 import { sqlTypeText } from "../event/schema.ts";
-import { similar } from "../config/similar.ts";
+import { similar } from "../base/similar.ts";
 import type { Faults } from "./fault.ts";
 import { calledFunction } from "./lower-function.ts";
 import type { ColumnRef, Expr, ScalarFn } from "./plan.ts";

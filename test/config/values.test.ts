@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { editDistance, similar } from "../../src/config/similar.ts";
+import { editDistance, similar } from "../../src/base/similar.ts";
 import { parseValue } from "../../src/config/values.ts";
 import type { ValueType } from "../../src/config.ts";
 

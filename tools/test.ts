@@ -1,0 +1,71 @@
+// `npm test`: builds the kernels, runs every test in random order with a printed seed, lists what was skipped and why, and ends with
+// `N passed, N failed, N skipped`. Arguments go to `bun test` (paths, --seed N). Keeps Bun's exit code.
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { buildKernels } from "../kernels/build.ts";
+
+const ROOT = join(import.meta.dir, "..");
+
+/** Counts and skipped names of a JUnit report. A name says why it is skipped: `... (needs pyarrow)`. */
+function readReport(path: string): { tests: number; failed: number; skipped: string[] } {
+  const xml = readFileSync(path, "utf8");
+  const root = /<testsuites\b[^>]*>/.exec(xml)?.[0] ?? "";
+  const count = (name: string): number =>
+    Number(new RegExp(`\\b${name}="(\\d+)"`).exec(root)?.[1] ?? 0);
+  const skipped = [...xml.matchAll(/<testcase\b([^>]*)>\s*<skipped/g)].map(
+    ([, attributes = ""]) => {
+      const name = /\bname="([^"]*)"/.exec(attributes)?.[1] ?? "?";
+      const file = /\bfile="([^"]*)"/.exec(attributes)?.[1] ?? "?";
+      return Bun.stripANSI(`${file}: ${name}`)
+        .replaceAll("&quot;", '"')
+        .replaceAll("&apos;", "'")
+        .replaceAll("&lt;", "<")
+        .replaceAll("&gt;", ">")
+        .replaceAll("&amp;", "&");
+    },
+  );
+  return { tests: count("tests"), failed: count("failures") + count("errors"), skipped };
+}
+
+await buildKernels();
+const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
+const report = join(folder, "report.xml");
+const given = process.argv.slice(2);
+const seed = given.some((argument) => argument.startsWith("--seed"))
+  ? []
+  : ["--seed", String(crypto.getRandomValues(new Uint32Array(1))[0])];
+const child = Bun.spawn(
+  [
+    process.execPath,
+    "test",
+    "--randomize",
+    ...seed,
+    "--only-failures",
+    "--reporter=junit",
+    `--reporter-outfile=${report}`,
+    ...(given.length === 0 ? ["./test"] : given),
+  ],
+  { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] },
+);
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    child.kill(signal);
+  });
+let code = await child.exited;
+try {
+  const { tests, failed, skipped } = readReport(report);
+  for (const name of skipped) console.log(`skipped ${name}`);
+  if (seed.length > 0)
+    console.log(`seed ${seed[1]} (npm test -- --seed ${seed[1]} repeats this order)`);
+  if (tests === 0) code ||= 1;
+  console.log(
+    `${tests - failed - skipped.length} passed, ${failed} failed, ${skipped.length} skipped`,
+  );
+} catch (error) {
+  code ||= 1;
+  console.log(`no report of the tests: ${String(error)}`);
+  console.log("0 passed, 1 failed, 0 skipped");
+}
+rmSync(folder, { recursive: true });
+process.exit(code);
