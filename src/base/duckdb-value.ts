@@ -48,8 +48,12 @@ function objectValue(
   const { type, inner } = context;
   if (value instanceof module.DuckDBDecimalValue) return new DuckDecimal(value.toString());
   if (value instanceof module.DuckDBTimestampTZValue)
-    return isoTime(new module.DuckDBTimestampValue(value.micros).toString(), "Z");
-  if (value instanceof module.DuckDBTimestampValue) return isoTime(value.toString(), "");
+    return (
+      commonTime(value.micros, "Z") ??
+      isoTime(new module.DuckDBTimestampValue(value.micros).toString(), "Z")
+    );
+  if (value instanceof module.DuckDBTimestampValue)
+    return commonTime(value.micros, "") ?? isoTime(value.toString(), "");
   if (value instanceof module.DuckDBListValue && type instanceof module.DuckDBListType)
     return value.items.map((item) => inner(item, type.valueType, inner));
   if (value instanceof module.DuckDBArrayValue && type instanceof module.DuckDBArrayType)
@@ -67,6 +71,17 @@ function objectValue(
       value: inner(entry.value, type.valueType, inner),
     }));
   return String(value);
+}
+
+/** Times of the years 1684 to 2255, whose µs are exact as numbers, at less than half the cost of DuckDB's own text; null for others. */
+function commonTime(micros: bigint, zone: string): string | null {
+  const us = Number(micros);
+  if (!Number.isSafeInteger(us)) return null;
+  const ms = Math.floor(us / 1000);
+  const iso = new Date(ms).toISOString();
+  const fraction = (us - Math.floor(us / 1_000_000) * 1_000_000).toString();
+  if (fraction === "0") return iso.slice(0, 19) + zone;
+  return `${iso.slice(0, 20)}${fraction.padStart(6, "0").replace(/0+$/, "")}${zone}`;
 }
 
 /** "2019-10-01 00:00:00.5" -> "2019-10-01T00:00:00.5Z"; infinities and years before Christ stay as DuckDB writes them. */

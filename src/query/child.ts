@@ -1,14 +1,10 @@
 // The query child process: answers its parent over a unix socket, one question in one locked-down DuckDB. Owns nothing durable: it may be
 // killed at any moment. Its event loop serves table functions too (base/duckdb-scan.ts), so nothing here may block for long.
 import { writeFileSync } from "node:fs";
-import { constants, setPriority } from "node:os";
+import { setPriority } from "node:os";
 import { DuckDb } from "../base/duckdb.ts";
 import { systemClock } from "../base/clock.ts";
-import {
-  QUERY_IDLE_MS,
-  QUERY_MEMORY_BYTES_MAX,
-  QUERY_TEMP_BYTES_MAX,
-} from "../limits.ts";
+import { QUERY_IDLE_MS, QUERY_MEMORY_BYTES_MAX, QUERY_TEMP_BYTES_MAX } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import { placeOf } from "../view/tree.ts";
 import { guardQuestion, type GuardAnswer, type UsedRelation } from "./guard.ts";
@@ -150,9 +146,15 @@ function unknownRelation(
   };
 }
 
+/**
+ * Nice value of this process: a third of the share of a thread of ingest when both want a core. At 19 it would get a seventieth, and
+ * questions would time out whenever ingest is busy.
+ */
+const NICE = 5;
+
 /** Ingest comes first: this process yields to it, and is the first to go when memory is short. */
 function yieldToOthers(): void {
-  setPriority(constants.priority.PRIORITY_LOW);
+  setPriority(NICE);
   try {
     writeFileSync("/proc/self/oom_score_adj", "1000");
   } catch {

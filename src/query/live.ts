@@ -9,7 +9,7 @@ import type { LogRecord } from "../log/record.ts";
 import { imageScan, type ImageBatch } from "./image-scan.ts";
 import type { Pin } from "./pin.ts";
 import { REJECT_IMAGE_COLUMNS, type PinnedImage, type PlannedScan } from "./relations.ts";
-import { Tail, type TailBudget, type TailPart } from "./tail.ts";
+import { Tail, TailError, type TailBudget, type TailPart } from "./tail.ts";
 
 /** A batch in a tail. */
 interface TailBatch extends ImageBatch, TailPart {}
@@ -110,6 +110,11 @@ export class LiveData {
     kept.usedAtMs = nowMs;
     kept.tail.dropThrough(after);
     const log = this.#reader(pin.logFolder);
+    const { first, last } = log.bounds();
+    if (after + 1 < first || pin.position > last)
+      throw new TailError(
+        `the log holds positions ${first} to ${last}, not ${after + 1} to ${pin.position}`,
+      );
     // A thousand rows a record: the planner only needs the order of magnitude.
     return imageScan(planned.columns, (pin.position - after) * 1000, () =>
       kept.tail.parts(log, after, pin.position),

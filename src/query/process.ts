@@ -50,7 +50,6 @@ const WATCH_MS = 250;
 export interface ChildLife {
   readonly life: number;
   readonly socketPath: string;
-  readonly pid: number;
 }
 
 export class ChildProcess {
@@ -61,6 +60,8 @@ export class ChildProcess {
   #closing = false;
   #restartMs = RESTART_MS_MIN;
   #ready: Promise<ChildLife>;
+  /** Resolves when the present life has ended and the next is under way. */
+  #ended: Promise<void> = Promise.resolve();
   readonly #watch: ReturnType<typeof setInterval>;
 
   constructor(command: ChildCommand) {
@@ -70,15 +71,26 @@ export class ChildProcess {
     this.#watch.unref();
   }
 
-  /** The child once it listens. Rejects when it cannot be started or this is closed; the next call may succeed. */
-  ready(): Promise<ChildLife> {
-    return this.#ready;
+  /**
+   * The child once it listens, in a later life than `after` (one whose socket was found dead, perhaps before its end was noticed).
+   * Rejects when it cannot be started or this is closed; the next call may succeed.
+   */
+  async ready(after = 0): Promise<ChildLife> {
+    for (;;) {
+      const child = await this.#ready;
+      if (child.life > after) return child;
+      await this.#ended;
+    }
+  }
+
+  pid(): number {
+    return this.#process?.pid ?? 0;
   }
 
   /** Resident bytes of the child; 0 when it does not run. */
   rssBytes(): number {
-    const pid = this.#process?.pid;
-    if (pid === undefined) return 0;
+    const pid = this.pid();
+    if (pid === 0) return 0;
     try {
       const pages = Number(readFileSync(`/proc/${pid}/statm`, "utf8").split(" ")[1]);
       return pages * 4096;
@@ -118,11 +130,11 @@ export class ChildProcess {
     const { socketPath } = this.#command;
     const ready = listening(child).then(() => {
       this.#restartMs = RESTART_MS_MIN;
-      return { life, socketPath, pid: child.pid };
+      return { life, socketPath };
     });
     // Who asks meanwhile gets the rejection; without anybody it is not an unhandled one.
     ready.catch(() => undefined);
-    void child.exited.then(() => this.#restart());
+    this.#ended = child.exited.then(() => this.#restart());
     return ready;
   }
 

@@ -94,14 +94,14 @@ class Run {
       pieces.push(piece);
     }
     if (this.#cut !== null) return { kind: "problem", problem: cutProblem(this.#cut, this.#order) };
-    const failure = await this.#streamFailure(rowCount);
+    const failure = await this.#streamFailure();
     if (failure !== null) return { kind: "problem", problem: failure };
     pieces.push(Buffer.from(encoder.tail(position)));
     return { kind: "answer", contentType: encoder.contentType, rowCount, body: new Blob(pieces) };
   }
 
-  /** Whether the stream ended by an error: its transaction is then broken. The message is got by asking again for the next rows only. */
-  async #streamFailure(rowCount: number): Promise<Problem | null> {
+  /** Whether the stream ended by an error: its transaction is then broken. The message is got by running it again into counts. */
+  async #streamFailure(): Promise<Problem | null> {
     try {
       await this.#connection.execute(["SELECT 1"]);
       return null;
@@ -110,9 +110,11 @@ class Run {
     }
     const { sql, params } = this.#order;
     try {
-      await this.#connection.run(`SELECT * FROM (${sql}\n) OFFSET ${rowCount} LIMIT 1`, params);
+      await this.#connection.run(`SELECT count(COLUMNS(*)) FROM (${sql}\n)`, params);
     } catch (error) {
-      return problemOfDuckError(error, "");
+      return this.#cut === null
+        ? problemOfDuckError(error, "")
+        : cutProblem(this.#cut, this.#order);
     }
     const detail = "the question failed after its first rows";
     return { status: 400, code: "bad_sql", title: "Question failed", detail };

@@ -80,6 +80,12 @@ const TOO_MUCH_MEMORY = problem({
   retryAfterS: 2,
 });
 
+/** The child's life that a question saw end, without being the cause. */
+interface Died {
+  readonly kind: "died";
+  readonly life: number;
+}
+
 /** ms for what takes the child a millisecond when it is well: /plan, and getting ready. */
 const PLAN_MS_MAX = 10_000;
 
@@ -108,15 +114,22 @@ export class QueryService {
     };
   }
 
+  /** The child's process id, for tests and the operator; 0 when it does not run. */
+  childPid(): number {
+    return this.#child.pid();
+  }
+
   /** Never rejects: what goes wrong is a problem. */
   async ask(question: Question, pinFor: PinProvider): Promise<Answer> {
     const client = question.client ?? "";
     const waiting = AbortSignal.any([question.signal, AbortSignal.timeout(QUERY_WAIT_MS_MAX)]);
     if (!(await this.#queue.enter(client, waiting))) return BUSY;
     try {
-      const first = await this.#askOnce(question, pinFor);
-      // Another question made the parent kill the child: this one is asked once more.
-      return first === "again" ? await this.#askAgain(question, pinFor) : first;
+      const first = await this.#askOnce(question, pinFor, 0);
+      if (first.kind !== "died") return first;
+      // Its death was not this question's doing (or came before anything was run): asked once more, of the next life.
+      const second = await this.#askOnce(question, pinFor, first.life);
+      return second.kind === "died" ? DIED : second;
     } catch {
       return DIED;
     } finally {
@@ -129,15 +142,11 @@ export class QueryService {
     await this.#child.close();
   }
 
-  async #askAgain(question: Question, pinFor: PinProvider): Promise<Answer> {
-    const second = await this.#askOnce(question, pinFor);
-    return second === "again" ? DIED : second;
-  }
-
-  async #askOnce(question: Question, pinFor: PinProvider): Promise<Answer | "again"> {
-    const child = await withTimeout(this.#child.ready(), PLAN_MS_MAX);
+  /** Asks the child in a later life than `after`. */
+  async #askOnce(question: Question, pinFor: PinProvider, after: number): Promise<Answer | Died> {
+    const child = await withTimeout(this.#child.ready(after), PLAN_MS_MAX);
     const planned = await this.#plan(child, question);
-    if (planned === "again" || planned.kind === "problem") return planned;
+    if (planned.kind !== "plan") return planned;
     const pinned = await pinFor(planned.relations, question.after);
     if (pinned.kind === "refused") return problem(pinned.problem);
     try {
@@ -147,8 +156,7 @@ export class QueryService {
     }
   }
 
-  /** "again": the child died, nothing was run yet. */
-  async #plan(child: ChildLife, { sql, signal }: Question): Promise<PlanReply | "again"> {
+  async #plan(child: ChildLife, { sql, signal }: Question): Promise<PlanReply | Died> {
     const timeout = AbortSignal.timeout(PLAN_MS_MAX);
     try {
       const reply = await fetch("http://query/plan", {
@@ -159,13 +167,13 @@ export class QueryService {
       });
       return (await reply.json()) as PlanReply;
     } catch {
-      if (!timeout.aborted) return "again";
+      if (!timeout.aborted) return { kind: "died", life: child.life };
       this.#child.kill(child.life, "stuck");
       return DIED;
     }
   }
 
-  async #run(child: ChildLife, question: Question, pin: Pin): Promise<Answer | "again"> {
+  async #run(child: ChildLife, question: Question, pin: Pin): Promise<Answer | Died> {
     const timeoutMs = Math.min(question.timeoutMs ?? QUERY_TIMEOUT_MS, QUERY_TIMEOUT_MS);
     const { sql, params, format } = question;
     const limits = { rowsMax: QUERY_ANSWER_ROWS_MAX, bytesMax: QUERY_ANSWER_BYTES_MAX };
@@ -194,7 +202,7 @@ export class QueryService {
       if (stuck) return problem(stuckProblem(timeoutMs));
       const reason = this.#child.killReason(child.life);
       if (reason === "too_much_memory") return TOO_MUCH_MEMORY;
-      return reason === "stuck" ? "again" : DIED;
+      return reason === "stuck" ? { kind: "died", life: child.life } : DIED;
     } finally {
       clearTimeout(killer);
     }

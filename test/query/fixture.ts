@@ -213,7 +213,7 @@ function castSql({ name, type }: { name: string; type: SqlType }): string {
   return `CAST(${text} AS ${sqlTypeText(type)}) AS ${text}`;
 }
 
-let files = 0;
+let csvFiles = 0;
 
 /** SQL of a relation with these rows: DuckDB's own reading of the same values, from a CSV file. */
 export function rowsSql(
@@ -221,7 +221,7 @@ export function rowsSql(
   columns: readonly { name: string; type: SqlType }[],
   rows: readonly (readonly Cell[])[],
 ): string {
-  const path = join(folder, `rows-${++files}.csv`);
+  const path = join(folder, `rows-${++csvFiles}.csv`);
   const lines = rows.map((row) =>
     columns.map(({ type }, index) => cellText(row[index] ?? null, type)).join(","),
   );
