@@ -1,0 +1,373 @@
+// One Iceberg table on the disk: finds the newest metadata, commits snapshots by exclusive creation, expires old ones, merges small
+// manifests. Knows nothing of epochs beyond the marker. See ICEBERG.md, "Commit scheme".
+import { basename } from "node:path";
+import { assert, must } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Files } from "../base/files.ts";
+import { COMMIT_ATTEMPTS_MAX, MANIFEST_ENTRIES_MAX, MANIFESTS_MAX } from "../limits.ts";
+import { readAvro, type AvroRecord } from "./avro.ts";
+import { parseJson, plainText, printJson, type JsonObject } from "./lossless-json.ts";
+import {
+  addedManifest,
+  mergedManifest,
+  writeManifestList,
+  type CommitIds,
+  type FileDescriptor,
+  type NewManifest,
+} from "./manifest.ts";
+import {
+  currentSnapshot,
+  highestMarker,
+  listAt,
+  markerSummary,
+  newMetadata,
+  nextTimestampMs,
+  objectAt,
+  shapeDifference,
+  withSnapshot,
+  type Expired,
+  type Marker,
+  type TableShape,
+} from "./metadata.ts";
+
+/** Operating error: the table cannot be used as it is; the message says what to do. */
+export class TableRefusedError extends Error {
+  override readonly name = "TableRefusedError";
+}
+
+/** Other writers committed to the table each time that we tried: try again later. */
+export class CommitConflictError extends Error {
+  override readonly name = "CommitConflictError";
+}
+
+interface Version {
+  readonly version: number;
+  readonly metadata: JsonObject;
+}
+
+/** Writes a file of a commit and returns its URI. */
+type WriteAvro = (kind: "manifest" | "merged" | "list", bytes: Uint8Array) => string;
+
+const METADATA_NAME = /^v(\d+)\.metadata\.json$/;
+/** Our manifests and lists: the metadata version that they were written for, and the snapshot. */
+const OUR_NAME = /^millrace-(\d+)-\d+-[a-z0-9]+\.avro$/;
+
+/** A table in `folder` (absolute). */
+export class IcebergTable {
+  readonly folder: string;
+  readonly location: string;
+  readonly shape: TableShape;
+  readonly #files: Files;
+  readonly #clock: Clock;
+  readonly #metadataFolder: string;
+
+  constructor(
+    place: { readonly folder: string; readonly files: Files; readonly clock: Clock },
+    shape: TableShape,
+  ) {
+    this.folder = place.folder;
+    this.location = `file://${place.folder}`;
+    this.shape = shape;
+    this.#files = place.files;
+    this.#clock = place.clock;
+    this.#metadataFolder = `${place.folder}/metadata`;
+  }
+
+  /** Makes the table if it is not there. Throws TableRefusedError when it is there with other columns or another partition. */
+  create(): void {
+    this.#files.makeFolder(this.#metadataFolder);
+    this.#files.makeFolder(`${this.folder}/data`);
+    const newest = this.#newest();
+    if (newest === null) {
+      const metadata = newMetadata(this.shape, this.location, this.#nowMs());
+      if (this.#publish(1, metadata)) return;
+    }
+    const { metadata } = must(newest ?? this.#newest(), "table metadata");
+    const difference = shapeDifference(metadata, this.shape);
+    if (difference !== null)
+      throw new TableRefusedError(
+        `table ${this.folder} has another shape (${difference}). Use the earlier definition, another name, or move the folder away.`,
+      );
+    if (metadata["location"] !== this.location)
+      throw new TableRefusedError(
+        `table ${this.folder} was written as ${plainText(metadata["location"])}: its files are named by absolute paths. Move it back.`,
+      );
+  }
+
+  /** The highest marker in the table's history, null before our first commit. */
+  marker(): Marker | null {
+    return highestMarker(this.#newestOrThrow().metadata);
+  }
+
+  /** The current metadata, as other engines see it. */
+  metadata(): JsonObject {
+    return this.#newestOrThrow().metadata;
+  }
+
+  /** Path of the current metadata file. */
+  metadataPath(): string {
+    return this.#metadataPath(this.#newestOrThrow().version);
+  }
+
+  /**
+   * Appends the files as one snapshot. Returns its id, or null when the table's history says that the marker's epoch is in already.
+   * Throws CommitConflictError, TableRefusedError (marker of another job), or OS errors; then nothing was committed, or all of it was.
+   */
+  commit(files: readonly FileDescriptor[], marker: Marker): number | null {
+    assert(files.length > 0, "no empty commits");
+    for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
+      const base = this.#newestOrThrow();
+      const known = highestMarker(base.metadata);
+      if (known !== null && known.jobId !== marker.jobId)
+        throw new TableRefusedError(
+          `table ${this.folder} is written by job ${known.jobId}, this is job ${marker.jobId}. Give each job tables of its own.`,
+        );
+      if (known !== null && known.epoch >= marker.epoch) return null;
+      const committed = this.#tryCommit(base, files, marker);
+      if (committed !== null) return committed;
+    }
+    throw new CommitConflictError(
+      `table ${this.folder}: ${COMMIT_ATTEMPTS_MAX} commits in a row met another writer's; the epoch stays recorded and is tried again.`,
+    );
+  }
+
+  /** Removes what commits that never came to be left behind: temporary metadata, manifests for versions that do not exist yet. */
+  sweep(): void {
+    const newest = this.#newestOrThrow().version;
+    for (const name of this.#files.list(this.#metadataFolder)) {
+      const version = Number(OUR_NAME.exec(name)?.[1] ?? 0);
+      if (!name.endsWith(".tmp") && version <= newest) continue;
+      this.#files.unlink(`${this.#metadataFolder}/${name}`, "table.sweep.unlink");
+    }
+  }
+
+  #tryCommit(base: Version, files: readonly FileDescriptor[], marker: Marker): number | null {
+    const version = base.version + 1;
+    const ids: CommitIds = {
+      snapshotId: Number(crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n) % 2 ** 52 || 1,
+      sequenceNumber: Number(base.metadata["last-sequence-number"]) + 1,
+    };
+    const written: string[] = [];
+    const write: WriteAvro = (kind, bytes) => {
+      const path = `${this.#metadataFolder}/millrace-${version}-${ids.snapshotId}-${kind}.avro`;
+      written.push(path);
+      this.#files.writeSynced(path, [bytes], `table.${kind}.write`);
+      return `file://${path}`;
+    };
+    let isCommitted = false;
+    try {
+      const parent = currentSnapshot(base.metadata);
+      const old = parent === null ? [] : this.#manifestLines(parent).filter(isLive);
+      const table = { shape: this.shape, location: this.location };
+      const added = addedManifest(files, table, ids);
+      const lines = [
+        { ...added.line, manifest_path: write("manifest", added.bytes) },
+        ...this.#merge(old, ids, write),
+      ];
+      const parentId = parent === null ? null : plainText(parent["snapshot-id"]);
+      const list = write("list", writeManifestList(lines, { ...ids, parentId }));
+      const snapshot = {
+        "snapshot-id": ids.snapshotId,
+        ...(parent === null ? {} : { "parent-snapshot-id": parent["snapshot-id"] ?? null }),
+        "sequence-number": ids.sequenceNumber,
+        "timestamp-ms": nextTimestampMs(base.metadata, this.#nowMs()),
+        "manifest-list": list,
+        summary: { ...appendSummary(files, parent), ...markerSummary(marker) },
+        "schema-id": base.metadata["current-schema-id"] ?? 0,
+      };
+      const next = withSnapshot(base.metadata, snapshot, {
+        marker,
+        metadataFile: `file://${this.#metadataPath(base.version)}`,
+      });
+      isCommitted = this.#publish(version, next.metadata);
+      if (isCommitted) this.#unlinkExpired(next.expired, next.metadata);
+      return isCommitted ? ids.snapshotId : null;
+    } finally {
+      // After an error the commit may have come to be all the same: then its files are needed.
+      if (!isCommitted && !this.#files.exists(this.#metadataPath(version)))
+        for (const path of written) this.#tryUnlink(path, "table.conflict.unlink");
+      else if (!isCommitted) this.#unlinkUnlessNamed(version, ids, written);
+    }
+  }
+
+  /** After a conflict, or an error past the link: keeps the files if the version on disk is ours. */
+  #unlinkUnlessNamed(version: number, ids: CommitIds, written: readonly string[]): void {
+    const metadata = this.#read(version);
+    if (metadata["current-snapshot-id"] === ids.snapshotId) return;
+    for (const path of written) this.#tryUnlink(path, "table.conflict.unlink");
+  }
+
+  #manifestLines(snapshot: JsonObject): AvroRecord[] {
+    return readAvro(this.#files.read(pathOf(plainText(snapshot["manifest-list"])))).records;
+  }
+
+  /** The lines of older manifests, the small ones merged when there are too many. */
+  #merge(lines: readonly AvroRecord[], ids: CommitIds, write: WriteAvro): readonly AvroRecord[] {
+    if (lines.length < MANIFESTS_MAX) return lines;
+    const small: AvroRecord[] = [];
+    let entries = 0;
+    for (const line of lines) {
+      const count = Number(line["added_files_count"]) + Number(line["existing_files_count"]);
+      const isOurs = line["content"] === 0 && line["partition_spec_id"] === 0;
+      if (!isOurs || entries + count > MANIFEST_ENTRIES_MAX) continue;
+      small.push(line);
+      entries += count;
+    }
+    if (small.length < 2) return lines;
+    const sources = small.map((line) => ({
+      line,
+      bytes: this.#files.read(pathOf(manifestPath(line))),
+    }));
+    const merged: NewManifest = mergedManifest(sources, this.shape, ids);
+    const gone = new Set(small);
+    return [
+      { ...merged.line, manifest_path: write("merged", merged.bytes) },
+      ...lines.filter((line) => !gone.has(line)),
+    ];
+  }
+
+  /** The commit point: false when another writer made this version first. */
+  #publish(version: number, metadata: JsonObject): boolean {
+    const temporary = `${this.#metadataFolder}/${crypto.randomUUID()}.tmp`;
+    try {
+      const bytes = Buffer.from(printJson(metadata), "utf8");
+      this.#files.writeSynced(temporary, [bytes], "table.metadata.write");
+      const path = this.#metadataPath(version);
+      if (!this.#files.linkExclusive(temporary, path, "table.metadata.link")) return false;
+    } finally {
+      this.#tryUnlink(temporary, "table.metadata.unlink");
+    }
+    this.#writeHint(version);
+    return true;
+  }
+
+  /** A cache for readers: a failure here changes nothing, we look for newer versions ourselves. */
+  #writeHint(version: number): void {
+    const temporary = `${this.#metadataFolder}/${crypto.randomUUID()}.tmp`;
+    const hint = `${this.#metadataFolder}/version-hint.text`;
+    try {
+      this.#files.writeSynced(temporary, [Buffer.from(String(version))], "table.hint.write");
+      this.#files.renameOver(temporary, hint, "table.hint.rename");
+    } catch {
+      this.#tryUnlink(temporary, "table.hint.unlink");
+    }
+  }
+
+  /** Unlinks lists of expired snapshots, manifests that only they named, and old metadata files. Ours only, on a linear history. */
+  #unlinkExpired(expired: Expired, metadata: JsonObject): void {
+    const isLinear = Object.keys(objectAt(metadata, "refs")).length === 1;
+    try {
+      const oldest = listAt(metadata, "snapshots")[0];
+      if (isLinear && oldest !== undefined && expired.manifestLists.length > 0) {
+        const kept = new Set(this.#manifestLines(oldest).map((line) => line["manifest_path"]));
+        for (const list of expired.manifestLists) {
+          for (const line of this.#manifestLines({ "manifest-list": list }))
+            if (!kept.has(line["manifest_path"])) this.#unlinkOurs(manifestPath(line));
+          this.#unlinkOurs(list);
+        }
+      }
+      for (const uri of expired.metadataFiles)
+        if (METADATA_NAME.test(basename(uri)))
+          this.#files.unlink(`${this.#metadataFolder}/${basename(uri)}`, "table.expire.unlink");
+    } catch {
+      // The commit is done; files that stay are not named by it and cost room only.
+    }
+  }
+
+  #unlinkOurs(uri: string): void {
+    if (!OUR_NAME.test(basename(uri))) return;
+    this.#files.unlink(`${this.#metadataFolder}/${basename(uri)}`, "table.expire.unlink");
+  }
+
+  /** Unlinks a file that nobody names; a failure leaves it to the next start's sweep. */
+  #tryUnlink(path: string, failpoint: string): void {
+    try {
+      this.#files.unlink(path, failpoint);
+    } catch {
+      // see above
+    }
+  }
+
+  #newestOrThrow(): Version {
+    const newest = this.#newest();
+    if (newest === null)
+      throw new TableRefusedError(`table ${this.folder} has no metadata: was its folder removed?`);
+    return newest;
+  }
+
+  #newest(): Version | null {
+    let version = this.#hint();
+    if (version === null || !this.#files.exists(this.#metadataPath(version))) {
+      const versions = this.#files
+        .list(this.#metadataFolder)
+        .map((name) => Number(METADATA_NAME.exec(name)?.[1] ?? 0));
+      version = versions.reduce((a, b) => Math.max(a, b), 0);
+    }
+    if (version === 0) return null;
+    while (this.#files.exists(this.#metadataPath(version + 1))) version++;
+    return { version, metadata: this.#read(version) };
+  }
+
+  #hint(): number | null {
+    const path = `${this.#metadataFolder}/version-hint.text`;
+    if (!this.#files.exists(path)) return null;
+    const version = Number(Buffer.from(this.#files.read(path)).toString("utf8").trim());
+    return Number.isSafeInteger(version) && version > 0 ? version : null;
+  }
+
+  #read(version: number): JsonObject {
+    const path = this.#metadataPath(version);
+    const value = parseJson(Buffer.from(this.#files.read(path)).toString("utf8"));
+    if (typeof value !== "object" || value === null || Array.isArray(value))
+      throw new TableRefusedError(`${path} is not table metadata: restore it from a copy.`);
+    return value as JsonObject;
+  }
+
+  #metadataPath(version: number): string {
+    return `${this.#metadataFolder}/v${version}.metadata.json`;
+  }
+
+  #nowMs(): number {
+    return Math.floor(this.#clock.nowUs() / 1000);
+  }
+}
+
+function manifestPath(line: AvroRecord): string {
+  const path = line["manifest_path"];
+  assert(typeof path === "string", "a manifest list names its manifests");
+  return path;
+}
+
+/** Whether a manifest names any file that is not deleted: others are not carried on. */
+function isLive(line: AvroRecord): boolean {
+  return Number(line["added_files_count"]) + Number(line["existing_files_count"]) > 0;
+}
+
+/** The path of a `file:` URI, written with one, two or three slashes by different engines. */
+function pathOf(uri: string): string {
+  return uri.replace(/^file:\/*/, "/");
+}
+
+/** Summary of an append with exact totals, counted up from the parent's. */
+function appendSummary(
+  files: readonly FileDescriptor[],
+  parent: JsonObject | null,
+): Readonly<Record<string, string>> {
+  const before = parent === null ? {} : objectAt(parent, "summary");
+  const rows = files.reduce((sum, file) => sum + file.rowCount, 0);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const total = (key: string, add: number): string => String(Number(before[key] ?? 0) + add);
+  return {
+    operation: "append",
+    "added-data-files": String(files.length),
+    "added-records": String(rows),
+    "added-files-size": String(bytes),
+    "changed-partition-count": String(new Set(files.map((file) => file.day)).size),
+    "total-data-files": total("total-data-files", files.length),
+    "total-records": total("total-records", rows),
+    "total-files-size": total("total-files-size", bytes),
+    "total-delete-files": total("total-delete-files", 0),
+    "total-position-deletes": total("total-position-deletes", 0),
+    "total-equality-deletes": total("total-equality-deletes", 0),
+  };
+}

@@ -1,0 +1,294 @@
+// The ledger: epochs and their files, by table, in ledger.db. From the moment that an epoch is recorded here queries may read its
+// files; the Iceberg commit comes after. Owns the database's schema and every statement that touches it.
+import { Database } from "bun:sqlite";
+import type { Files } from "../base/files.ts";
+import type { FileDescriptor } from "./manifest.ts";
+
+/** Format of ledger.db, in PRAGMA user_version: counted up with every change. */
+const FORMAT = 1;
+
+const DDL = `
+CREATE TABLE job (
+  id TEXT NOT NULL                 -- the job that writes these tables; one row
+) STRICT;
+CREATE TABLE tables (
+  name TEXT PRIMARY KEY,           -- namespace.table
+  epoch_next INTEGER NOT NULL      -- number of the next epoch, from 1; never goes back, so file names are never used twice
+) STRICT;
+CREATE TABLE writers (
+  table_name TEXT NOT NULL,
+  writer TEXT NOT NULL,            -- who writes in log order: the stream, the view; several may write one table
+  position INTEGER NOT NULL,       -- log position that the recorded epochs cover: rows at or below it are out
+  epoch INTEGER NOT NULL,          -- the last epoch with rows of this writer; 0 = none
+  PRIMARY KEY (table_name, writer)
+) STRICT;
+CREATE TABLE epochs (
+  table_name TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  writer TEXT NOT NULL,
+  position_from INTEGER NOT NULL,  -- the epoch covers log positions (position_from, position]
+  position INTEGER NOT NULL,
+  row_count INTEGER NOT NULL,
+  watermark TEXT NOT NULL,         -- us since the epoch as decimal text, '' before the first event
+  snapshot_id INTEGER,             -- NULL = not yet in the Iceberg table; 0 = in, found so at a start
+  PRIMARY KEY (table_name, epoch)
+) STRICT;
+CREATE TABLE files (
+  table_name TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  path TEXT NOT NULL,              -- relative to the table's folder
+  descriptor TEXT,                 -- FileDescriptor as JSON; NULL once committed
+  PRIMARY KEY (table_name, epoch, path)
+) STRICT;
+CREATE INDEX epochs_pending ON epochs (table_name, epoch) WHERE snapshot_id IS NULL;
+`;
+
+/** Operating error, latched: the ledger could not be read or written. The process must end; the next start recovers. */
+export class LedgerFailedError extends Error {
+  override readonly name = "LedgerFailedError";
+}
+
+/** One export: files that cover a position interval of one writer. */
+export interface Epoch {
+  readonly epoch: number;
+  readonly writer: string;
+  /** Exclusive. */
+  readonly positionFrom: number;
+  /** Inclusive. */
+  readonly position: number;
+  readonly rowCount: number;
+  readonly watermark: string;
+}
+
+/** A recorded epoch that is not in the Iceberg table yet. */
+export interface PendingEpoch extends Epoch {
+  readonly files: readonly FileDescriptor[];
+}
+
+/** How far a writer's rows are out. */
+export interface WriterPosition {
+  readonly position: number;
+  readonly epoch: number;
+}
+
+/** A data file that queries may read. */
+export interface LedgerFile {
+  readonly epoch: number;
+  readonly writer: string;
+  /** Relative to the table's folder. */
+  readonly path: string;
+}
+
+/** ledger.db, one writer. Every method throws LedgerFailedError, and from then on all do. */
+export class Ledger {
+  readonly #database: Database;
+  readonly #files: Files;
+  #failure: LedgerFailedError | null = null;
+
+  private constructor(database: Database, files: Files) {
+    this.#database = database;
+    this.#files = files;
+  }
+
+  /** Opens or makes the ledger of a job. Throws LedgerFailedError when it is of another job or format, or cannot be opened. */
+  static open(path: string, jobId: string, files: Files): Ledger {
+    let database: Database;
+    try {
+      database = new Database(path, { create: true, strict: true });
+      database.run("PRAGMA journal_mode = WAL");
+      database.run("PRAGMA synchronous = FULL");
+    } catch (cause) {
+      throw new LedgerFailedError(`ledger ${path} cannot be opened: ${String(cause)}`, { cause });
+    }
+    const ledger = new Ledger(database, files);
+    ledger.#transaction("open", () => ledger.#prepare(path, jobId));
+    return ledger;
+  }
+
+  #prepare(path: string, jobId: string): void {
+    const version = this.#database.query("PRAGMA user_version").get() as { user_version: number };
+    if (version.user_version === 0) {
+      this.#database.run(DDL);
+      this.#database.run(`PRAGMA user_version = ${FORMAT}`);
+      this.#database.query("INSERT INTO job (id) VALUES (?)").run(jobId);
+      return;
+    }
+    if (version.user_version !== FORMAT)
+      throw new LedgerFailedError(
+        `ledger ${path} has format ${version.user_version}, this release knows ${FORMAT}. Use the release that wrote it.`,
+      );
+    const job = this.#database.query("SELECT id FROM job").get() as { id: string } | null;
+    if (job?.id !== jobId)
+      throw new LedgerFailedError(
+        `ledger ${path} is of job ${job?.id ?? "?"}, this is job ${jobId}. Restore the files of one data folder together.`,
+      );
+  }
+
+  /** Makes the table known; returns the number of its next epoch. */
+  register(table: string): number {
+    return this.#transaction("register", () => {
+      this.#database
+        .query("INSERT INTO tables (name, epoch_next) VALUES (?, 1) ON CONFLICT DO NOTHING")
+        .run(table);
+      return this.#epochNext(table);
+    });
+  }
+
+  /** Raises the number of the next epoch, past names that are on the disk already. */
+  raiseEpoch(table: string, epochNext: number): void {
+    this.#transaction("raise", () =>
+      this.#database
+        .query("UPDATE tables SET epoch_next = max(epoch_next, ?) WHERE name = ?")
+        .run(epochNext, table),
+    );
+  }
+
+  epochNext(table: string): number {
+    return this.#guard("read", () => this.#epochNext(table));
+  }
+
+  /** How far a writer's rows are out; position 0 when it has none. */
+  writerPosition(table: string, writer: string): WriterPosition {
+    const row = this.#guard("read", () =>
+      this.#database
+        .query("SELECT position, epoch FROM writers WHERE table_name = ? AND writer = ?")
+        .get(table, writer),
+    ) as WriterPosition | null;
+    return row ?? { position: 0, epoch: 0 };
+  }
+
+  /** Records an epoch and its files, durably: from now on it is the truth. `epoch` must be `epochNext`. */
+  record(table: string, epoch: Epoch, files: readonly FileDescriptor[]): void {
+    this.#files.reach("table.ledger.before");
+    this.#transaction("record", () => {
+      this.#database
+        .query("UPDATE tables SET epoch_next = ? WHERE name = ?")
+        .run(epoch.epoch + 1, table);
+      this.#database
+        .query("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, NULL)")
+        .run(
+          table,
+          epoch.epoch,
+          epoch.writer,
+          epoch.positionFrom,
+          epoch.position,
+          epoch.rowCount,
+          epoch.watermark,
+        );
+      const insert = this.#database.query("INSERT INTO files VALUES (?, ?, ?, ?)");
+      for (const file of files) insert.run(table, epoch.epoch, file.path, JSON.stringify(file));
+      this.#setWriter(table, epoch.writer, epoch);
+    });
+    this.#files.reach("table.ledger.after");
+  }
+
+  /** Moves a writer's position on where there were no rows: nothing to write, nothing to commit. */
+  advance(table: string, writer: string, to: WriterPosition): void {
+    this.#transaction("advance", () => this.#setWriter(table, writer, to));
+  }
+
+  /** Epochs that are not in the Iceberg table yet, in order. */
+  pending(table: string): PendingEpoch[] {
+    return this.#guard("read", () => {
+      const epochs = this.#database
+        .query(
+          `SELECT epoch, writer, position_from AS positionFrom, position, row_count AS rowCount, watermark
+           FROM epochs WHERE table_name = ? AND snapshot_id IS NULL ORDER BY epoch`,
+        )
+        .all(table) as Epoch[];
+      const files = this.#database.query(
+        "SELECT descriptor FROM files WHERE table_name = ? AND epoch = ? ORDER BY path",
+      );
+      return epochs.map((epoch) => ({
+        ...epoch,
+        files: (files.all(table, epoch.epoch) as { descriptor: string }[]).map(
+          (row) => JSON.parse(row.descriptor) as FileDescriptor,
+        ),
+      }));
+    });
+  }
+
+  /** The last epoch recorded, and the last one known to be in the Iceberg table; 0 = none. */
+  lastEpochs(table: string): { readonly recorded: number; readonly committed: number } {
+    return this.#guard("read", () =>
+      this.#database
+        .query(
+          `SELECT coalesce(max(epoch), 0) AS recorded,
+             coalesce(max(epoch) FILTER (WHERE snapshot_id IS NOT NULL), 0) AS committed
+           FROM epochs WHERE table_name = ?`,
+        )
+        .get(table),
+    ) as { recorded: number; committed: number };
+  }
+
+  /** Marks all epochs up to `epoch` as being in the table. `snapshotId` 0 = found so at a start. */
+  markCommitted(table: string, epoch: number, snapshotId: number): void {
+    this.#files.reach("table.committed.before");
+    this.#transaction("mark", () => {
+      this.#database
+        .query(
+          "UPDATE files SET descriptor = NULL WHERE table_name = ?1 AND epoch IN (SELECT epoch FROM epochs WHERE table_name = ?1 AND snapshot_id IS NULL AND epoch <= ?2)",
+        )
+        .run(table, epoch);
+      this.#database
+        .query(
+          "UPDATE epochs SET snapshot_id = ? WHERE table_name = ? AND snapshot_id IS NULL AND epoch <= ?",
+        )
+        .run(snapshotId, table, epoch);
+    });
+    this.#files.reach("table.committed.after");
+  }
+
+  /** Every file of a table that queries may read, in order of epochs. */
+  files(table: string): LedgerFile[] {
+    return this.#guard("read", () =>
+      this.#database
+        .query(
+          `SELECT epoch, writer, path FROM files JOIN epochs USING (table_name, epoch)
+           WHERE table_name = ? ORDER BY epoch, path`,
+        )
+        .all(table),
+    ) as LedgerFile[];
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #epochNext(table: string): number {
+    const row = this.#database
+      .query("SELECT epoch_next AS epochNext FROM tables WHERE name = ?")
+      .get(table) as { epochNext: number } | null;
+    return row?.epochNext ?? 1;
+  }
+
+  #setWriter(table: string, writer: string, to: WriterPosition): void {
+    this.#database
+      .query(
+        `INSERT INTO writers (table_name, writer, position, epoch) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET position = excluded.position, epoch = excluded.epoch`,
+      )
+      .run(table, writer, to.position, to.epoch);
+  }
+
+  #transaction<T>(operation: string, run: () => T): T {
+    return this.#guard(operation, () => this.#database.transaction(run).immediate());
+  }
+
+  /** Latches the first failure: what the disk holds is not known after it. */
+  #guard<T>(operation: string, run: () => T): T {
+    if (this.#failure !== null) throw this.#failure;
+    try {
+      return run();
+    } catch (cause) {
+      this.#failure =
+        cause instanceof LedgerFailedError
+          ? cause
+          : new LedgerFailedError(
+              `ledger: ${operation} failed (${String(cause)}). Check the disk, then start again: recovery continues from the last recorded epoch.`,
+              { cause },
+            );
+      throw this.#failure;
+    }
+  }
+}

@@ -1,0 +1,63 @@
+// Pure decisions of the export: when an epoch is due, and what a start does with a table and a ledger that may disagree.
+import { EPOCH_ROWS_MAX, OUTPUT_EPOCH_AGE_US, RAW_EPOCH_AGE_US } from "../limits.ts";
+import type { Marker } from "./metadata.ts";
+
+/** What is known of rows on their way into an epoch. */
+export interface EpochFacts {
+  readonly kind: "raw" | "output";
+  readonly rowCount: number;
+  /** Age of the oldest row, µs. */
+  readonly ageUs: number;
+  /** Memory bounds ask for an end (DayFiles.isFull). */
+  readonly isFull: boolean;
+  /** A write of it failed before: its rows wait in memory. */
+  readonly isFailed: boolean;
+}
+
+/** Why an epoch is cut now, or "wait". */
+export type EpochDecision = "wait" | "rows" | "memory" | "age" | "retry";
+
+export function decideEpoch(facts: EpochFacts): EpochDecision {
+  if (facts.isFailed) return "retry";
+  if (facts.rowCount === 0) return "wait";
+  if (facts.rowCount >= EPOCH_ROWS_MAX) return "rows";
+  if (facts.isFull) return "memory";
+  const ageUsMax = facts.kind === "raw" ? RAW_EPOCH_AGE_US : OUTPUT_EPOCH_AGE_US;
+  return facts.ageUs >= ageUsMax ? "age" : "wait";
+}
+
+/** What a start finds. */
+export interface RecoveryFacts {
+  readonly jobId: string;
+  /** The table's highest marker, null before our first commit. */
+  readonly marker: Marker | null;
+  /** The ledger's last epoch, and the last one that it knows to be in the table. */
+  readonly recorded: number;
+  readonly committed: number;
+}
+
+/** `committedTo`: all recorded epochs up to it are in the table; later ones are committed from their descriptors. */
+export type RecoveryDecision =
+  | { readonly kind: "continue"; readonly committedTo: number }
+  | { readonly kind: "refuse"; readonly reason: string };
+
+export function decideRecovery(facts: RecoveryFacts): RecoveryDecision {
+  const { marker, jobId, recorded, committed } = facts;
+  if (marker !== null && marker.jobId !== jobId)
+    return {
+      kind: "refuse",
+      reason: `it is written by job ${marker.jobId}, this is job ${jobId}. Give each job tables of its own, or restore the data folder that belongs to the table.`,
+    };
+  const epoch = marker?.epoch ?? 0;
+  if (epoch > recorded)
+    return {
+      kind: "refuse",
+      reason: `it holds epoch ${epoch} (log position ${marker?.position ?? 0}), the ledger ends at epoch ${recorded}: the data folder is older than the table. Restore both from the same moment, or roll the table back to the snapshot whose summary says millrace.epoch = ${recorded}.`,
+    };
+  if (epoch < committed)
+    return {
+      kind: "refuse",
+      reason: `it ends at epoch ${epoch}, the ledger has committed epoch ${committed}: the table is older than the data folder. Restore both from the same moment.`,
+    };
+  return { kind: "continue", committedTo: epoch };
+}

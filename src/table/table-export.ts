@@ -1,0 +1,246 @@
+// One writer of one table: rows in log order -> files of an epoch -> ledger. Drops what the ledger covers already, so that a replay
+// changes nothing. A failed write leaves the rows in memory: `cut` again.
+import type { Clock } from "../base/clock.ts";
+import type { Files } from "../base/files.ts";
+import { CommitConflictError, TableRefusedError } from "./iceberg-table.ts";
+import { LedgerFailedError, type Ledger, type LedgerFile } from "./ledger.ts";
+import { DayFiles, type FinishedDay } from "./day-files.ts";
+import { describeFile, type FileDescriptor } from "./manifest.ts";
+import { partitionName } from "./metadata.ts";
+import { decideEpoch, type EpochDecision } from "./recovery.ts";
+import type { ExportRoom } from "./room.ts";
+import { tableName, type TableSpec } from "./shapes.ts";
+import type { Constant } from "./stage.ts";
+
+/** Operating error: a table could not be written; nothing is lost, the same call may be made again. */
+export class TableWriteError extends Error {
+  override readonly name = "TableWriteError";
+  readonly table: string;
+
+  constructor(table: string, operation: string, cause: unknown) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    super(`table ${table}: ${operation} failed, it will be tried again: ${why}`, { cause });
+    this.table = table;
+  }
+
+  /** Wraps what can be tried again; throws what cannot: a failed ledger, a broken invariant. */
+  static from(table: string, operation: string, cause: unknown): TableWriteError {
+    if (cause instanceof LedgerFailedError) throw cause;
+    const isOperating =
+      cause instanceof CommitConflictError ||
+      cause instanceof TableRefusedError ||
+      (cause instanceof Error && "code" in cause);
+    if (!isOperating) throw cause;
+    return new TableWriteError(table, operation, cause);
+  }
+}
+
+/** An epoch that is in the ledger. `epoch` 0 and `rowCount` 0: there was nothing to write. */
+export interface CutEpoch {
+  readonly epoch: number;
+  /** The ledger position now: rows at or below it are out. */
+  readonly position: number;
+  readonly rowCount: number;
+}
+
+/** What an export needs of its surroundings. */
+export interface ExportContext {
+  readonly room: ExportRoom;
+  readonly ledger: Ledger;
+  readonly files: Files;
+  readonly clock: Clock;
+  /** Told of each file (absolute path) once the ledger has it. */
+  readonly recorded: (file: LedgerFile) => void;
+}
+
+/** Which table, who writes, where. */
+export interface ExportTarget {
+  readonly spec: TableSpec;
+  readonly writer: string;
+  readonly kind: "raw" | "output";
+  /** The table's folder, absolute. */
+  readonly folder: string;
+}
+
+/** Files of an epoch that are finished in memory but not recorded. */
+interface Unwritten {
+  readonly days: readonly FinishedDay[];
+  readonly position: number;
+  readonly rowCount: number;
+  readonly watermark: string;
+}
+
+const US_PER_DAY = 86_400_000_000;
+
+/** Days since the epoch that a Date can hold, either way. */
+const DATE_DAYS_MAX = 100_000_000;
+
+/** `2019-10-01` of a day since the epoch; years beyond 9999 as ISO-8601 writes them, days beyond that as numbers. */
+function dayText(day: number): string {
+  if (Math.abs(day) > DATE_DAYS_MAX) return String(day);
+  const iso = new Date((day * US_PER_DAY) / 1000).toISOString();
+  return iso.slice(0, iso.indexOf("T"));
+}
+
+export class TableExport {
+  readonly #target: ExportTarget;
+  readonly #context: ExportContext;
+  readonly #table: string;
+  readonly #rows: DayFiles;
+  /** The ledger's position: what is at or below it is out. */
+  #position: number;
+  #epoch: number;
+  /** The highest position added. */
+  #added: number;
+  #oldestUs: number | null = null;
+  #unwritten: Unwritten | null = null;
+  #nameNext = 0;
+
+  constructor(target: ExportTarget, context: ExportContext) {
+    this.#target = target;
+    this.#context = context;
+    this.#table = tableName(target.spec);
+    const { columns, day } = target.spec;
+    this.#rows = new DayFiles(context.room, columns, day?.ordinal ?? null);
+    const covered = context.ledger.writerPosition(this.#table, target.writer);
+    this.#position = covered.position;
+    this.#added = covered.position;
+    this.#epoch = covered.epoch;
+  }
+
+  get table(): string {
+    return this.#table;
+  }
+
+  /** The ledger position: rows at or below it are out. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** The last epoch with rows of this writer; 0 = none. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Rows that are not in the ledger. */
+  get rows(): number {
+    return this.#rows.rowCount + (this.#unwritten?.rowCount ?? 0);
+  }
+
+  /** Age of the oldest of them, µs. */
+  get ageUs(): number {
+    return this.#oldestUs === null ? 0 : this.#context.clock.monotonicUs() - this.#oldestUs;
+  }
+
+  /** Whether an epoch should be cut now, and why. */
+  due(): EpochDecision {
+    return decideEpoch({
+      kind: this.#target.kind,
+      rowCount: this.#rows.rowCount,
+      ageUs: this.ageUs,
+      isFull: this.#rows.isFull,
+      isFailed: this.#unwritten !== null,
+    });
+  }
+
+  /** Whether rows of this position are out already, or were added: they are dropped. */
+  covers(position: number): boolean {
+    return position <= this.#position;
+  }
+
+  /**
+   * Adds the rows of an image, which must not change until they are cut. Positions never go back; all images of one position are
+   * added before the next cut.
+   */
+  add(position: number, image: Uint8Array, rowCount: number, constants: readonly Constant[]): void {
+    if (this.covers(position) || rowCount === 0) return;
+    this.#rows.add(image, rowCount, constants);
+    this.#added = Math.max(this.#added, position);
+    this.#oldestUs ??= this.#context.clock.monotonicUs();
+  }
+
+  /**
+   * Writes all rows added as one epoch that covers positions up to `upTo` (at least the highest added): files, synced, then the ledger.
+   * `watermark`: the stream's there, µs as decimal text. After an error the same epoch is written first by the next call, which
+   * returns it, and rows added since wait for the call after. Throws TableWriteError, LedgerFailedError.
+   */
+  cut(upTo: number, watermark = ""): CutEpoch {
+    const position = Math.max(upTo, this.#added);
+    if (this.#unwritten === null) {
+      const rowCount = this.#rows.rowCount;
+      if (rowCount === 0) return this.#advance(position);
+      this.#unwritten = { days: this.#rows.finish(), position, rowCount, watermark };
+    }
+    const unwritten = this.#unwritten;
+    const { ledger } = this.#context;
+    const epoch = ledger.epochNext(this.#table);
+    const files = this.#write(epoch, unwritten.days);
+    const { rowCount } = unwritten;
+    const record = {
+      epoch,
+      writer: this.#target.writer,
+      positionFrom: this.#position,
+      position: unwritten.position,
+      rowCount,
+      watermark: unwritten.watermark,
+    };
+    ledger.record(this.#table, record, files);
+    for (const { path } of files)
+      this.#context.recorded({
+        epoch,
+        writer: record.writer,
+        path: `${this.#target.folder}/${path}`,
+      });
+    this.#unwritten = null;
+    this.#oldestUs = this.#rows.rowCount === 0 ? null : this.#context.clock.monotonicUs();
+    this.#position = unwritten.position;
+    this.#epoch = epoch;
+    return { epoch, position: this.#position, rowCount };
+  }
+
+  #advance(position: number): CutEpoch {
+    if (position > this.#position) {
+      const { ledger } = this.#context;
+      ledger.advance(this.#table, this.#target.writer, { position, epoch: this.#epoch });
+      this.#position = position;
+    }
+    return { epoch: 0, position: this.#position, rowCount: 0 };
+  }
+
+  /** All files of the epoch, synced, or none. */
+  #write(epoch: number, days: readonly FinishedDay[]): FileDescriptor[] {
+    const { files } = this.#context;
+    const written: FileDescriptor[] = [];
+    let path = "";
+    try {
+      for (const { day, file } of days) {
+        const folder = this.#dayFolder(day);
+        files.makeFolder(`${this.#target.folder}/${folder}`);
+        path = `${folder}/${String(epoch).padStart(8, "0")}-${this.#nameNext++}.parquet`;
+        const target = `${this.#target.folder}/${path}`;
+        const bytes = files.writeSynced(target, file.parts, "table.data.write");
+        written.push(describeFile(file, { path, day, bytes }));
+      }
+      return written;
+    } catch (cause) {
+      for (const name of [...written.map((file) => file.path), path])
+        this.#tryUnlink(`${this.#target.folder}/${name}`);
+      throw TableWriteError.from(this.#table, `writing epoch ${epoch}`, cause);
+    }
+  }
+
+  #dayFolder(day: number | null): string {
+    const column = this.#target.spec.day?.name;
+    if (day === null || column === undefined) return "data";
+    return `data/${partitionName(column)}=${dayText(day)}`;
+  }
+
+  /** A failure leaves the file to the next start, which removes files of epochs that are not in the ledger. */
+  #tryUnlink(path: string): void {
+    try {
+      this.#context.files.unlink(path, "table.data.unlink");
+    } catch {
+      // see above
+    }
+  }
+}

@@ -1,0 +1,264 @@
+// The tables of one data folder: the export thread's side of raw events, dead letters and views. Rows come in log order, are cut
+// into epochs (files + ledger, durable, visible to queries), and are committed to Iceberg a little later. Everything is synchronous.
+import { must } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Files } from "../base/files.ts";
+import type { ExportKernels } from "../../kernels/export.ts";
+import type { KernelInstance } from "../../kernels/host.ts";
+import type { Column, EventSchema } from "../event/schema.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
+import { IcebergTable, TableRefusedError } from "./iceberg-table.ts";
+import { Ledger, type LedgerFile, type PendingEpoch, type WriterPosition } from "./ledger.ts";
+import { decideRecovery } from "./recovery.ts";
+import { ExportRoom } from "./room.ts";
+import {
+  deadLetterTable,
+  lateTable,
+  rawTable,
+  tableName,
+  viewTable,
+  type TableSpec,
+} from "./shapes.ts";
+import { TableExport, TableWriteError } from "./table-export.ts";
+
+export interface TablesOptions {
+  /** The warehouse: tables lie in `<folder>/<namespace>/<table>/`. Absolute. */
+  readonly folder: string;
+  readonly ledgerPath: string;
+  /** Identity of the data folder, in every marker. */
+  readonly jobId: string;
+  readonly files: Files;
+  readonly clock: Clock;
+  /** An instance of the export module for these tables alone. */
+  readonly kernels: KernelInstance<ExportKernels>;
+}
+
+/** A table of the warehouse as recovery left it. */
+interface OpenTable {
+  readonly spec: TableSpec;
+  readonly iceberg: IcebergTable;
+  /** Absolute paths of all files that queries may read, in order of epochs. */
+  readonly files: LedgerFile[];
+}
+
+/** Files of a table at one moment, for a pin. */
+export interface TableFiles {
+  readonly columns: readonly Column[];
+  /** Absolute paths. */
+  readonly files: readonly string[];
+}
+
+/** What a round of commits did. A failed table keeps its epochs recorded and is tried again by the next round. */
+export interface CommitRound {
+  readonly committed: readonly {
+    readonly table: string;
+    readonly epoch: number;
+    readonly rowCount: number;
+  }[];
+  readonly failures: readonly TableWriteError[];
+}
+
+/** Names of our data files: epoch, then a number that makes the name unique. */
+const DATA_NAME = /^(\d{8,})-\d+\.parquet$/;
+
+/** All tables of a data folder. One instance per process. */
+export class Tables {
+  readonly #options: TablesOptions;
+  readonly #ledger: Ledger;
+  readonly #room: ExportRoom;
+  readonly #tables = new Map<string, OpenTable>();
+
+  constructor(options: TablesOptions) {
+    this.#options = options;
+    options.files.makeFolder(options.folder);
+    this.#ledger = Ledger.open(options.ledgerPath, options.jobId, options.files);
+    this.#room = new ExportRoom(options.kernels);
+  }
+
+  /** Raw events of a stream. Creates and recovers its table. Throws TableRefusedError, LedgerFailedError, OS errors. */
+  raw(namespace: string, stream: string, schema: EventSchema): RawExport {
+    return new RawExport(this.#export(rawTable(namespace, stream, schema), stream, "raw"), stream);
+  }
+
+  /** Dead letters of all streams, read in log order by one reader. */
+  deadLetters(): DeadLetterExport {
+    return new DeadLetterExport(this.#export(deadLetterTable(), "events", "raw"));
+  }
+
+  /** Closed windows of a view. */
+  rows(namespace: string, plan: ViewPlan): OutputExport {
+    const table = this.#export(viewTable(namespace, plan), plan.name, "output");
+    return new OutputExport(table, plan.name, "rows");
+  }
+
+  /** Late events of a view, in the table that all views share. */
+  late(view: string): OutputExport {
+    return new OutputExport(this.#export(lateTable(), view, "output"), view, "late");
+  }
+
+  /** Creates or opens a table, settles what a crash left behind, and makes it readable. No effect the second time. */
+  define(spec: TableSpec): void {
+    const name = tableName(spec);
+    if (this.#tables.has(name)) return;
+    const { folder, files, clock } = this.#options;
+    const shape = { columns: spec.columns, dayColumn: spec.day?.name ?? null };
+    const place = { folder: `${folder}/${spec.namespace}/${spec.name}`, files, clock };
+    const iceberg = new IcebergTable(place, shape);
+    iceberg.create();
+    this.#ledger.register(name);
+    this.#recover(name, iceberg);
+    const readable = this.#ledger
+      .files(name)
+      .map((file) => ({ ...file, path: `${iceberg.folder}/${file.path}` }));
+    this.#removeOrphans(name, `${iceberg.folder}/data`, readable);
+    this.#tables.set(name, { spec, iceberg, files: readable });
+  }
+
+  /** Names of the open tables, `namespace.table`. */
+  names(): string[] {
+    return [...this.#tables.keys()];
+  }
+
+  /** Recorded epochs that wait for their commit, over all tables. */
+  pendingEpochs(): number {
+    return this.names().reduce((sum, name) => sum + this.#ledger.pending(name).length, 0);
+  }
+
+  /** Commits all recorded epochs: one snapshot per table with any. Throws LedgerFailedError only. */
+  commitPending(): CommitRound {
+    const committed: { table: string; epoch: number; rowCount: number }[] = [];
+    const failures: TableWriteError[] = [];
+    for (const [name, table] of this.#tables) {
+      const pending = this.#ledger.pending(name);
+      const last = pending.at(-1);
+      if (last === undefined) continue;
+      try {
+        const snapshotId = this.#commit(table.iceberg, pending, last);
+        this.#ledger.markCommitted(name, last.epoch, snapshotId);
+        const rowCount = pending.reduce((sum, epoch) => sum + epoch.rowCount, 0);
+        committed.push({ table: name, epoch: last.epoch, rowCount });
+      } catch (cause) {
+        failures.push(TableWriteError.from(name, "commit", cause));
+      }
+    }
+    return { committed, failures };
+  }
+
+  /** How far a writer's rows are in the ledger: position 0 when there is nothing. Writers: the stream, "events", the view. */
+  ledgerPosition(table: string, writer: string): WriterPosition {
+    return this.#ledger.writerPosition(table, writer);
+  }
+
+  /**
+   * Files of a table that queries may read, and its columns. `through`: the last epoch to be read of each writer; writers that are
+   * not in it are read whole.
+   */
+  pinnedFiles(table: string, through: ReadonlyMap<string, number> = new Map()): TableFiles {
+    const { spec, files } = must(this.#tables.get(table), `table ${table}`);
+    return {
+      columns: plainColumns(spec),
+      files: files
+        .filter((file) => file.epoch <= (through.get(file.writer) ?? Number.MAX_SAFE_INTEGER))
+        .map((file) => file.path),
+    };
+  }
+
+  /** Files of late events, up to an epoch of each view; views that are not named are read whole. */
+  pinnedLate(epochs: ReadonlyMap<string, number>): TableFiles {
+    const spec = lateTable();
+    const name = tableName(spec);
+    return this.#tables.has(name)
+      ? this.pinnedFiles(name, epochs)
+      : { columns: plainColumns(spec), files: [] };
+  }
+
+  /** The columns of a stream's raw table, and no files: for a stream whose raw export is off. */
+  rawShape(
+    namespace: string,
+    stream: { readonly name: string; readonly schema: EventSchema },
+  ): TableFiles {
+    return { columns: plainColumns(rawTable(namespace, stream.name, stream.schema)), files: [] };
+  }
+
+  /** Path of a table's current metadata file, as pyiceberg and others open it. */
+  metadataPath(table: string): string {
+    return must(this.#tables.get(table), `table ${table}`).iceberg.metadataPath();
+  }
+
+  close(): void {
+    this.#ledger.close();
+  }
+
+  #export(spec: TableSpec, writer: string, kind: "raw" | "output"): TableExport {
+    this.define(spec);
+    const { iceberg, files } = must(this.#tables.get(tableName(spec)), "open table");
+    return new TableExport(
+      { spec, writer, kind, folder: iceberg.folder },
+      {
+        room: this.#room,
+        ledger: this.#ledger,
+        files: this.#options.files,
+        clock: this.#options.clock,
+        recorded: (file) => files.push(file),
+      },
+    );
+  }
+
+  #commit(iceberg: IcebergTable, pending: readonly PendingEpoch[], last: PendingEpoch): number {
+    const marker = {
+      jobId: this.#options.jobId,
+      epoch: last.epoch,
+      position: last.position,
+      watermark: last.watermark,
+    };
+    return (
+      iceberg.commit(
+        pending.flatMap((epoch) => epoch.files),
+        marker,
+      ) ?? 0
+    );
+  }
+
+  #recover(name: string, iceberg: IcebergTable): void {
+    const { recorded, committed } = this.#ledger.lastEpochs(name);
+    const marker = iceberg.marker();
+    const decision = decideRecovery({ jobId: this.#options.jobId, marker, recorded, committed });
+    if (decision.kind === "refuse")
+      throw new TableRefusedError(`table ${name} (${iceberg.folder}): ${decision.reason}`);
+    if (decision.committedTo > committed) this.#ledger.markCommitted(name, decision.committedTo, 0);
+    iceberg.sweep();
+  }
+
+  /** Unlinks data files of ours that the ledger does not know: a crash came before it did. Files of other writers are left alone. */
+  #removeOrphans(name: string, data: string, recorded: readonly LedgerFile[]): void {
+    const { files } = this.#options;
+    const known = new Set(recorded.map((file) => file.path));
+    const folders = [data, ...files.list(data).map((day) => `${data}/${day}`)];
+    const orphans = folders.flatMap((folder) =>
+      (folder.endsWith(".parquet") ? [] : files.list(folder)).flatMap((file) => {
+        const path = `${folder}/${file}`;
+        const epoch = Number(DATA_NAME.exec(file)?.[1] ?? 0);
+        return epoch > 0 && !known.has(path) ? [{ path, epoch }] : [];
+      }),
+    );
+    if (orphans.length === 0) return;
+    // first past their names, then away with them: a name is never used twice
+    this.#ledger.raiseEpoch(name, Math.max(...orphans.map((orphan) => orphan.epoch)) + 1);
+    for (const orphan of orphans) files.unlink(orphan.path, "table.orphan.unlink");
+  }
+}
+
+function plainColumns(spec: TableSpec): readonly Column[] {
+  return spec.columns.map(({ name, type, nullable, fieldId }) => ({
+    name,
+    type,
+    nullable,
+    fieldId,
+  }));
+}
+
+/** Opens the ledger and prepares the export of a data folder. Throws LedgerFailedError, OS errors. */
+export function openTables(options: TablesOptions): Tables {
+  return new Tables(options);
+}
