@@ -247,3 +247,6 @@ export const EVENT_COLUMNS_MAX = 256;
 
 /** Symbols of an enum: their codes in a batch take 2 bytes each of the 4 KB behind the decode kernel's gathering room. */
 export const ENUM_SYMBOLS_MAX = 1024;
+
+/** How long requests in work may take to finish at shutdown, ms. */
+export const DRAIN_MS = 10_000;

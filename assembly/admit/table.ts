@@ -6,8 +6,8 @@ import {
   writeEntry,
 } from "./page";
 
-/** An id that finds no room within this many groups makes its segment grow: pages are filled to some 93 % by then. */
-const PROBES_MAX: u32 = 8;
+/** An id that finds no room within this many groups makes its segment grow: pages are filled to some 95 % by then. */
+const PROBES_MAX: u32 = 12;
 
 // Where an id that `find` did not find can go: address of its tag, 0 = nowhere in its page; groups looked at until there.
 let placeTag: usize = 0;

@@ -16,7 +16,7 @@ interface Arrival {
 
 const durationUs = fc.oneof(
   fc.integer({ min: 1, max: 200_000 }),
-  fc.constant(1000),
+  fc.integer({ min: 1, max: 60 }).map((ms) => ms * 1000),
   fc.integer({ min: 1, max: 60_000_000 }),
 );
 

@@ -102,3 +102,20 @@ test("a stream that is not declared any more is passed over, a new one starts em
   expect(admit(next, events(0, 10), START_US).duplicates).toBe(10);
   expect(admit(next, events(0, 10), START_US, "fresh").duplicates).toBe(0);
 });
+
+test("an id in two segments counts from its younger acceptance, in whatever order they come", () => {
+  const live = admission([SETTINGS]);
+  admit(live, events(0, 10), START_US);
+  const old = live.takeDelta(1);
+  admit(live, events(0, 10), START_US + 10_000_000);
+  const young = live.takeDelta(2);
+  const bytes = [...old.segments, ...young.segments].map((segment) => segment.bytes);
+  for (const segments of [bytes, bytes.toReversed()]) {
+    // Under a longer TTL than before both acceptances are within it.
+    const next = admission([{ ...SETTINGS, dedupTtlUs: 20_000_000 }]);
+    next.restore(young.body, segments);
+    expect(next.idTable("clicks").ids).toBe(10);
+    expect(admit(next, events(0, 5), START_US + 29_999_000).duplicates).toBe(5);
+    expect(admit(next, events(5, 5), START_US + 30_000_000).duplicates).toBe(0);
+  }
+});

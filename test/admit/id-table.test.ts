@@ -48,12 +48,14 @@ test("a flow of ids under a short TTL: exact verdicts, and the table stays near 
   const ttlMs = 50;
   const table = admission([{ ...SETTINGS, dedupTtlUs: ttlMs * 1000 }]);
   const acceptedAt = new Map<number, number>();
-  for (let ms = 0; ms < 600; ms++) {
-    // Each batch repeats the one of 37 ms before (a duplicate until that one expires), and brings 500 new ids.
-    const first = ms * 500 - 37 * 500;
-    const result = admitMass(table, first, START_US + ms * 1000, ROWS * 19);
+  const [lastMs, perMs, againMs] = [400, 250, 60];
+  for (let ms = 0; ms < lastMs; ms++) {
+    // Each batch offers the ids of the 60 ms before again (duplicates until they have expired), and 250 new ones.
+    const first = (ms - againMs) * perMs;
+    const rows = (againMs + 1) * perMs;
+    const result = admitMass(table, first, START_US + ms * 1000, rows);
     if (result.full) throw new Error(result.reason);
-    const expected = Uint8Array.from({ length: ROWS * 19 }, (_, row) => {
+    const expected = Uint8Array.from({ length: rows }, (_, row) => {
       const at = acceptedAt.get(first + row);
       if (at !== undefined && ms - at < ttlMs) return VERDICT_DUPLICATE;
       acceptedAt.set(first + row, ms);
@@ -62,7 +64,7 @@ test("a flow of ids under a short TTL: exact verdicts, and the table stays near 
     expect(Buffer.compare(result.verdicts, expected)).toBe(0);
   }
   let live = 0;
-  for (const at of acceptedAt.values()) if (599 - at < ttlMs) live++;
+  for (const at of acceptedAt.values()) if (lastMs - 1 - at < ttlMs) live++;
   const { ids } = table.idTable(SETTINGS.name);
   expect(ids).toBeGreaterThanOrEqual(live);
   expect(ids).toBeLessThan(live * 1.5);
@@ -137,4 +139,26 @@ test("streams do not share ids; without dedup_ttl, or without hashes, nothing is
   expect(duplicates("clicks", null)).toBe(0);
   const none = { ...batch, idValid: new Uint8Array(1) };
   expect(duplicatesOf(table.admit("clicks", none, START_US))).toBe(0);
+});
+
+test("hashes that crowd in one part of the directory: segments of all depths stay found", () => {
+  const table = admission([{ ...SETTINGS, dedupTtlUs: 3_600_000_000 }]);
+  const crowded = (first: number): Uint8Array => {
+    const hashes = massHashes(first, ROWS);
+    const words = new Uint32Array(hashes.buffer);
+    // Seven of eight ids lie in the lower half: its segments are three bits deeper.
+    for (let row = 0; row < ROWS; row++)
+      if (row % 4 !== 0) words[4 * row + 1] = (words[4 * row + 1] ?? 0) >>> 1;
+    return hashes;
+  };
+  const duplicates = (first: number): number => {
+    const batch = { hashes: crowded(first), idValid: null };
+    const events = { ...batch, eventTimes: new BigInt64Array(ROWS), rowCount: ROWS };
+    return duplicatesOf(table.admit(SETTINGS.name, events, START_US));
+  };
+  for (let first = 0; first < 100_000; first += ROWS) {
+    expect(duplicates(first)).toBe(0);
+    expect(duplicates(first)).toBe(ROWS);
+    expect(duplicates(Math.floor(first / 2 / ROWS) * ROWS)).toBe(ROWS);
+  }
 });
