@@ -53,7 +53,6 @@ export interface EngineOptions {
   readonly modules: KernelModules;
   readonly idKey: HashKey;
   readonly streams: readonly EngineStream[];
-  readonly views: readonly EngineView[];
   /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
   readonly bodiesBytes: number;
 }
@@ -110,13 +109,33 @@ export class Engine {
     );
     this.windows = new Windows(instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX));
     for (const stream of options.streams) this.#addStream(stream);
-    for (const { plan, since } of options.views) this.#addView(plan, since);
     this.#intake = new Intake(this.#decoder, this.admission, options.idKey);
   }
 
   /** The decode memory: bodies go in at `bodiesBase`, images of sealed records come out. */
   get decodeMemory(): SharedArrayBuffer {
     return this.#decoder.memory;
+  }
+
+  /** Adds views: those of a restored checkpoint go on. Others of the checkpoint are dropped. Call once, after any restore. */
+  addViews(views: readonly EngineView[], restored: readonly string[]): void {
+    for (const { plan, since } of views) {
+      const { schema, outOfOrdernessUs } = this.#stream(plan.stream);
+      this.windows.addView(plan, schema, { outOfOrdernessUs, since });
+    }
+    const kept = new Set(views.map(({ plan }) => plan.name));
+    for (const name of restored) if (!kept.has(name)) this.windows.dropView(name);
+  }
+
+  get streamNames(): string[] {
+    return [...this.#streams.keys()];
+  }
+
+  /** Ids of each stream received before these times are outside of its dedup_ttl: a checkpoint may drop them. */
+  expiredIds(): { readonly stream: string; readonly beforeUs: number }[] {
+    return [...this.#streams.values()].flatMap(({ name, dedupTtlUs }) =>
+      dedupTtlUs === null ? [] : [{ stream: name, beforeUs: this.#receivedAtUs - dedupTtlUs }],
+    );
   }
 
   /** Last position that was given out, durable or not. */
@@ -202,15 +221,18 @@ export class Engine {
     this.#folded = position;
   }
 
-  /** Repeats a record of the log after a checkpoint: `admitted` is the position that admission's checkpoint contains. */
-  replay(record: LogRecord, admitted: number): ViewOutput[] {
+  /**
+   * Repeats a record of the log after a checkpoint: `admitted` is the position that admission's checkpoint contains. What views put
+   * out stays pending in `windows`.
+   */
+  replay(record: LogRecord, admitted: number): void {
     this.#lastPosition = record.position;
     this.#folded = record.position;
     this.#receivedAtUs = record.receivedAtUs;
-    if (record.kind === "control") return [];
+    if (record.kind === "control") return;
     const stream = this.#streams.get(record.stream);
     // A stream that is no longer configured: its events stay in its table, nothing reads them here.
-    if (stream === undefined) return [];
+    if (stream === undefined) return;
     if (record.position > admitted && record.rowCount > 0)
       this.admission.replay(record.stream, {
         receivedAtUs: record.receivedAtUs,
@@ -218,7 +240,7 @@ export class Engine {
         eventTime: stream.schema.eventTime,
         eventId: stream.schema.eventId,
       });
-    return this.windows.fold(record);
+    this.windows.fold(record);
   }
 
   /** Continues after a checkpoint without records behind it. */
@@ -243,10 +265,5 @@ export class Engine {
       maxPastUs: stream.maxPastUs,
       idsMax: stream.dedupIdsMax,
     });
-  }
-
-  #addView(plan: ViewPlan, since: number): void {
-    const { schema, outOfOrdernessUs } = this.#stream(plan.stream);
-    this.windows.addView(plan, schema, { outOfOrdernessUs, since });
   }
 }

@@ -1,72 +1,156 @@
-// The engine's part in pins: waits until the views have folded what a query asks for, then writes images of what they hold. At most one
-// picture every PICTURE_INTERVAL_US: a question in between sees the last one, if that is new enough for it.
+// The engine's part in pins: waits until the views have folded what a query asks for, then writes images of what they hold. Pictures take
+// at most a tenth of the engine's time: a question that comes earlier waits, or sees the last picture if that is new enough for it.
 import { join } from "node:path";
+import type { Clock } from "../base/clock.ts";
+import { must } from "../base/assert.ts";
 import type { Engine } from "../engine.ts";
-import { PICTURE_INTERVAL_US, PIN_WAIT_US } from "../limits.ts";
-import { ImageFiles } from "../query/image-files.ts";
+import { PICTURE_PAUSE_US_MAX, PIN_WAIT_US } from "../limits.ts";
+import { tmpFolderOf } from "../log/data-folder.ts";
+import { ImageFiles, type NamedImage } from "../query/image-files.ts";
 import { engineStatus } from "./engine-status.ts";
-import type { EngineToMain, EngineViewPin, MainToEngine, ThreadStart } from "./messages.ts";
+import type { EngineToMain, EngineViewPin, MainToEngine } from "./messages.ts";
+import type { Coverage } from "../table/exporter.ts";
+import type { ViewOutput } from "../window/output.ts";
 
 type Ask = Extract<MainToEngine, { kind: "pin" }>;
+type Pinned = Extract<EngineToMain, { kind: "pinned" }>;
 
-interface WaitingAsk {
-  readonly ask: Ask;
-  readonly sinceUs: number;
-}
-
-/** A view's last picture, and when and where it was taken. */
+/** What all views looked like at one position. Made view by view, as they are asked for. */
 interface Picture {
   readonly position: number;
-  readonly takenUs: number;
-  readonly pin: EngineViewPin;
+  readonly views: Map<string, EngineViewPin>;
 }
 
 export class EnginePins {
   readonly #engine: Engine;
+  readonly #clock: Clock;
   readonly #files: ImageFiles;
   readonly #toMain: (message: EngineToMain) => void;
-  #waiting: WaitingAsk[] = [];
+  /** Epochs up to which outputs are let go: `rows <view>`, `late <view>`. */
+  readonly #epochs = new Map<string, number>();
+  #waiting: { readonly ask: Ask; readonly sinceUs: number }[] = [];
+  #picture: Picture = { position: -1, views: new Map() };
+  /** No new picture before this. */
+  #pauseUntilUs = 0;
+  #wakeScheduled = false;
 
-  constructor(engine: Engine, start: ThreadStart, toMain: (message: EngineToMain) => void) {
+  constructor(
+    engine: Engine,
+    wires: {
+      readonly clock: Clock;
+      readonly dataFolder: string;
+      readonly toMain: (message: EngineToMain) => void;
+    },
+  ) {
     this.#engine = engine;
-    this.#files = new ImageFiles(join(start.dataFolder, "tmp", "images"));
-    this.#toMain = toMain;
+    this.#clock = wires.clock;
+    this.#files = new ImageFiles(join(tmpFolderOf(wires.dataFolder), "images"));
+    this.#toMain = wires.toMain;
   }
 
-  ask(ask: Ask, nowUs: number): void {
-    this.#waiting.push({ ask, sinceUs: nowUs });
-    this.answer(nowUs);
+  ask(ask: Ask): void {
+    this.#waiting.push({ ask, sinceUs: this.#clock.monotonicUs() });
+    this.answer();
   }
 
   release(id: number): void {
     this.#files.release(id);
   }
 
-  /** Answers those whose position is folded, and those that have waited too long. Called after every fold and every second. */
-  answer(nowUs: number): void {
-    const still: WaitingAsk[] = [];
-    for (const waiting of this.#waiting) {
-      const { ask, sinceUs } = waiting;
-      if (ask.after <= this.#engine.folded) this.#pinned(ask);
-      else if (nowUs - sinceUs > PIN_WAIT_US)
-        this.#toMain({ kind: "lagging", id: ask.id, position: this.#engine.folded });
-      else still.push(waiting);
-    }
-    this.#waiting = still;
+  /** The ledger covers outputs: they are let go, and pictures from now on are completed by files up to its epoch. */
+  covered(coverage: Coverage): void {
+    const { view, output, position, epoch } = coverage;
+    this.#engine.windows.covered(view, output, position);
+    this.#epochs.set(`${output} ${view}`, epoch);
+    this.#picture = { position: -1, views: new Map() };
   }
 
-  #pinned(ask: Ask): void {
-    const views = ask.views.map((view) => this.#viewPin(view));
+  /** Answers those whose position is folded, and those that have waited too long. Called after every fold and every second. */
+  answer(): void {
+    if (this.#waiting.length === 0) return;
+    const nowUs = this.#clock.monotonicUs();
+    this.#waiting = this.#waiting.filter(({ ask, sinceUs }) => {
+      if (ask.after <= this.#engine.folded) return !this.#tryPin(ask);
+      if (nowUs - sinceUs <= PIN_WAIT_US) return true;
+      this.#toMain({ kind: "lagging", id: ask.id, position: this.#engine.folded });
+      return false;
+    });
+  }
+
+  /** False when a new picture is needed and it is too early for one. */
+  #tryPin(ask: Ask): boolean {
+    const usable =
+      this.#picture.position >= ask.after &&
+      ask.views.every((view) => this.#picture.views.has(view));
+    if (!usable && ask.views.length > 0 && this.#clock.monotonicUs() < this.#pauseUntilUs) {
+      this.#wakeLater();
+      return false;
+    }
+    const picture = usable && ask.views.length > 0 ? this.#picture : this.#takePicture(ask.views);
+    const views = ask.views.map((view) => must(picture.views.get(view), `picture of ${view}`));
     this.#files.pin(
       ask.id,
       views.flatMap(({ images, lateImages }) => [...images, ...lateImages]),
     );
-    this.#toMain({
+    const pinned: Pinned = {
       kind: "pinned",
       id: ask.id,
-      position: this.#engine.folded,
+      position: picture.position,
       views,
       status: engineStatus(this.#engine),
-    });
+    };
+    this.#toMain(pinned);
+    return true;
   }
+
+  #takePicture(views: readonly string[]): Picture {
+    const beganUs = this.#clock.monotonicUs();
+    const position = this.#engine.folded;
+    const known =
+      this.#picture.position === position ? this.#picture.views : new Map<string, EngineViewPin>();
+    this.#picture = { position, views: known };
+    for (const view of views) known.set(view, this.#viewPin(view));
+    const endUs = this.#clock.monotonicUs();
+    this.#pauseUntilUs = endUs + Math.min(PICTURE_PAUSE_US_MAX, (endUs - beganUs) * 9);
+    return this.#picture;
+  }
+
+  #viewPin(view: string): EngineViewPin {
+    const { windows } = this.#engine;
+    const pending = namedOutputs(windows.pending(view));
+    const open = windows.openWindows(view).flatMap(({ startUs, version, images }) =>
+      images.map(({ image }, part) => ({
+        name: `${view}-open-${startUs}-${version}-${part}`,
+        image,
+      })),
+    );
+    const closed = pending.filter(({ kind }) => kind === "rows");
+    const late = pending.filter(({ kind }) => kind === "late");
+    return {
+      view,
+      rowsEpoch: this.#epochs.get(`rows ${view}`) ?? 0,
+      lateEpoch: this.#epochs.get(`late ${view}`) ?? 0,
+      images: this.#files.replace(`rows ${view}`, [...closed, ...open]),
+      lateImages: this.#files.replace(`late ${view}`, late),
+      watermarkUs: windows.watermarkUs(view)?.toString() ?? null,
+    };
+  }
+
+  #wakeLater(): void {
+    if (this.#wakeScheduled) return;
+    this.#wakeScheduled = true;
+    setTimeout(() => {
+      this.#wakeScheduled = false;
+      this.answer();
+    }, PICTURE_PAUSE_US_MAX / 1000);
+  }
+}
+
+/** Outputs with names that stay theirs: those of one position come and go together. */
+function namedOutputs(outputs: readonly ViewOutput[]): (NamedImage & Pick<ViewOutput, "kind">)[] {
+  let ordinal = 0;
+  return outputs.map(({ view, kind, position, image }, index) => {
+    ordinal = outputs[index - 1]?.position === position ? ordinal + 1 : 0;
+    return { kind, name: `${view}-${kind}-${position}-${ordinal}`, image };
+  });
 }

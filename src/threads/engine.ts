@@ -16,7 +16,7 @@ import type {
   ExportToEngine,
   LogToEngine,
   MainToEngine,
-  ThreadStart,
+  EngineStart,
 } from "./messages.ts";
 import { Slots } from "./slots.ts";
 import { startEngine, type StartedEngine } from "./start-engine.ts";
@@ -61,23 +61,28 @@ class EngineThread {
   #turnScheduled = false;
   #stopping = false;
 
-  constructor(start: ThreadStart, started: StartedEngine, ports: Ports) {
+  constructor(start: EngineStart, started: StartedEngine, ports: Ports) {
     const { engine } = started;
     this.#engine = engine;
     this.#ports = ports;
     this.#clock = systemClock();
     this.#slots = new Slots(engine.decodeMemory, engine.bodiesBase);
-    const toExport = (message: EngineToExport, transfer: readonly ArrayBuffer[] = []): void =>
-      ports.export.postMessage(message, [...transfer]);
-    this.#pins = new EnginePins(engine, start, toMain);
-    this.#checkpoints = new EngineCheckpoints(engine, started.applied, toExport);
+    this.#pins = new EnginePins(engine, {
+      clock: this.#clock,
+      dataFolder: start.dataFolder,
+      toMain,
+    });
+    this.#checkpoints = new EngineCheckpoints(engine, started.applied, (message: EngineToExport) =>
+      ports.export.postMessage(message),
+    );
+    for (const coverage of start.covered) this.#pins.covered(coverage);
     ports.log.onmessage = ({ data }: { data: LogToEngine }) =>
       latch.run(() => this.#onDurable(data.position));
     ports.export.onmessage = ({ data }: { data: ExportToEngine }) =>
       latch.run(() => this.#onExport(data));
     toMain({ kind: "memory", memory: engine.decodeMemory, slotsBase: engine.bodiesBase });
     this.#toLog({ kind: "memory", memory: engine.decodeMemory });
-    this.#checkpoints.send(started.outputs);
+    this.#checkpoints.outputs(started.outputs);
     this.#checkpoints.folded(engine.folded);
     for (const control of started.controls) {
       const at = engine.takeControlPosition(this.#clock.nowUs());
@@ -98,7 +103,7 @@ class EngineThread {
   }
 
   pin(message: Extract<MainToEngine, { kind: "pin" }>): void {
-    this.#pins.ask(message, this.#clock.monotonicUs());
+    this.#pins.ask(message);
   }
 
   release(id: number): void {
@@ -160,25 +165,25 @@ class EngineThread {
     for (const { position: at, sealed } of this.#inFlight) {
       if (at > position) break;
       if (sealed === null) this.#engine.foldControl(at);
-      else this.#checkpoints.send(this.#engine.foldSealed(sealed));
+      else this.#checkpoints.outputs(this.#engine.foldSealed(sealed));
       folded++;
     }
     this.#inFlight.splice(0, folded);
     this.#checkpoints.folded(position);
-    this.#pins.answer(this.#clock.monotonicUs());
+    this.#pins.answer();
     if (this.#queue.length > 0) this.#scheduleTurn();
     this.#finishWhenIdle();
   }
 
   #onExport(message: ExportToEngine): void {
     if (message.kind === "covered")
-      this.#engine.windows.covered(message.view, message.output, message.position);
+      for (const coverage of message.covered) this.#pins.covered(coverage);
     else this.#checkpoints.saved();
     this.#finishWhenIdle();
   }
 
   #tick(): void {
-    this.#pins.answer(this.#clock.monotonicUs());
+    this.#pins.answer();
     if (this.#engine.admission.checkpointDue) this.#checkpoints.take();
     toMain({ kind: "status", status: engineStatus(this.#engine) });
   }
@@ -195,7 +200,7 @@ class EngineThread {
 
 let thread: EngineThread | null = null;
 
-async function start(message: ThreadStart, ports: Ports): Promise<void> {
+async function start(message: EngineStart, ports: Ports): Promise<void> {
   const started = await startEngine(message);
   thread = new EngineThread(message, started, ports);
   toMain({
@@ -209,7 +214,7 @@ async function start(message: ThreadStart, ports: Ports): Promise<void> {
 self.onmessage = (event: MessageEvent<MainToEngine>) =>
   latch.run(() => {
     const message = event.data;
-    if (message.kind === "start") {
+    if (message.kind === "start engine") {
       const ports = {
         log: must(event.ports[0], "the port to the log"),
         export: must(event.ports[1], "the port to the export"),

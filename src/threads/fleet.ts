@@ -13,10 +13,12 @@ import type {
   MainToEngine,
   MainToExport,
   MainToLog,
+  ReaderPosition,
   ThreadStart,
 } from "./messages.ts";
 import { PinBoard } from "./pin-board.ts";
 import { Slots } from "./slots.ts";
+import type { Coverage } from "../table/exporter.ts";
 
 /** What the composition root hears of. */
 export interface FleetEvents {
@@ -39,7 +41,7 @@ export interface FleetStatus {
   readonly logBytes: number;
   readonly openRequests: number;
   readonly engine: EngineStatus | null;
-  readonly readers: readonly { readonly reader: string; readonly position: number }[];
+  readonly readers: readonly ReaderPosition[];
 }
 
 const LOG_FULL: Refusal = {
@@ -47,7 +49,7 @@ const LOG_FULL: Refusal = {
   status: 503,
   code: "log_full",
   detail:
-    "the log has reached log.size_max because a reader is behind; events are taken again when it has caught up",
+    "the log has reached log.size_max because a reader is behind, or the disk is nearly full; events are taken again when there is room",
   retryAfterS: 2,
 };
 
@@ -69,8 +71,11 @@ export class Fleet {
   #pins: PinBoard;
   #durable = 0;
   #logBytes = 0;
+  #hasRoom = true;
   #engineStatus: EngineStatus | null = null;
   #readers: FleetStatus["readers"] = [];
+  #covered: readonly Coverage[] = [];
+  #lastReceivedAtUs = 0;
   #stopping = false;
   readonly #waits = new Map<string, () => void>();
 
@@ -99,7 +104,14 @@ export class Fleet {
     fleet.#export.postMessage(start satisfies MainToExport, [exportEngine.port1]);
     await exporter;
     const engine = fleet.#until("engine started");
-    fleet.#engine.postMessage(start satisfies MainToEngine, [logEngine.port2, exportEngine.port2]);
+    const engineStart: MainToEngine = {
+      ...start,
+      kind: "start engine",
+      covered: fleet.#covered,
+      readers: fleet.#readers,
+      lastReceivedAtUs: fleet.#lastReceivedAtUs,
+    };
+    fleet.#engine.postMessage(engineStart, [logEngine.port2, exportEngine.port2]);
     await engine;
     return fleet;
   }
@@ -130,7 +142,7 @@ export class Fleet {
     return {
       ready: this.#gateway !== null && !this.#stopping,
       healthy: true,
-      problems: this.#isLogFull() ? [LOG_FULL.detail] : [],
+      problems: this.#hasRoom ? [] : [LOG_FULL.detail],
       position: this.#durable,
     };
   }
@@ -176,36 +188,34 @@ export class Fleet {
     this.#export.postMessage(message);
   }
 
-  #isLogFull(): boolean {
-    return this.#logBytes >= this.#start.config.settings.log.sizeMaxBytes;
-  }
-
   #refuse(): Refusal | null {
     if (this.#stopping) return STOPPING;
-    return this.#isLogFull() ? LOG_FULL : null;
+    return this.#hasRoom ? null : LOG_FULL;
   }
 
   #onLog(message: LogToMain): void {
     if (message.kind === "failed") return this.#events.failed(message);
     if (message.kind === "stopped") return this.#reached("log stopped");
-    if (message.kind === "size") {
-      this.#logBytes = message.sizeBytes;
-      return;
-    }
+    this.#logBytes = message.sizeBytes;
+    this.#hasRoom = message.hasRoom;
     if (message.kind === "started") {
       this.#durable = message.last;
-      return this.#reached("log started");
+      this.#lastReceivedAtUs = message.lastReceivedAtUs;
+      this.#reached("log started");
+    } else if (message.kind === "durable") {
+      this.#durable = message.position;
+      this.#gateway?.durable(message.position);
     }
-    this.#durable = message.position;
-    this.#logBytes = message.sizeBytes;
-    this.#gateway?.durable(message.position);
   }
 
   #onExport(message: ExportToMain): void {
     switch (message.kind) {
       case "started":
+        this.#covered = message.covered;
+        this.#readers = message.readers;
+        return this.#reached("export started");
       case "stopped":
-        return this.#reached(`export ${message.kind}`);
+        return this.#reached("export stopped");
       case "failed":
         return this.#events.failed(message);
       case "notice":

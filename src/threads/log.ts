@@ -8,6 +8,7 @@ import { openSqliteLogWriter, type SqliteLogWriter } from "../log/sqlite-log.ts"
 import { logFolderOf } from "../log/data-folder.ts";
 import type { EngineToLog, LogToEngine, LogToMain, MainToLog, ThreadStart } from "./messages.ts";
 import { FailureLatch } from "./worker.ts";
+import { IMAGE_BYTES_MAX, IMAGE_COUNT } from "../limits.ts";
 
 declare const self: Worker;
 
@@ -23,15 +24,20 @@ class LogThread {
 
   constructor(start: ThreadStart, engine: MessagePort) {
     const files = openDiskFiles(start.failpoint);
-    this.#writer = openSqliteLogWriter(logFolderOf(start.dataFolder), files, start.config.log);
+    this.#writer = openSqliteLogWriter(logFolderOf(start.dataFolder), files, {
+      jobId: start.jobId,
+      fileSizeBytes: start.config.settings.log.fileSizeBytes,
+      sizeMaxBytes: start.config.settings.log.sizeMaxBytes,
+    });
     this.#engine = engine;
-    engine.onmessage = (event: MessageEvent<EngineToLog>) =>
-      latch.run(() => this.#take(event.data));
-    toMain({ kind: "started", first: this.#writer.firstPosition, last: this.#writer.lastPosition });
+    engine.onmessage = ({ data }: { data: EngineToLog }) => latch.run(() => this.#take(data));
+    const { lastPosition: last, lastReceivedAtUs } = this.#writer;
+    toMain({ kind: "started", last, lastReceivedAtUs, ...this.#room() });
   }
 
   trim(position: number): void {
     this.#writer.trim(position);
+    toMain({ kind: "room", ...this.#room() });
   }
 
   stop(): void {
@@ -60,14 +66,24 @@ class LogThread {
     this.#writer.append(ready.map((message) => this.#encode(message)));
     const durable: LogToEngine = { kind: "durable", position: last.position };
     this.#engine.postMessage(durable);
-    toMain({ kind: "durable", position: last.position, sizeBytes: this.#writer.sizeBytes() });
+    toMain({ kind: "durable", position: last.position, ...this.#room() });
+  }
+
+  /** Whether what may be under way fits: every image that can be in flight. */
+  #room(): { readonly sizeBytes: number; readonly hasRoom: boolean } {
+    return {
+      sizeBytes: this.#writer.sizeBytes(),
+      hasRoom: this.#writer.hasRoom(IMAGE_COUNT * IMAGE_BYTES_MAX),
+    };
   }
 
   #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord {
     if (message.kind === "control") return encodeRecord(message);
     const { address, storedBytes, ...record } = message;
-    const image = this.#memory.subarray(address, address + storedBytes);
-    return encodeRecord({ ...record, image });
+    return encodeRecord({
+      ...record,
+      image: this.#memory.subarray(address, address + storedBytes),
+    });
   }
 }
 

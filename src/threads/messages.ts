@@ -3,31 +3,23 @@
 // there is no ring of atomics to get wrong.
 import type { Outcome } from "../admit/intake.ts";
 import type { Config } from "../config.ts";
+import type { EngineStream } from "../engine.ts";
+import type { Coverage } from "../table/exporter.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Reject } from "../event/reject.ts";
 import type { ControlKind } from "../log/record.ts";
 import type { PinnedFiles } from "../query/pin.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { EventSchema } from "../event/schema.ts";
 import type { ViewOutput } from "../window/output.ts";
-
-/** A stream or view of the configuration, checked: what threads need of it. */
-export interface CheckedStream {
-  readonly name: string;
-  readonly schema: EventSchema;
-  readonly dedupTtlUs: number | null;
-  readonly dedupIdsMax: number;
-  readonly outOfOrdernessUs: number;
-  readonly maxFutureUs: number | null;
-  readonly maxPastUs: number | null;
-}
 
 /** Everything that a thread starts with. Plain data: it is posted. */
 export interface ThreadStart {
   readonly kind: "start";
   readonly config: Config;
-  readonly streams: readonly CheckedStream[];
+  readonly streams: readonly EngineStream[];
   readonly views: readonly ViewPlan[];
+  /** The whole configuration as text, normalised: goes into its control record. */
+  readonly configurationText: string;
   readonly dataFolder: string;
   readonly jobId: string;
   /** 16 bytes: key of the id hashes. */
@@ -42,8 +34,23 @@ export interface Failed {
   readonly advice: boolean;
 }
 
+/** The engine starts last: it also has what log and export found. */
+export interface EngineStart extends Omit<ThreadStart, "kind"> {
+  readonly kind: "start engine";
+  readonly covered: readonly Coverage[];
+  readonly readers: readonly ReaderPosition[];
+  readonly lastReceivedAtUs: number;
+}
+
+/** How far a reader is: what it has taken in, and what of it would survive a crash without the log. */
+export interface ReaderPosition {
+  readonly reader: string;
+  readonly position: number;
+  readonly durable: number;
+}
+
 export type MainToEngine =
-  | ThreadStart
+  | EngineStart
   | {
       readonly kind: "submit";
       readonly slot: number;
@@ -63,9 +70,9 @@ export type MainToEngine =
 /** What the engine holds of a view at a pinned position. */
 export interface EngineViewPin {
   readonly view: string;
-  /** Ledger position up to which the engine no longer holds rows: files of exactly these epochs complete the images. */
-  readonly coveredRows: number;
-  readonly coveredLate: number;
+  /** The epochs up to which the engine no longer holds outputs: files of exactly these complete the images. */
+  readonly rowsEpoch: number;
+  readonly lateEpoch: number;
   readonly images: readonly string[];
   readonly lateImages: readonly string[];
   readonly watermarkUs: string | null;
@@ -73,13 +80,13 @@ export interface EngineViewPin {
 
 export interface ViewStatus {
   readonly view: string;
-  readonly stream: string;
   readonly position: number;
   readonly accepted: number;
   readonly filtered: number;
   readonly late: number;
   readonly failed: number;
   readonly applied: number;
+  readonly pending: number;
   readonly groups: number;
   readonly windows: number;
 }
@@ -163,11 +170,21 @@ export type MainToLog =
   | ThreadStart
   | { readonly kind: "trim"; readonly position: number }
   | { readonly kind: "stop" };
+/** Bytes of the log on disk, and whether events may be taken. */
+export interface LogRoom {
+  readonly sizeBytes: number;
+  readonly hasRoom: boolean;
+}
+
 export type LogToMain =
-  | { readonly kind: "started"; readonly first: number; readonly last: number }
-  | { readonly kind: "durable"; readonly position: number; readonly sizeBytes: number }
+  | ({
+      readonly kind: "started";
+      readonly last: number;
+      readonly lastReceivedAtUs: number;
+    } & LogRoom)
+  | ({ readonly kind: "durable"; readonly position: number } & LogRoom)
   /** After trimming. */
-  | { readonly kind: "size"; readonly sizeBytes: number }
+  | ({ readonly kind: "room" } & LogRoom)
   | Failed
   | { readonly kind: "stopped" };
 
@@ -175,16 +192,11 @@ export type EngineToExport =
   | { readonly kind: "outputs"; readonly outputs: readonly ViewOutput[] }
   /** All outputs of every view up to `position` were sent. */
   | { readonly kind: "folded"; readonly position: number }
-  | { readonly kind: "checkpoint"; readonly id: number; readonly change: CheckpointChange };
+  | { readonly kind: "checkpoint"; readonly change: CheckpointChange };
 
 export type ExportToEngine =
-  | {
-      readonly kind: "covered";
-      readonly view: string;
-      readonly output: "rows" | "late";
-      readonly position: number;
-    }
-  | { readonly kind: "checkpointed"; readonly id: number };
+  | { readonly kind: "covered"; readonly covered: readonly Coverage[] }
+  | { readonly kind: "checkpointed" };
 
 export type MainToExport =
   | ThreadStart
@@ -195,16 +207,19 @@ export type MainToExport =
       readonly deadLetters: boolean;
       readonly views: readonly {
         readonly view: string;
-        readonly coveredRows: number;
-        readonly coveredLate: number;
+        readonly rowsEpoch: number;
+        readonly lateEpoch: number;
       }[];
     }
   | { readonly kind: "release"; readonly id: number }
-  | { readonly kind: "durable"; readonly position: number }
   | { readonly kind: "stop" };
 
 export type ExportToMain =
-  | { readonly kind: "started" }
+  | {
+      readonly kind: "started";
+      readonly covered: readonly Coverage[];
+      readonly readers: readonly ReaderPosition[];
+    }
   | Failed
   | {
       readonly kind: "pinned";
@@ -217,12 +232,9 @@ export type ExportToMain =
       readonly views: readonly { readonly view: string; readonly rows: PinnedFiles }[];
       readonly lateEvents: PinnedFiles;
       readonly deadLetters: { readonly files: PinnedFiles; readonly coveredPosition: number };
-      readonly readers: readonly { readonly reader: string; readonly position: number }[];
+      readonly readers: readonly ReaderPosition[];
     }
   | { readonly kind: "trim"; readonly position: number }
-  | {
-      readonly kind: "readers";
-      readonly readers: readonly { readonly reader: string; readonly position: number }[];
-    }
+  | { readonly kind: "readers"; readonly readers: readonly ReaderPosition[] }
   | { readonly kind: "notice"; readonly text: string }
   | { readonly kind: "stopped" };

@@ -1,6 +1,7 @@
 // Pins of queries: asks the engine for a position and images, then the export thread for exactly the files that complete them, and
 // puts both together. Holds every pin until its query is answered. Wiring: what a pin means is in query/pin.ts.
-import type { InlineRelation, Pin } from "../query/pin.ts";
+import { must } from "../base/assert.ts";
+import type { InlineRelation, Pin, PinnedView } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
 import type { FleetStatus } from "./fleet.ts";
@@ -72,10 +73,10 @@ export class PinBoard {
       id: message.id,
       streams: pending.streams,
       deadLetters: pending.deadLetters,
-      views: message.views.map(({ view, coveredRows, coveredLate }) => ({
+      views: message.views.map(({ view, rowsEpoch, lateEpoch }) => ({
         view,
-        coveredRows,
-        coveredLate,
+        rowsEpoch,
+        lateEpoch,
       })),
     });
   }
@@ -110,7 +111,13 @@ export class PinBoard {
       streams: exported.streams,
       views: exported.views.map(({ view, rows }) => {
         const held = engine.views.find((candidate) => candidate.view === view);
-        return { view, rows, images: held?.images ?? [], watermarkUs: held?.watermarkUs ?? null };
+        return {
+          view,
+          rows,
+          images: held?.images ?? [],
+          watermarkUs: held?.watermarkUs ?? null,
+          finality: this.#finality(view),
+        };
       }),
       lateEvents: {
         files: exported.lateEvents,
@@ -123,12 +130,28 @@ export class PinBoard {
     };
   }
 
+  /** Which output column says when a row is final. */
+  #finality(view: string): PinnedView["finality"] {
+    const plan = must(
+      this.#start.views.find(({ name }) => name === view),
+      `view ${view}`,
+    );
+    const end = plan.output.find(({ source }) => source.kind === "window_end");
+    if (end !== undefined) return { column: end.name, addUs: 0 };
+    const start = plan.output.find(({ source }) => source.kind === "window_start");
+    return start === undefined ? null : { column: start.name, addUs: plan.window.sizeUs };
+  }
+
   #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {
     const { status } = engine;
     const last = this.#wires.status().durablePosition;
     const readers = [
-      { reader: "admission", position: status.admitted },
-      ...status.views.map(({ view, position }) => ({ reader: `view:${view}`, position })),
+      { reader: "admission", position: status.admitted, durable: null },
+      ...status.views.map(({ view, position }) => ({
+        reader: `view:${view}`,
+        position,
+        durable: null,
+      })),
       ...exported.readers,
     ];
     return [
@@ -153,11 +176,13 @@ export class PinBoard {
           { name: "reader", type: "VARCHAR" },
           { name: "position", type: "BIGINT" },
           { name: "lag", type: "BIGINT" },
+          { name: "ledger_position", type: "BIGINT" },
         ],
-        rows: readers.map(({ reader, position }) => [
+        rows: readers.map(({ reader, position, durable }) => [
           reader,
           String(position),
           String(Math.max(0, last - position)),
+          durable === null ? null : String(durable),
         ]),
       },
     ];

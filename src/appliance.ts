@@ -1,0 +1,166 @@
+// One running appliance: data folder, threads, query process, HTTP, from a checked configuration. Puts adapters together; decides nothing
+// about events. Used by `serve` and `demo`.
+import { systemClock } from "./base/clock.ts";
+import { openDiskFiles } from "./base/disk-files.ts";
+import { DRAIN_MS } from "./limits.ts";
+import {
+  openDataFolder,
+  tmpFolderOf,
+  warehouseFolderOf,
+  type DataFolder,
+} from "./log/data-folder.ts";
+import type { Problem } from "./query/problem.ts";
+import { QueryService, type PinAnswer } from "./query/service.ts";
+import type { CheckedConfig } from "./serve/check.ts";
+import type { Question, QuestionAnswer, Questions, Refusal } from "./serve/deps.ts";
+import { chooseKey, isLoopback } from "./serve/key.ts";
+import { MetricRegistry } from "./serve/metrics.ts";
+import { startServer, type RunningServer } from "./serve/server.ts";
+import { registerFleetMetrics } from "./threads/fleet-metrics.ts";
+import { Fleet, type WorkerUrls } from "./threads/fleet.ts";
+import type { Failed, ThreadStart } from "./threads/messages.ts";
+
+export interface ApplianceOptions {
+  readonly checked: CheckedConfig;
+  readonly workers: WorkerUrls;
+  /** Executable and leading arguments of the query process. */
+  readonly queryCommand: readonly string[];
+  readonly version: string;
+  /** MILLRACE_KEY and MILLRACE_FAILPOINT, as the environment has them. */
+  readonly key: string | undefined;
+  readonly failpoint: string | undefined;
+  /** A line for the operator. */
+  readonly say: (line: string) => void;
+  /** The first failure: say it and end the process. */
+  readonly failed: (failure: Failed) => void;
+}
+
+export class Appliance {
+  readonly url: string;
+  readonly #folder: DataFolder;
+  readonly #fleet: Fleet;
+  readonly #queries: QueryService;
+  readonly #server: RunningServer;
+
+  private constructor(parts: {
+    readonly folder: DataFolder;
+    readonly fleet: Fleet;
+    readonly queries: QueryService;
+    readonly server: RunningServer;
+  }) {
+    this.url = parts.server.url;
+    this.#folder = parts.folder;
+    this.#fleet = parts.fleet;
+    this.#queries = parts.queries;
+    this.#server = parts.server;
+  }
+
+  /** Resolves once events are accepted. Throws DataFolderError and ListenError with advice. */
+  static async start(options: ApplianceOptions): Promise<Appliance> {
+    const { checked, say } = options;
+    const { settings } = checked.config;
+    const folder = openDataFolder(settings.storage.path, openDiskFiles(null));
+    const key = chooseKey(settings.server.listen, folder.path, options.key);
+    if (key.made !== null)
+      say(
+        `a key was made; it is shown this once: ${key.made}\nsend it as the header Authorization: Bearer KEY`,
+      );
+    const fleet = await Fleet.start(threadStart(options, folder), options.workers, {
+      failed: options.failed,
+      notice: say,
+    });
+    const queries = new QueryService({
+      command: options.queryCommand,
+      socketPath: `${tmpFolderOf(folder.path)}/query.sock`,
+      options: {
+        warehouseFolder: warehouseFolderOf(folder.path),
+        tempFolder: `${tmpFolderOf(folder.path)}/query`,
+      },
+      logLine: say,
+    });
+    const metrics = new MetricRegistry();
+    registerFleetMetrics(metrics, fleet, queries);
+    const server = startServer(
+      {
+        ingest: fleet.ingest,
+        questions: new FleetQuestions(fleet, queries, settings.query.timeoutUs / 1000),
+        status: () => fleet.health(),
+        metrics,
+        keyHash: key.hash,
+        version: options.version,
+        views: checked.plans.map(({ name }) => name),
+        requestIdPrefix: folder.jobId.slice(0, 8),
+        logLine: say,
+      },
+      settings.server.listen,
+      systemClock(),
+    );
+    if (key.hash === null && !isLoopback(settings.server.listen.host))
+      throw new Error("broken invariant: an address beyond loopback has a key");
+    return new Appliance({ folder, fleet, queries, server });
+  }
+
+  /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */
+  async stop(): Promise<void> {
+    await this.#server.stop(DRAIN_MS);
+    await this.#queries.close();
+    await this.#fleet.stop();
+    this.#folder.close();
+  }
+}
+
+function threadStart(options: ApplianceOptions, folder: DataFolder): ThreadStart {
+  const { config, schemas, plans, record } = options.checked;
+  return {
+    kind: "start",
+    config,
+    streams: config.streams.flatMap((stream) => {
+      const checked = schemas.get(stream.name);
+      return checked === undefined ? [] : [{ ...stream, schema: checked.schema }];
+    }),
+    views: plans,
+    configurationText: record.body,
+    dataFolder: folder.path,
+    jobId: folder.jobId,
+    idKey: folder.hashKey,
+    failpoint: options.failpoint ?? null,
+  };
+}
+
+/** Questions of the HTTP routes over the query process and the fleet's pins. */
+class FleetQuestions implements Questions {
+  readonly #fleet: Fleet;
+  readonly #queries: QueryService;
+  readonly #timeoutMs: number;
+
+  constructor(fleet: Fleet, queries: QueryService, timeoutMs: number) {
+    this.#fleet = fleet;
+    this.#queries = queries;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  async ask(question: Question): Promise<QuestionAnswer | Refusal> {
+    const answer = await this.#queries.ask(
+      { ...question, timeoutMs: this.#timeoutMs },
+      async (relations, after): Promise<PinAnswer> => {
+        const held = await this.#fleet.pin(relations, after);
+        return "pin" in held
+          ? { kind: "pinned", ...held }
+          : { kind: "refused", problem: { ...held, title: "Not there yet" } };
+      },
+    );
+    return answer.kind === "answer" ? answer : refusalOf(answer.problem);
+  }
+}
+
+function refusalOf(problem: Problem): Refusal {
+  const { status, code, detail, line, column, retryAfterS } = problem;
+  return {
+    kind: "refusal",
+    status: status as Refusal["status"],
+    code,
+    detail,
+    ...(retryAfterS === undefined ? {} : { retryAfterS }),
+    ...(line === undefined || column === undefined ? {} : { more: { line, column } }),
+  };
+}

@@ -1,0 +1,149 @@
+// The composition root: command line and environment in, adapters together, exit codes out. The only reader of argv and env.
+// Exit codes: 0 done or stopped in order, 1 a failure of ours or the disk, 2 something that the operator can mend.
+import { readFileSync } from "node:fs";
+import manifest from "../package.json" with { type: "json" };
+import { Appliance } from "./appliance.ts";
+import { faultsText, readCommandLine, type CommandLine } from "./config/argv.ts";
+import { helpText } from "./config/help.ts";
+import { parseAvroSchema } from "./event/avro.ts";
+import { DataFolderError } from "./log/data-folder.ts";
+import { checkConfig, type CheckResult, type CheckTools } from "./serve/check.ts";
+import { ListenError } from "./serve/server.ts";
+import { startQueryChild } from "./threads/query-child.ts";
+import { ViewParser } from "./view/parse.ts";
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`${line}\n`);
+
+/** Worker entry points: the executable has them under these names too (tools/build.ts). */
+const WORKERS = {
+  log: new URL("./threads/log.ts", import.meta.url).href,
+  engine: new URL("./threads/engine.ts", import.meta.url).href,
+  export: new URL("./threads/export.ts", import.meta.url).href,
+};
+
+/** How this program starts itself again as the query process: from source by its path, as an executable by itself. */
+function queryCommand(): string[] {
+  const isExecutable = import.meta.path.startsWith("/$bunfs/");
+  return isExecutable
+    ? [process.execPath, "__query"]
+    : [process.execPath, "--no-install", import.meta.path, "__query"];
+}
+
+async function check(line: CommandLine): Promise<CheckResult> {
+  const parser = await ViewParser.open();
+  const tools: CheckTools = {
+    readText: (path) => readFileSync(path, "utf8"),
+    parseSchema: ({ text, eventTime, eventId }) => {
+      const parsed = parseAvroSchema(text, { eventTime, eventId, id: 1 });
+      return "schema" in parsed
+        ? { kind: "schema", schema: parsed.schema }
+        : {
+            kind: "faults",
+            faults: parsed.faults.map(({ path, message }) => ({
+              message: `${path}: ${message}`,
+              advice: "",
+            })),
+          };
+    },
+    parseView: (source) => parser.parse(source),
+  };
+  try {
+    return await checkConfig(
+      {
+        configFlag: line.own.get("config"),
+        workingFolder: process.cwd(),
+        flags: line.flags,
+        env: process.env,
+      },
+      tools,
+    );
+  } finally {
+    parser.close();
+  }
+}
+
+/** Starts the appliance, or says why not and ends the process. */
+async function startAppliance(line: CommandLine): Promise<Appliance> {
+  const checked = await check(line);
+  if (checked.kind === "faults") {
+    complain(faultsText(checked.faults).trimEnd());
+    process.exit(2);
+  }
+  const failed = ({ message, advice }: { message: string; advice: boolean }): never => {
+    complain(advice ? message : `millrace ends, because going on could lose events: ${message}`);
+    if (!advice)
+      complain("start it again: it recovers from the log; if it happens again, check the disk");
+    process.exit(advice ? 2 : 1);
+  };
+  try {
+    return await Appliance.start({
+      checked,
+      workers: WORKERS,
+      queryCommand: queryCommand(),
+      version: manifest.version,
+      key: process.env["MILLRACE_KEY"],
+      failpoint: process.env["MILLRACE_FAILPOINT"],
+      say,
+      failed,
+    });
+  } catch (error) {
+    const isAdvice = error instanceof DataFolderError || error instanceof ListenError;
+    complain(isAdvice ? error.message : String(error instanceof Error ? error.stack : error));
+    process.exit(isAdvice ? 2 : 1);
+  }
+}
+
+/** Serves until SIGTERM or SIGINT; a second signal ends at once, which is safe: what was acknowledged is in the log. */
+function stopOnSignal(appliance: Appliance): void {
+  let stopping = false;
+  const stop = (): void => {
+    if (stopping) process.exit(0);
+    stopping = true;
+    say("stopping: finishing what was accepted");
+    appliance.stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        complain(String(error));
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+}
+
+async function run(line: CommandLine): Promise<void> {
+  switch (line.command) {
+    case "help":
+      return say(helpText().trimEnd());
+    case "version":
+      return say(`millrace ${manifest.version}`);
+    case "check": {
+      const checked = await check(line);
+      if (checked.kind === "checked") return say("the configuration is good");
+      complain(faultsText(checked.faults).trimEnd());
+      return process.exit(2);
+    }
+    case "serve": {
+      const appliance = await startAppliance(line);
+      stopOnSignal(appliance);
+      return say(`millrace ${manifest.version} serves on ${appliance.url}`);
+    }
+    case "demo":
+    case "play":
+      complain(`millrace ${line.command} is not wired`);
+      return process.exit(2);
+  }
+}
+
+const argv = process.argv.slice(2);
+if (argv[0] === "__query") await startQueryChild(argv.slice(1));
+else {
+  const line = readCommandLine(argv);
+  if (typeof line === "string") {
+    complain(line);
+    process.exit(2);
+  }
+  await run(line);
+}

@@ -1,0 +1,218 @@
+// The export as one step: reads durable records from the log for raw events and dead letters, takes outputs of views, cuts epochs when
+// they are due, commits them, and says what the ledger covers. Synchronous, one thread. The clock is only asked how old rows are.
+import { must } from "../base/assert.ts";
+import type { EventSchema } from "../event/schema.ts";
+import { EXPORT_READ_BYTES, EXPORT_IDLE_ADVANCE_US } from "../limits.ts";
+import type { Clock } from "../base/clock.ts";
+import type { LogReader } from "../log/log.ts";
+import type { EventsRecord } from "../log/record.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import type { ViewOutput } from "../window/output.ts";
+import type { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
+import { TableWriteError, type TableExport } from "./table-export.ts";
+import type { TableFiles, Tables } from "./tables.ts";
+
+/** Namespace of the tables of streams and views. */
+export const USER_NAMESPACE = "default";
+
+/** Which outputs of a view are in its table's ledger: positions up to `position`, the last of them in `epoch`. */
+export interface Coverage {
+  readonly view: string;
+  readonly output: ViewOutput["kind"];
+  readonly position: number;
+  readonly epoch: number;
+}
+
+/** A reader of the log: `position` is what it has taken in, `durable` what its ledger covers. */
+export interface ExportReader {
+  readonly reader: string;
+  readonly position: number;
+  readonly durable: number;
+}
+
+export interface ExporterOptions {
+  readonly tables: Tables;
+  readonly log: LogReader;
+  readonly clock: Clock;
+  readonly streams: readonly { readonly name: string; readonly schema: EventSchema }[];
+  readonly views: readonly ViewPlan[];
+  /** Whether raw events are exported; dead letters are in any case. */
+  readonly rawOn: boolean;
+  readonly rawEpoch: { readonly ageUsMax: number; readonly rowsMax: number };
+}
+
+export class Exporter {
+  readonly #options: ExporterOptions;
+  readonly #raws = new Map<string, RawExport>();
+  readonly #deadLetters: DeadLetterExport;
+  readonly #rows = new Map<string, OutputExport>();
+  readonly #late = new Map<string, OutputExport>();
+  /** The log up to here was read. */
+  #position: number;
+  /** All outputs of positions up to here were given. */
+  #folded = 0;
+  #advancedUs = 0;
+  #failures: readonly TableWriteError[] = [];
+
+  /** Opens and recovers all tables. Throws TableRefusedError, LedgerFailedError, OS errors. */
+  constructor(options: ExporterOptions) {
+    const { tables, streams, views, log, rawOn } = options;
+    this.#options = options;
+    if (rawOn)
+      for (const { name, schema } of streams)
+        this.#raws.set(name, tables.raw(USER_NAMESPACE, name, schema));
+    this.#deadLetters = tables.deadLetters();
+    for (const plan of views) {
+      this.#rows.set(plan.name, tables.rows(USER_NAMESPACE, plan));
+      this.#late.set(plan.name, tables.late(plan.name));
+    }
+    const { first } = log.bounds();
+    this.#position = Math.max(
+      first - 1,
+      Math.min(...this.#logExports().map(([, table]) => table.position)),
+    );
+  }
+
+  /** Takes a bounded number of records in; true when there may be more. */
+  readLog(): boolean {
+    const records = this.#options.log.read(this.#position + 1, EXPORT_READ_BYTES);
+    for (const record of records) {
+      if (record.kind === "events") this.#addRecord(record);
+      this.#position = record.position;
+    }
+    return records.length > 0;
+  }
+
+  addOutputs(outputs: readonly ViewOutput[]): void {
+    for (const output of outputs) {
+      const exports = output.kind === "rows" ? this.#rows : this.#late;
+      must(exports.get(output.view), `export of ${output.view}`).add(output);
+    }
+  }
+
+  /** All outputs of positions up to `position` were given. */
+  folded(position: number): void {
+    this.#folded = position;
+  }
+
+  /** Cuts every epoch that is due (all of them when `force`); returns what is covered anew. A failed write is kept for the next turn. */
+  cut(force: boolean): Coverage[] {
+    const failures: TableWriteError[] = [];
+    for (const [, table] of this.#logExports())
+      if (this.#isDue(table, force)) this.#try(failures, () => table.cut(this.#position));
+    const covered: Coverage[] = [];
+    for (const { view, output, table } of this.#outputExports()) {
+      if (!(force || table.due() !== "wait") || table.rows === 0) continue;
+      this.#try(failures, () => table.cut(this.#folded));
+      covered.push({ view, output, position: table.position, epoch: table.epoch });
+    }
+    this.#advanceIdle();
+    this.#failures = failures;
+    return covered;
+  }
+
+  /** Commits recorded epochs to Iceberg. Returns the failures, which the next round tries again. */
+  commit(): readonly TableWriteError[] {
+    return [...this.#failures, ...this.#options.tables.commitPending().failures];
+  }
+
+  /** What every view's ledger covers. */
+  coverage(): Coverage[] {
+    return this.#outputExports().map(({ view, output, table }) => ({
+      view,
+      output,
+      position: table.position,
+      epoch: table.epoch,
+    }));
+  }
+
+  readers(): ExportReader[] {
+    return this.#logExports().map(([reader, table]) => ({
+      reader,
+      position: this.#position,
+      durable: table.position,
+    }));
+  }
+
+  /** Raw files of a stream and the log position that they cover; with the raw export off only the log has its events. */
+  pinnedStream(stream: string): { readonly raw: TableFiles; readonly coveredPosition: number } {
+    const { tables, log } = this.#options;
+    const raw = this.#raws.get(stream);
+    if (raw === undefined)
+      return {
+        raw: tables.rawShape(USER_NAMESPACE, this.#schema(stream)),
+        coveredPosition: log.bounds().first - 1,
+      };
+    return { raw: tables.pinnedFiles(raw.export.table), coveredPosition: raw.export.position };
+  }
+
+  /** Files of a view's rows up to an epoch. */
+  pinnedRows(view: string, epoch: number): TableFiles {
+    const { table } = must(this.#rows.get(view), `export of ${view}`).export;
+    return this.#options.tables.pinnedFiles(table, new Map([[view, epoch]]));
+  }
+
+  /** Files of late events, up to an epoch for each view; views that are not named are read whole. */
+  pinnedLate(epochs: ReadonlyMap<string, number>): TableFiles {
+    return this.#options.tables.pinnedLate(epochs);
+  }
+
+  pinnedDeadLetters(): { readonly files: TableFiles; readonly coveredPosition: number } {
+    const { table, position } = this.#deadLetters.export;
+    return { files: this.#options.tables.pinnedFiles(table), coveredPosition: position };
+  }
+
+  #addRecord(record: EventsRecord): void {
+    this.#deadLetters.add(record);
+    if (record.rowCount > 0) this.#raws.get(record.stream)?.add(record);
+  }
+
+  #schema(stream: string): { readonly name: string; readonly schema: EventSchema } {
+    return must(
+      this.#options.streams.find(({ name }) => name === stream),
+      `stream ${stream}`,
+    );
+  }
+
+  #isDue(table: TableExport, force: boolean): boolean {
+    const { rawEpoch } = this.#options;
+    if (table.rows === 0) return false;
+    return (
+      force ||
+      table.rows >= rawEpoch.rowsMax ||
+      table.ageUs >= rawEpoch.ageUsMax ||
+      table.due() !== "wait"
+    );
+  }
+
+  /** Moves the ledgers of readers without rows on, so that the log can be trimmed: seldom, each is a transaction. */
+  #advanceIdle(): void {
+    const nowUs = this.#options.clock.monotonicUs();
+    if (nowUs - this.#advancedUs < EXPORT_IDLE_ADVANCE_US) return;
+    this.#advancedUs = nowUs;
+    for (const [, table] of this.#logExports())
+      if (table.rows === 0 && table.position < this.#position) table.cut(this.#position);
+  }
+
+  #try(failures: TableWriteError[], cut: () => void): void {
+    try {
+      cut();
+    } catch (error) {
+      if (!(error instanceof TableWriteError)) throw error;
+      failures.push(error);
+    }
+  }
+
+  #logExports(): (readonly [string, TableExport])[] {
+    return [
+      ...[...this.#raws].map(([stream, raw]) => [`raw:${stream}`, raw.export] as const),
+      ["dead_letters", this.#deadLetters.export] as const,
+    ];
+  }
+
+  #outputExports(): { view: string; output: ViewOutput["kind"]; table: TableExport }[] {
+    const of = (exports: ReadonlyMap<string, OutputExport>, output: ViewOutput["kind"]) =>
+      [...exports].map(([view, { export: table }]) => ({ view, output, table }));
+    return [...of(this.#rows, "rows"), ...of(this.#late, "late")];
+  }
+}

@@ -1,0 +1,90 @@
+// The engine's part in outputs and checkpoints: hands outputs to the export thread as they come, takes a checkpoint at a batch boundary,
+// and sends it once everything that it contains is durable in the log. One at a time.
+import type { AppliedConfiguration } from "../admit/applied.ts";
+import type { CheckpointChange } from "../checkpoint/store.ts";
+import type { Engine } from "../engine.ts";
+import type { ViewOutput } from "../window/output.ts";
+import type { EngineToExport } from "./messages.ts";
+import { ADMISSION_READER, CONFIGURATION_READER, WINDOWS_READER } from "./start-engine.ts";
+
+type Send = (message: EngineToExport) => void;
+
+/** A checkpoint that waits for the log: admission is ahead of what is durable. */
+interface Taken {
+  readonly position: number;
+  readonly change: CheckpointChange;
+}
+
+/** Name of the fold memory's pages in the store. */
+export const FOLD_SPACE = "fold";
+
+export class EngineCheckpoints {
+  readonly #engine: Engine;
+  readonly #applied: AppliedConfiguration;
+  readonly #send: Send;
+  #taken: Taken | null = null;
+  #isSaving = false;
+  #isFinal = false;
+
+  constructor(engine: Engine, applied: AppliedConfiguration, send: Send) {
+    this.#engine = engine;
+    this.#applied = applied;
+    this.#send = send;
+  }
+
+  outputs(outputs: readonly ViewOutput[]): void {
+    if (outputs.length > 0) this.#send({ kind: "outputs", outputs });
+  }
+
+  /** Everything up to `position` is durable and folded. */
+  folded(position: number): void {
+    this.#send({ kind: "folded", position });
+    const taken = this.#taken;
+    if (taken === null || taken.position > position) return;
+    this.#taken = null;
+    this.#send({ kind: "checkpoint", change: taken.change });
+  }
+
+  /** Takes a checkpoint of now, unless one is on its way. */
+  take(): void {
+    if (this.#isSaving) return;
+    this.#isSaving = true;
+    this.#taken = { position: this.#engine.lastPosition, change: this.#change() };
+    this.folded(this.#engine.folded);
+  }
+
+  /** The checkpoint that was sent is on disk. */
+  saved(): void {
+    this.#isSaving = false;
+  }
+
+  /** At the end: true once a last checkpoint is on disk. */
+  finish(): boolean {
+    if (this.#isSaving) return false;
+    if (this.#isFinal) return true;
+    this.#isFinal = true;
+    this.take();
+    return false;
+  }
+
+  #change(): CheckpointChange {
+    const { admission, windows, lastPosition, folded } = this.#engine;
+    const ids = admission.takeDelta(lastPosition);
+    const views = windows.takeCheckpoint();
+    const applied = new TextEncoder().encode(JSON.stringify(this.#applied));
+    return {
+      readers: [
+        { name: ADMISSION_READER, position: lastPosition, body: ids.body },
+        { name: CONFIGURATION_READER, position: lastPosition, body: applied },
+        { name: WINDOWS_READER, position: folded, body: views.body },
+      ],
+      removedReaders: [],
+      pages: views.pages.map((page) => ({ space: FOLD_SPACE, ...page })),
+      freedPages: views.freed.map((page) => ({ space: FOLD_SPACE, page })),
+      outputs: views.outputs,
+      coveredOutputs: views.covered,
+      segments: ids.segments,
+      expiredSegments: this.#engine.expiredIds(),
+    };
+  }
+}

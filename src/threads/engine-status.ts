@@ -1,0 +1,25 @@
+// The engine's figures as main asks for them: for system relations and /metrics.
+import type { Engine } from "../engine.ts";
+import type { EngineStatus } from "./messages.ts";
+
+/** Positions, counts and sizes of now. Times are decimal text: they may exceed 2^53. */
+export function engineStatus(engine: Engine): EngineStatus {
+  return {
+    admitted: engine.lastPosition,
+    position: engine.folded,
+    views: engine.windows.stats().map(({ view, position, counts, groups, windows }) => ({
+      view,
+      position,
+      groups,
+      windows,
+      ...counts,
+    })),
+    streams: engine.streamNames.map((stream) => ({
+      stream,
+      watermarkUs: engine.admission.watermark(stream)?.toString() ?? null,
+      newestEventTimeUs: engine.admission.newestEventTime(stream)?.toString() ?? null,
+      liveIds: engine.admission.idTable(stream).ids,
+    })),
+    foldBytes: engine.windows.stateBytes,
+  };
+}

@@ -1,0 +1,198 @@
+// The export thread: a loop around the exporter's steps, the checkpoint store, and what the log may forget. Slow disk work happens here
+// and nowhere on the path of an answer. Wiring only.
+import { instantiate } from "../../kernels/host.ts";
+import type { ExportKernels } from "../../kernels/export.ts";
+import { kernelModule } from "../../kernels/modules.ts";
+import { must } from "../base/assert.ts";
+import { systemClock } from "../base/clock.ts";
+import { openDiskFiles } from "../base/disk-files.ts";
+import { trimPosition } from "../checkpoint/recovery.ts";
+import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
+import type { CheckpointChange, CheckpointStore } from "../checkpoint/store.ts";
+import { EXPORT_MEMORY_BYTES_MAX } from "../limits.ts";
+import { ledgerPathOf, logFolderOf, statePathOf, warehouseFolderOf } from "../log/data-folder.ts";
+import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
+import { Exporter } from "../table/exporter.ts";
+import { openTables, type Tables } from "../table/tables.ts";
+import type {
+  EngineToExport,
+  ExportToEngine,
+  ExportToMain,
+  MainToExport,
+  ThreadStart,
+} from "./messages.ts";
+import { FailureLatch } from "./worker.ts";
+
+declare const self: Worker;
+
+const TURN_INTERVAL_MS = 50;
+const COMMIT_INTERVAL_MS = 2000;
+
+const toMain = (message: ExportToMain): void => self.postMessage(message);
+const latch = new FailureLatch(toMain);
+
+class ExportThread {
+  readonly #tables: Tables;
+  readonly #exporter: Exporter;
+  readonly #store: CheckpointStore;
+  readonly #engine: MessagePort;
+  /** Positions that running queries still read from the log. */
+  readonly #holds = new Map<number, number>();
+  /** Positions that the newest checkpoint contains. */
+  #checkpointed: number | null = null;
+  #trimmed = 0;
+  #turnScheduled = false;
+  #told = "";
+
+  constructor(start: ThreadStart, kernels: Uint8Array, engine: MessagePort) {
+    const files = openDiskFiles(start.failpoint);
+    const clock = systemClock();
+    this.#engine = engine;
+    this.#store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
+    this.#tables = openTables({
+      folder: warehouseFolderOf(start.dataFolder),
+      ledgerPath: ledgerPathOf(start.dataFolder),
+      jobId: start.jobId,
+      files,
+      clock,
+      kernels: instantiate<ExportKernels>(kernels, EXPORT_MEMORY_BYTES_MAX),
+    });
+    const { raw, intervalUs, rows } = start.config.settings.export;
+    this.#exporter = new Exporter({
+      tables: this.#tables,
+      log: openSqliteLogReader(logFolderOf(start.dataFolder), files),
+      clock,
+      streams: start.streams,
+      views: start.views,
+      rawOn: raw,
+      rawEpoch: { ageUsMax: intervalUs, rowsMax: rows },
+    });
+    engine.onmessage = ({ data }: { data: EngineToExport }) =>
+      latch.run(() => this.#onEngine(data));
+    setInterval(() => latch.run(() => this.#turn()), TURN_INTERVAL_MS);
+    setInterval(() => latch.run(() => this.#commit()), COMMIT_INTERVAL_MS);
+    toMain({
+      kind: "started",
+      covered: this.#exporter.coverage(),
+      readers: this.#exporter.readers(),
+    });
+  }
+
+  pin(message: Extract<MainToExport, { kind: "pin" }>): void {
+    const streams = message.streams.map((stream) => ({
+      stream,
+      ...this.#exporter.pinnedStream(stream),
+    }));
+    const { files, coveredPosition } = this.#exporter.pinnedDeadLetters();
+    const reads = [
+      ...streams.map((stream) => stream.coveredPosition),
+      ...(message.deadLetters ? [coveredPosition] : []),
+    ];
+    if (reads.length > 0) this.#holds.set(message.id, Math.min(...reads));
+    toMain({
+      kind: "pinned",
+      id: message.id,
+      streams,
+      views: message.views.map(({ view, rowsEpoch }) => ({
+        view,
+        rows: this.#exporter.pinnedRows(view, rowsEpoch),
+      })),
+      lateEvents: this.#exporter.pinnedLate(
+        new Map(message.views.map(({ view, lateEpoch }) => [view, lateEpoch])),
+      ),
+      deadLetters: { files, coveredPosition },
+      readers: this.#exporter.readers(),
+    });
+  }
+
+  release(id: number): void {
+    this.#holds.delete(id);
+  }
+
+  /** Cuts and commits everything that waits. */
+  stop(): void {
+    while (this.#exporter.readLog());
+    this.#cover(true);
+    this.#commit();
+    this.#store.close();
+    this.#tables.close();
+    toMain({ kind: "stopped" });
+  }
+
+  #onEngine(message: EngineToExport): void {
+    if (message.kind === "outputs") this.#exporter.addOutputs(message.outputs);
+    else if (message.kind === "checkpoint") this.#save(message.change);
+    else {
+      this.#exporter.folded(message.position);
+      this.#scheduleTurn();
+    }
+  }
+
+  #scheduleTurn(): void {
+    if (this.#turnScheduled) return;
+    this.#turnScheduled = true;
+    setImmediate(() => {
+      this.#turnScheduled = false;
+      latch.run(() => this.#turn());
+    });
+  }
+
+  /** One bounded piece of the log, then what is due. More follows when there is more. */
+  #turn(): void {
+    const more = this.#exporter.readLog();
+    this.#cover(false);
+    this.#trim();
+    if (more) this.#scheduleTurn();
+  }
+
+  #cover(force: boolean): void {
+    const covered = this.#exporter.cut(force);
+    if (covered.length > 0) this.#toEngine({ kind: "covered", covered });
+  }
+
+  #commit(): void {
+    const failures = this.#exporter.commit();
+    const text = failures.map(({ message }) => message).join("\n");
+    if (text !== "" && text !== this.#told) toMain({ kind: "notice", text });
+    this.#told = text;
+    toMain({ kind: "readers", readers: this.#exporter.readers() });
+  }
+
+  #save(change: CheckpointChange): void {
+    this.#store.save(change);
+    this.#checkpointed = Math.min(...change.readers.map(({ position }) => position));
+    this.#toEngine({ kind: "checkpointed" });
+    this.#trim();
+  }
+
+  #trim(): void {
+    if (this.#checkpointed === null) return;
+    const readers = this.#exporter.readers().map(({ durable }) => durable);
+    const position = trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()]);
+    if (position <= this.#trimmed) return;
+    this.#trimmed = position;
+    toMain({ kind: "trim", position });
+  }
+
+  #toEngine(message: ExportToEngine): void {
+    this.#engine.postMessage(message);
+  }
+}
+
+let thread: ExportThread | null = null;
+
+self.onmessage = (event: MessageEvent<MainToExport>) =>
+  latch.run(() => {
+    const message = event.data;
+    if (message.kind === "start") {
+      const port = must(event.ports[0], "the port to the engine");
+      kernelModule("export")
+        .then((kernels) => latch.run(() => (thread = new ExportThread(message, kernels, port))))
+        .catch((error: unknown) => latch.fail(error));
+      return;
+    }
+    const exporter = must(thread, "the export");
+    if (message.kind === "pin") exporter.pin(message);
+    else if (message.kind === "release") exporter.release(message.id);
+    else exporter.stop();
+  });

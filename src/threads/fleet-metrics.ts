@@ -1,0 +1,83 @@
+// What /metrics shows of threads and query process, read at each scrape.
+import type { QueryService } from "../query/service.ts";
+import type { MetricRegistry } from "../serve/metrics.ts";
+import type { Fleet } from "./fleet.ts";
+
+/** Registers every gauge of a fleet. */
+export function registerFleetMetrics(
+  metrics: MetricRegistry,
+  fleet: Fleet,
+  queries: QueryService,
+): void {
+  const engine = () => fleet.status().engine;
+  metrics.read(
+    "millrace_log_position",
+    "Last durable log position.",
+    () => fleet.status().durablePosition,
+  );
+  metrics.read("millrace_log_bytes", "Bytes of the log on disk.", () => fleet.status().logBytes);
+  metrics.read(
+    "millrace_ingest_requests_open",
+    "Requests taken and not answered yet.",
+    () => fleet.status().openRequests,
+  );
+  metrics.read("millrace_fold_bytes", "Bytes of open windows.", () => engine()?.foldBytes ?? 0);
+  metrics.read("millrace_reader_position", "Log position of each reader.", () => [
+    ...(engine()?.views ?? []).map(({ view, position }) => ({
+      labels: { reader: `view:${view}` },
+      value: position,
+    })),
+    ...fleet
+      .status()
+      .readers.map(({ reader, position }) => ({ labels: { reader }, value: position })),
+  ]);
+  metrics.read(
+    "millrace_view_events_total",
+    "Events of each view by what became of them.",
+    () =>
+      (engine()?.views ?? []).flatMap((status) =>
+        (["filtered", "late", "failed", "applied", "pending"] as const).map((outcome) => ({
+          labels: { view: status.view, outcome },
+          value: status[outcome],
+        })),
+      ),
+    "counter",
+  );
+  metrics.read("millrace_view_groups", "Open groups of each view.", () =>
+    (engine()?.views ?? []).map(({ view, groups }) => ({ labels: { view }, value: groups })),
+  );
+  metrics.read(
+    "millrace_watermark_seconds",
+    "Watermark of each stream, seconds since the epoch.",
+    () =>
+      (engine()?.streams ?? []).flatMap(({ stream, watermarkUs }) =>
+        watermarkUs === null
+          ? []
+          : [{ labels: { stream }, value: Number(watermarkUs) / 1_000_000 }],
+      ),
+  );
+  metrics.read("millrace_dedup_ids", "Event ids remembered for each stream.", () =>
+    (engine()?.streams ?? []).map(({ stream, liveIds }) => ({
+      labels: { stream },
+      value: liveIds,
+    })),
+  );
+  metrics.read(
+    "millrace_queries_running",
+    "Questions being answered.",
+    () => queries.status().running,
+  );
+  metrics.read(
+    "millrace_queries_waiting",
+    "Questions that wait for a place.",
+    () => queries.status().waiting,
+  );
+  metrics.read(
+    "millrace_query_process_bytes",
+    "Resident memory of the query process.",
+    () => queries.status().rssBytes,
+  );
+  metrics.read("millrace_process_bytes", "Resident memory of this process.", () =>
+    process.memoryUsage.rss(),
+  );
+}

@@ -1,0 +1,187 @@
+// The engine's start: the newest checkpoint, what the configuration changes, then the log after the checkpoint. Adapters are opened
+// here; what follows from what is decided by admit/applied.ts and checkpoint/recovery.ts.
+import { kernelModule } from "../../kernels/modules.ts";
+import {
+  configurationChange,
+  type AppliedConfiguration,
+  type ConfigurationChange,
+  type ControlDraft,
+} from "../admit/applied.ts";
+import { must } from "../base/assert.ts";
+import { systemClock } from "../base/clock.ts";
+import { openDiskFiles } from "../base/disk-files.ts";
+import { recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
+import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
+import type { LoadedCheckpoint } from "../checkpoint/store.ts";
+import { Engine, type EngineView } from "../engine.ts";
+import type { EventSchema } from "../event/schema.ts";
+import { REPLAY_READ_BYTES } from "../limits.ts";
+import { clockRefusal, logFolderOf, statePathOf } from "../log/data-folder.ts";
+import type { LogReader } from "../log/log.ts";
+import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
+import { appliedInLog } from "../reader/applied-log.ts";
+import { planHash } from "../view/explain.ts";
+import type { ViewOutput } from "../window/output.ts";
+import type { EngineStart } from "./messages.ts";
+import { SLOTS_BYTES } from "./slots.ts";
+import { AdviceError } from "./worker.ts";
+
+/** Names of readers in a checkpoint. A view's is `view:<name>`. */
+export const ADMISSION_READER = "admission";
+export const CONFIGURATION_READER = "configuration";
+export const WINDOWS_READER = "windows";
+
+export interface StartedEngine {
+  readonly engine: Engine;
+  readonly applied: AppliedConfiguration;
+  /** To be written to the log first. */
+  readonly controls: readonly ControlDraft[];
+  /** Outputs that no ledger is known to cover: of the checkpoint, and of the replay. */
+  readonly outputs: readonly ViewOutput[];
+  readonly notices: readonly string[];
+  /** Records that were read again. */
+  readonly replayed: number;
+}
+
+/** Throws AdviceError when the folder's files do not fit each other or the configuration. */
+export async function startEngine(start: EngineStart): Promise<StartedEngine> {
+  const files = openDiskFiles(null);
+  const log = openSqliteLogReader(logFolderOf(start.dataFolder), files);
+  const store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
+  try {
+    const loaded = store.load();
+    const positions = new Map(loaded.readers.map(({ name, position }) => [name, position]));
+    const bounds = log.bounds();
+    refuseUnfit(start, { bounds, positions, hasCheckpoint: loaded.readers.length > 0 });
+    const change = decideChange(start, { loaded, log, last: bounds.last });
+    const engine = await buildEngine(start);
+    restore(engine, loaded, viewsOf(start, change.applied));
+    for (const { view, output, position } of start.covered)
+      engine.windows.covered(view, output, position);
+    const admitted = positions.get(ADMISSION_READER) ?? 0;
+    const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
+    replay(engine, log, { from, admitted });
+    engine.resumeAt(bounds.last, start.lastReceivedAtUs);
+    return {
+      engine,
+      applied: change.applied,
+      controls: change.kind === "changed" ? change.controls : [],
+      notices: change.kind === "changed" ? change.notices : [],
+      outputs: start.views.flatMap(({ name }) => engine.windows.pending(name)),
+      replayed: bounds.last - from,
+    };
+  } finally {
+    store.close();
+    log.close();
+  }
+}
+
+/** Refuses files that are not of one moment, and a clock that stands before the log's last record. */
+function refuseUnfit(
+  start: EngineStart,
+  found: {
+    readonly bounds: { readonly first: number; readonly last: number };
+    readonly positions: ReadonlyMap<string, number>;
+    readonly hasCheckpoint: boolean;
+  },
+): void {
+  const clock = clockRefusal(systemClock().nowUs(), start.lastReceivedAtUs);
+  if (clock !== null) throw new AdviceError(clock);
+  const { bounds, positions, hasCheckpoint } = found;
+  const covered = start.covered.map(({ position }) => position);
+  const readers: ReaderFacts[] = [ADMISSION_READER, WINDOWS_READER].map((name) => ({
+    name,
+    checkpoint: positions.get(name) ?? null,
+    ledger: name === WINDOWS_READER ? Math.max(0, ...covered) : null,
+    keepsState: true,
+  }));
+  for (const { reader, durable } of start.readers)
+    readers.push({ name: reader, checkpoint: null, ledger: durable, keepsState: false });
+  const decision = recoveryPlan({ log: bounds, hasCheckpoint, readers });
+  if (decision.kind === "refuse") throw new AdviceError(decision.message);
+}
+
+function decideChange(
+  start: EngineStart,
+  found: { readonly loaded: LoadedCheckpoint; readonly log: LogReader; readonly last: number },
+): Exclude<ConfigurationChange, { kind: "refused" }> {
+  const saved = found.loaded.readers.find(({ name }) => name === CONFIGURATION_READER);
+  const before =
+    appliedInLog(found.log, (saved?.position ?? 0) + 1) ??
+    (saved === undefined
+      ? null
+      : (JSON.parse(new TextDecoder().decode(saved.body)) as AppliedConfiguration));
+  const wanted = {
+    streams: start.streams.map(({ name, schema }) => ({
+      name,
+      schema,
+      schemaHash: schemaHash(schema),
+    })),
+    views: start.views.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
+    text: start.configurationText,
+  };
+  const change = configurationChange(before, wanted, found.last);
+  if (change.kind === "refused") throw new AdviceError(change.reasons.join("\n"));
+  return change;
+}
+
+async function buildEngine(start: EngineStart): Promise<Engine> {
+  const [decode, admit, fold] = await Promise.all([
+    kernelModule("decode"),
+    kernelModule("admit"),
+    kernelModule("fold"),
+  ]);
+  const key = new DataView(start.idKey.buffer, start.idKey.byteOffset);
+  return new Engine({
+    modules: { decode, admit, fold },
+    idKey: { k0: key.getBigUint64(0, true), k1: key.getBigUint64(8, true) },
+    streams: start.streams,
+    bodiesBytes: SLOTS_BYTES,
+  });
+}
+
+function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[] {
+  return start.views.map((plan) => ({
+    plan,
+    since: must(applied.views[plan.name], `applied view ${plan.name}`).since,
+  }));
+}
+
+/** Puts the checkpoint back, if there is one, and adds the views. */
+function restore(engine: Engine, loaded: LoadedCheckpoint, views: readonly EngineView[]): void {
+  const bodyOf = (name: string): Uint8Array | null =>
+    loaded.readers.find((reader) => reader.name === name)?.body ?? null;
+  const windows = bodyOf(WINDOWS_READER);
+  const restored =
+    windows === null ? [] : engine.windows.restore(loaded.pages, windows, loaded.outputs);
+  engine.addViews(
+    views,
+    restored.map(({ name }) => name),
+  );
+  const admission = bodyOf(ADMISSION_READER);
+  if (admission !== null) engine.admission.restore(admission, segmentBytes(loaded));
+}
+
+function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
+  for (const { bytes } of loaded.segments) yield bytes;
+}
+
+function replay(
+  engine: Engine,
+  log: LogReader,
+  at: { readonly from: number; readonly admitted: number },
+): void {
+  for (let position = at.from + 1; ;) {
+    const records = log.read(position, REPLAY_READ_BYTES);
+    for (const record of records) engine.replay(record, at.admitted);
+    const last = records.at(-1);
+    if (last === undefined) return;
+    position = last.position + 1;
+  }
+}
+
+/** Hash of what a schema decides: columns and their roles, not its version. */
+function schemaHash(schema: EventSchema): string {
+  const { id: _, ...deciding } = schema;
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify(deciding)).digest("hex");
+}
