@@ -15,8 +15,6 @@ export interface DecodeKernels {
   begin(): void;
   /** Appends the events of [from, end) to the batch; overwrites SCAN_PADDING_BYTES behind it. Returns STATUS_*, see RESULT_*. */
   parse(from: number, end: number, index: number, state: number): number;
-  /** Answers STATUS_NEED_DOUBLE for the number at that address. */
-  resolveDouble(at: number, value: number): void;
   /** Writes ids' hashes (16 bytes a row), their validity bits, and event times (i64 µs) of all rows of the batch. */
   forAdmission(k0: bigint, k1: bigint): void;
   idsAddress(): number;

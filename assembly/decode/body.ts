@@ -1,6 +1,6 @@
 // A body to rows and rejects, resumable: lines of NDJSON, or the events of one JSON text (an object, an array, an envelope). A bad
 // event is one reject and spoils no neighbour; where a JSON text's grammar breaks, the rest of it is one reject.
-import { needAt, needBytes, forgetDoubles } from "./double";
+import { answerDoubles, forgetDoubles, listedDoubles, waitingDoubles } from "./double";
 import { parseAny, parseLikeLast } from "./event";
 import * as L from "./layout";
 import { skip, stackEnded } from "./skip";
@@ -28,6 +28,7 @@ export function begin(): void {
   rawTotal = 0;
   imageBytes = load<u32>(S.schemaAt, L.SCHEMA_IMAGE_FIXED);
   S.setArenaNext(S.arenaAt);
+  forgetDoubles();
   store<u32>(S.resultAt, 0, L.RESULT_ROWS);
   store<u32>(S.resultAt, 0, L.RESULT_REJECTS);
 }
@@ -119,8 +120,11 @@ function parseLine(p: usize): usize {
   if (stop == 0) {
     S.setArenaNext(arena);
     end = parseAny(p, row);
-    if (end == 0 && S.failReason == L.REASON_NEED_DOUBLE) return STOP;
     stop = end ? afterEvent(end) : 0;
+  }
+  if (stop && waitingDoubles()) {
+    S.setArenaNext(arena);
+    return STOP;
   }
   if (stop && end - p <= S.eventBytesMax) {
     if (keep(row, p, end)) return stop;
@@ -140,8 +144,8 @@ function finish(status: u32, next: usize, state: u32): u32 {
   store<u32>(at, state, L.RESULT_STATE);
   store<u32>(at, rowCount, L.RESULT_ROWS);
   store<u32>(at, rejectCount, L.RESULT_REJECTS);
-  store<u32>(at, <u32>needAt, L.RESULT_DOUBLE_AT);
-  store<u32>(at, needBytes, L.RESULT_DOUBLE_BYTES);
+  store<u32>(at, <u32>(S.scratchAt + L.SCRATCH_DOUBLES), L.RESULT_DOUBLES_AT);
+  store<u32>(at, listedDoubles(), L.RESULT_DOUBLES);
   return status;
 }
 
@@ -154,7 +158,7 @@ function parseLines(p: usize): u32 {
     if (isFull()) return finish(L.STATUS_ROOM, p, L.STATE_NDJSON);
     const next = parseLine(p);
     if (next == FULL) return finish(L.STATUS_ROOM, p, L.STATE_NDJSON);
-    if (next == STOP) return finish(L.STATUS_NEED_DOUBLE, p, L.STATE_NDJSON);
+    if (next == STOP) return finish(L.STATUS_NEED_DOUBLES, p, L.STATE_NDJSON);
     forgetDoubles();
     p = next;
   }
@@ -199,7 +203,10 @@ function parseElement(p: usize): usize {
   if (end == 0) {
     S.setArenaNext(arena);
     end = parseAny(p, row);
-    if (end == 0 && S.failReason == L.REASON_NEED_DOUBLE) return STOP;
+  }
+  if (end && waitingDoubles()) {
+    S.setArenaNext(arena);
+    return STOP;
   }
   if (end && end - p <= S.eventBytesMax) {
     if (keep(row, p, end)) return end;
@@ -274,7 +281,7 @@ function parseJson(p: usize, state: u32): u32 {
     } else {
       const next = parseElement(p);
       if (next == FULL) return finish(L.STATUS_ROOM, p, jsonState | around);
-      if (next == STOP) return finish(L.STATUS_NEED_DOUBLE, p, jsonState | around);
+      if (next == STOP) return finish(L.STATUS_NEED_DOUBLES, p, jsonState | around);
       forgetDoubles();
       p = next;
       jsonState = jsonState == L.STATE_SINGLE || restRefused ? L.STATE_AFTER : L.STATE_ARRAY_NEXT;
@@ -291,5 +298,6 @@ export function parse(p: usize, end: usize, index: u32, state: u32): u32 {
   bodyEnd = end;
   eventIndex = index;
   restRefused = false;
+  answerDoubles();
   return state == L.STATE_NDJSON ? parseLines(p) : parseJson(p, state);
 }

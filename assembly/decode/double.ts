@@ -1,33 +1,46 @@
 // Decimal text to the nearest double: Clinger's exact cases, then Eisel-Lemire (Lemire, "Number parsing at a gigabyte per second",
-// 2021, https://arxiv.org/abs/2101.11408). What more than 19 digits leave open is asked of the host (`resolveDouble`), whose
-// `Number()` is exact.
-import { FIELD_NONE, REASON_NEED_DOUBLE, REASON_OUT_OF_RANGE, SCRATCH_DOUBLES } from "./layout";
+// 2021, https://arxiv.org/abs/2101.11408). What more than 19 digits leave open is asked of the host, whose `Number()` is
+// exact: the event is parsed to its end with zeros instead, and once more with the answers.
+import {
+  DOUBLE_BYTES,
+  DOUBLE_VALUE,
+  FIELD_NONE,
+  REASON_OUT_OF_RANGE,
+  SCRATCH_DOUBLES,
+} from "./layout";
 import { numberEnd } from "./skip";
 import * as S from "./state";
 
 /** The value that the last successful `parseDouble` found. */
 export let double: f64 = 0;
-/** Where the number lies that the host must convert. */
-export let needAt: usize = 0;
-export let needBytes: u32 = 0;
-
 const POWERS_OF_TEN = memory.data<f64>([
   1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
   1e18, 1e19, 1e20, 1e21, 1e22,
 ]);
 
-let resolvedCount: u32 = 0;
+/** Numbers in the list, and how many of them the host has answered. */
+let listed: u32 = 0;
+let answered: u32 = 0;
 
+/** Forgets the list: the event is done. */
 export function forgetDoubles(): void {
-  resolvedCount = 0;
+  listed = 0;
+  answered = 0;
 }
 
-/** Takes the host's answer for the number at `at`. */
-export function resolveDouble(at: usize, value: f64): void {
-  const entry = S.scratchAt + SCRATCH_DOUBLES + (resolvedCount << 4);
-  store<u64>(entry, at);
-  store<f64>(entry, value, 8);
-  resolvedCount++;
+/** Takes the values that the host has written. */
+export function answerDoubles(): void {
+  answered = listed;
+}
+
+/** Numbers that wait for the host: the event that was just parsed holds zeros in their place. */
+export function waitingDoubles(): u32 {
+  return listed - answered;
+}
+
+/** All numbers in the list, answered ones too. */
+export function listedDoubles(): u32 {
+  return listed;
 }
 
 let productHigh: u64 = 0;
@@ -82,17 +95,16 @@ function eiselLemire(w: u64, q: i32): u64 {
   return (mantissa & 0xfffffffffffff) | ((<u64>exponent) << 52);
 }
 
-/** The host's answer for a number, or a request for one. Sets `double` and returns 1, or notes the request and returns 0. */
-function resolved(start: usize, end: usize): usize {
-  for (let i: u32 = 0; i < resolvedCount; i++) {
-    const entry = S.scratchAt + SCRATCH_DOUBLES + (i << 4);
-    if (load<u64>(entry) != start) continue;
-    double = load<f64>(entry, 8);
-    return 1;
-  }
-  needAt = start;
-  needBytes = <u32>(end - start);
-  return S.fail(REASON_NEED_DOUBLE, FIELD_NONE);
+/** The host's answer for the number [start, end), or 0 after asking for one. The list has room for each declared member once. */
+function resolved(start: usize, end: usize): f64 {
+  let entry = S.scratchAt + SCRATCH_DOUBLES;
+  for (let i: u32 = 0; i < listed; i++, entry += DOUBLE_BYTES)
+    if (load<u32>(entry) == <u32>start) return i < answered ? load<f64>(entry, DOUBLE_VALUE) : 0;
+  store<u32>(entry, <u32>start);
+  store<u32>(entry, <u32>(end - start), 4);
+  store<f64>(entry, 0, DOUBLE_VALUE);
+  listed++;
+  return 0;
 }
 
 /**
@@ -136,8 +148,7 @@ export function parseDouble(p: usize, wrong: u32): usize {
   } else {
     const bits = eiselLemire(mantissa, exponent);
     if (more && bits != eiselLemire(mantissa + 1, exponent)) {
-      if (!resolved(start, end)) return 0;
-      value = abs(double);
+      value = abs(resolved(start, end));
     } else value = reinterpret<f64>(bits);
   }
   if (value == Infinity) return S.fail(REASON_OUT_OF_RANGE, FIELD_NONE);

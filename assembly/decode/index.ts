@@ -1,6 +1,5 @@
 // Export list of the `decode` module: every function that the host may call (kernels/decode.ts has their types).
 export { begin, parse } from "./body";
-export { resolveDouble } from "./double";
 export {
   behindAddress,
   forAdmission,

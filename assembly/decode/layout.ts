@@ -38,9 +38,9 @@ export const RESULT_STATE = 8;
 /** rows and rejects in the batch */
 export const RESULT_ROWS = 12;
 export const RESULT_REJECTS = 16;
-/** STATUS_NEED_DOUBLE: the number's text */
-export const RESULT_DOUBLE_AT = 20;
-export const RESULT_DOUBLE_BYTES = 24;
+/** STATUS_NEED_DOUBLES: where the list of numbers is, DOUBLE_BYTES each, and how many there are */
+export const RESULT_DOUBLES_AT = 20;
+export const RESULT_DOUBLES = 24;
 /** of `seal`: rows, stored bytes */
 export const RESULT_SEALED_ROWS = 28;
 export const RESULT_STORED_BYTES = 32;
@@ -50,8 +50,8 @@ export const RESULT_BYTES = 64;
 export const STATUS_DONE = 0;
 /** Rows, image or rejects of this batch are full: go on from the cursor in the next one. */
 export const STATUS_ROOM = 1;
-/** The host must convert one number's text (`resolveDouble`) and call again from the cursor. */
-export const STATUS_NEED_DOUBLE = 2;
+/** The host must write the values of the listed numbers into the list, and call again from the cursor. */
+export const STATUS_NEED_DOUBLES = 2;
 
 // ## States of a body
 export const STATE_NDJSON = 0;
@@ -91,8 +91,6 @@ export const REASON_BAD_TIME = 8;
 export const REASON_UNKNOWN_SYMBOL = 9;
 export const REASON_TOO_DEEP = 10;
 export const REASON_TOO_LARGE = 11;
-/** internal: never in a reject */
-export const REASON_NEED_DOUBLE = 12;
 
 // ## Schema block, written by the host
 export const SCHEMA_FIELD_COUNT = 0;
@@ -207,8 +205,10 @@ export const SCRATCH_LEARN = 65856;
 /** undeclared members: hash u64, name address, name bytes, text address, text bytes */
 export const SCRATCH_UNDECLARED = 69632;
 export const UNDECLARED_BYTES = 24;
-/** numbers that the host converted for the event at hand: address u64, bits u64 */
+/** numbers of the event at hand that the host converts: address, bytes, f64 */
 export const SCRATCH_DOUBLES = 75776;
+export const DOUBLE_BYTES = 16;
+export const DOUBLE_VALUE = 8;
 export const SCRATCH_BYTES = 81920;
 
 /** per row: verdict u8, behind i64, row address u32, dictionary entry 16, slots 8, ids 16, times 8, validity bits */

@@ -180,8 +180,8 @@ export class Decoder {
       next = this.#result(L.RESULT_NEXT);
       index = this.#result(L.RESULT_INDEX);
       state = this.#result(L.RESULT_STATE);
-      if (status === L.STATUS_NEED_DOUBLE) this.#resolveDouble();
-    } while (status === L.STATUS_NEED_DOUBLE);
+      if (status === L.STATUS_NEED_DOUBLES) this.#convertDoubles();
+    } while (status === L.STATUS_NEED_DOUBLES);
     return {
       firstRow,
       rowCount: this.#result(L.RESULT_ROWS) - firstRow,
@@ -273,10 +273,15 @@ export class Decoder {
     return this.#utf8.decode(this.#u8.slice(from, from + bytes));
   }
 
-  #resolveDouble(): void {
-    const at = this.#result(L.RESULT_DOUBLE_AT);
-    const text = this.#text(at, this.#result(L.RESULT_DOUBLE_BYTES));
-    this.#instance.call.resolveDouble(at, Number(text));
+  /** Converts the numbers that the kernel listed: those whose nearest double more than 19 digits decide. */
+  #convertDoubles(): void {
+    const listAt = this.#result(L.RESULT_DOUBLES_AT);
+    const values = this.#instance.f64();
+    for (let entry = 0; entry < this.#result(L.RESULT_DOUBLES); entry++) {
+      const at = (listAt + entry * L.DOUBLE_BYTES) >>> 2;
+      const text = this.#text(must(this.#u32[at], "number"), must(this.#u32[at + 1], "number"));
+      values[at / 2 + L.DOUBLE_VALUE / 8] = Number(text);
+    }
   }
 
   /** The rejects that came since the last call. */

@@ -331,3 +331,18 @@ describe("batches", () => {
     expect(hash(0)).not.toBe(before);
   });
 });
+
+test("numbers that the host converts are not mistaken for others at the same place", () => {
+  const small = new Bench(EVERYTHING, { ...OPTIONS, rowsMax: 1 });
+  const lines = (digit: number): Buffer =>
+    Buffer.from(
+      Array.from(
+        { length: 4 },
+        () => `{"t":0,"ratio":1.0000000000000001110223024625156540423631668090820312${digit}}`,
+      ).join("\n"),
+    );
+  const ratios = (body: Buffer): unknown[] =>
+    small.decode(body, "ndjson").rows.map((row) => row[5]);
+  expect(ratios(lines(5))).toEqual([1, 1, 1, 1]);
+  expect(ratios(lines(6))).toEqual(Array.from({ length: 4 }, () => 1.0000000000000002));
+});
