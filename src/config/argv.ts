@@ -49,9 +49,8 @@ function isCommand(word: string): word is Command {
   return Object.hasOwn(COMMANDS, word);
 }
 
-function commandOf(word: string | undefined): Command | string {
-  if (word === undefined) return "help";
-  if (isCommand(word)) return word;
+/** What is wrong with a word that is no command. */
+function noCommand(word: string): string {
   if (LATER_COMMANDS.includes(word)) return `millrace ${word} is not in this release`;
   const meant = similar(word, Object.keys(COMMANDS));
   return `there is no command ${JSON.stringify(word)}; ${
@@ -80,8 +79,8 @@ export function readCommandLine(argv: readonly string[]): CommandLine | string {
       flags.set(name, value);
     }
   }
-  const command = commandOf(words[0]);
-  if (!isCommand(command)) return command;
+  const [command = "help"] = words;
+  if (!isCommand(command)) return noCommand(command);
   const own = new Map([...flags].filter(([name]) => Object.hasOwn(COMMAND_FLAGS, name)));
   const keys = new Map([...flags].filter(([name]) => !Object.hasOwn(COMMAND_FLAGS, name)));
   return { command, words: words.slice(1), own, flags: keys };

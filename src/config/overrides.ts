@@ -60,7 +60,7 @@ export function readOverrides(input: {
   const variables = new Map(keys.map((key) => [envName(key), key]));
   for (const [key, { short }] of Object.entries(SETTINGS))
     if (short !== undefined) variables.set(envName(short), key);
-  for (const [name, text] of Object.entries(input.env).toSorted()) {
+  for (const [name, text] of Object.entries(input.env).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!name.startsWith("MILLRACE_") || text === undefined || OTHER_ENV.includes(name)) continue;
     const key = variables.get(name);
     if (key !== undefined)

@@ -68,7 +68,7 @@ describe("/v1/sql", () => {
       format: "csv",
       after: "2",
     });
-    expect((await fetch(`${url}/v1/sql?${query}`)).status).toBe(200);
+    expect((await fetch(`${url}/v1/sql?${query.toString()}`)).status).toBe(200);
     expect(appliance.questions.at(-1)).toMatchObject({
       sql: "SELECT ?",
       params: [5],
