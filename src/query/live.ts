@@ -6,9 +6,11 @@ import { buildImage, readImageHeader } from "../event/image.ts";
 import { QUERY_TAIL_BYTES_MAX } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import type { LogRecord } from "../log/record.ts";
+import { deadLetterRow } from "../table/exports.ts";
+import { DEAD_LETTER_IMAGE } from "../table/shapes.ts";
 import { imageScan, type ImageBatch } from "./image-scan.ts";
 import type { Pin } from "./pin.ts";
-import { REJECT_IMAGE_COLUMNS, type PinnedImage, type PlannedScan } from "./relations.ts";
+import type { PinnedImage, PlannedScan } from "./relations.ts";
 import { Tail, TailError, type TailBudget, type TailPart } from "./tail.ts";
 
 /** A batch in a tail. */
@@ -26,23 +28,13 @@ function streamBatch(stream: string): (record: LogRecord) => TailBatch | null {
   };
 }
 
-/** Rejects as an image. Raw bytes that are not UTF-8 show U+FFFD, as in the dead letters' table. */
+/** Rejects as an image with constants, as the dead letters' table takes them. */
 function rejectBatch(record: LogRecord): TailBatch | null {
   if (record.kind !== "events" || record.rejects.length === 0) return null;
-  const rows = record.rejects.map(({ index, reason, field, message, raw }) => [
-    index,
-    reason,
-    field,
-    message,
-    new TextDecoder().decode(raw),
-  ]);
-  const image = buildImage(REJECT_IMAGE_COLUMNS, rows);
-  return {
-    image,
-    rowCount: rows.length,
-    fixed: [record.stream, BigInt(record.receivedAtUs), BigInt(record.position)],
-    bytes: image.byteLength,
-  };
+  const rows = record.rejects.map((reject) => deadLetterRow(record.receivedAtUs, reject));
+  const image = buildImage(DEAD_LETTER_IMAGE, rows);
+  const fixed = [record.stream, BigInt(record.position)];
+  return { image, rowCount: rows.length, fixed, bytes: image.byteLength };
 }
 
 interface KeptTail {

@@ -107,6 +107,11 @@ export class ChildProcess {
     this.#process.kill("SIGKILL");
   }
 
+  /** Replaces the child by a fresh one. Only when it has no work. */
+  recycle(): void {
+    this.#process?.kill("SIGKILL");
+  }
+
   /** Why that life was killed by us, or null. */
   killReason(life: number): KillReason | null {
     return this.#killed?.life === life ? this.#killed.reason : null;

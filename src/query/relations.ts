@@ -1,7 +1,8 @@
 // Verb (pure): a pin and the names that a question uses -> views of DuckDB and the scans behind them. Committed files and what lies
 // beyond them become one relation. Owns the SQL of relations and the columns of the system ones.
-import type { SqlType } from "../event/schema.ts";
+import { must } from "../base/assert.ts";
 import { sqlTypeText } from "../event/schema.ts";
+import { deadLetterTable, lateTable, type TableSpec } from "../table/shapes.ts";
 import type { ImageColumnSource, ImageScanColumn } from "./image-scan.ts";
 import type { InlineRelation, Pin, PinnedFiles, PinnedStream, PinnedView } from "./pin.ts";
 
@@ -38,33 +39,6 @@ export interface RelationPlan {
   readonly relations: readonly PlannedRelation[];
   readonly scans: readonly PlannedScan[];
 }
-
-/** Columns of a late event's image (window/output.ts), in order. */
-const LATE_IMAGE_COLUMNS: readonly string[] = [
-  "event_time",
-  "window_start",
-  "window_end",
-  "behind",
-  "_position",
-  "_index",
-  "received_at",
-];
-
-/** Columns of the images that the child makes of rejects, in order, as in the dead letters' table. */
-export const REJECT_IMAGE_COLUMNS: readonly {
-  readonly name: string;
-  readonly type: SqlType;
-  readonly nullable: boolean;
-}[] = [
-  { name: "index", type: { kind: "INTEGER" }, nullable: false },
-  { name: "reason", type: { kind: "VARCHAR" }, nullable: false },
-  { name: "field", type: { kind: "VARCHAR" }, nullable: true },
-  { name: "message", type: { kind: "VARCHAR" }, nullable: false },
-  { name: "raw", type: { kind: "VARCHAR" }, nullable: false },
-];
-
-/** Values that all rejects of a record share, in the order of `ImageBatch.fixed`. */
-export const REJECT_FIXED_COLUMNS: readonly string[] = ["stream", "received_at", "_position"];
 
 export function quoteName(name: string): string {
   return `"${name.replaceAll('"', '""')}"`;
@@ -171,9 +145,16 @@ function finalityOf({ finality, watermarkUs }: PinnedView): string {
   return `(epoch_us(${quoteName(finality.column)}) + ${finality.addUs} <= ${BigInt(watermarkUs)})`;
 }
 
-function lateSource(name: string): ImageColumnSource {
-  if (name === "view") return { from: "fixed", index: 0 };
-  return { from: "image", ordinal: LATE_IMAGE_COLUMNS.indexOf(name) };
+/** Sources of a system table's columns, by name, as the table's own (table/shapes.ts) for its images and constants. */
+function sourcesOf(table: TableSpec): (name: string) => ImageColumnSource {
+  return (name) => {
+    const { source } = must(
+      table.columns.find((column) => column.name === name),
+      `column ${name} of ${table.name}`,
+    );
+    if (source.from === "image") return source;
+    return source.from === "index" ? { from: "ordinal" } : { from: "fixed", index: source.index };
+  };
 }
 
 function planLateEvents(planner: Planner, pin: Pin): void {
@@ -181,17 +162,8 @@ function planLateEvents(planner: Planner, pin: Pin): void {
   const scan: PlannedScan | null =
     images.length === 0
       ? null
-      : { columns: columnsFrom(files, lateSource), of: { kind: "images", images } };
+      : { columns: columnsFrom(files, sourcesOf(lateTable())), of: { kind: "images", images } };
   planner.add(`${SYSTEM_SCHEMA}.late_events`, planner.union(files, null, scan));
-}
-
-function rejectSource(name: string): ImageColumnSource {
-  const fixed = REJECT_FIXED_COLUMNS.indexOf(name);
-  if (fixed >= 0) return { from: "fixed", index: fixed };
-  return {
-    from: "image",
-    ordinal: REJECT_IMAGE_COLUMNS.findIndex((column) => column.name === name),
-  };
 }
 
 function planDeadLetters(planner: Planner, pin: Pin): void {
@@ -200,7 +172,7 @@ function planDeadLetters(planner: Planner, pin: Pin): void {
     pin.position <= coveredPosition
       ? null
       : {
-          columns: columnsFrom(files, rejectSource),
+          columns: columnsFrom(files, sourcesOf(deadLetterTable())),
           of: { kind: "rejects", after: coveredPosition },
         };
   const cut = coveredPosition > pin.position ? pin.position : null;

@@ -1,9 +1,14 @@
 // Noun: a DuckDB that runs one question at a time, locked down: no files but the warehouse's, no network, no settings, bounded memory
 // and temporary space. Owns the order of the lock-down (each step closes what the one before still needed) and the pool of sandboxes.
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { DuckDb, type DuckConnection, type RawScan } from "../base/duckdb.ts";
 import { WINDOW_MACROS } from "../view/macros.ts";
 import { BOUNDED_MACROS } from "./bounded-functions.ts";
 import { quoteText, SCAN_FUNCTION, SYSTEM_SCHEMA, type PlannedRelation } from "./relations.ts";
+
+/** Names of sandboxes and of their folders for temporary files. */
+const TEMP_PREFIX = "duckdb-query-";
 
 /** What a sandbox may use. Folders are absolute paths without a slash at the end. */
 export interface SandboxOptions {
@@ -31,7 +36,7 @@ export class Sandbox {
     const db = await DuckDb.open({
       threads: String(options.threads),
       memory_limit: `${options.memoryBytesMax}B`,
-      temp_directory: `${options.tempFolder}/${name}`,
+      temp_directory: join(options.tempFolder, name),
       max_temp_directory_size: `${options.tempBytesMax}B`,
       errors_as_json: "true",
     });
@@ -78,13 +83,20 @@ export class SandboxPool {
   #free: Sandbox[] = [];
   #opened = 0;
 
+  /** Removes what a killed process left in the temporary folder. */
   constructor(options: SandboxOptions) {
     this.#options = options;
+    mkdirSync(options.tempFolder, { recursive: true });
+    for (const name of readdirSync(options.tempFolder))
+      if (name.startsWith(TEMP_PREFIX))
+        rmSync(join(options.tempFolder, name), { recursive: true, force: true });
   }
 
   /** A sandbox for one question. The number of those at work is bounded by who calls. */
   async take(): Promise<Sandbox> {
-    return this.#free.pop() ?? (await Sandbox.open(this.#options, `q${++this.#opened}`));
+    return (
+      this.#free.pop() ?? (await Sandbox.open(this.#options, `${TEMP_PREFIX}${++this.#opened}`))
+    );
   }
 
   /** Gives a sandbox back; one that cannot be cleared is closed. */

@@ -1,9 +1,12 @@
 // Verb: a question -> an answer, on the parent's side: who may run, what state it sees (a pin of the caller's), the child that runs it,
 // and what happens when the child dies. Owns no data; a crash or an out-of-memory of DuckDB ends here.
+import { systemClock } from "../base/clock.ts";
 import {
   QUERY_ANSWER_BYTES_MAX,
   QUERY_ANSWER_ROWS_MAX,
+  QUERY_IDLE_MS,
   QUERY_KILL_GRACE_MS,
+  QUERY_REST_RSS_BYTES_MAX,
   QUERY_RUNNING_MAX,
   QUERY_TIMEOUT_MS,
   QUERY_WAIT_MS_MAX,
@@ -96,8 +99,15 @@ export class QueryService {
     waitingMax: QUERY_WAITING_MAX,
   });
 
+  readonly #clock = systemClock();
+  readonly #rest: ReturnType<typeof setInterval>;
+  /** When the last question ended, ms; null when the child has had none in this life. */
+  #usedMs: number | null = null;
+
   constructor(command: ChildCommand) {
     this.#child = new ChildProcess(command);
+    this.#rest = setInterval(() => this.#recycleIdle(), QUERY_IDLE_MS / 4);
+    this.#rest.unref();
   }
 
   /** Resolves once the child listens. */
@@ -133,13 +143,27 @@ export class QueryService {
     } catch {
       return DIED;
     } finally {
+      this.#usedMs = this.#nowMs();
       this.#queue.leave(client);
     }
   }
 
   /** Ends the child. Questions under way get 503. */
   async close(): Promise<void> {
+    clearInterval(this.#rest);
     await this.#child.close();
+  }
+
+  #nowMs(): number {
+    return this.#clock.monotonicUs() / 1000;
+  }
+
+  /** Allocators keep what a large question once took: a child at rest that holds much is replaced. The child has forgotten its caches by then. */
+  #recycleIdle(): void {
+    if (this.#queue.running > 0 || this.#usedMs === null) return;
+    if (this.#nowMs() - this.#usedMs < QUERY_IDLE_MS * 1.5) return;
+    this.#usedMs = null;
+    if (this.#child.rssBytes() > QUERY_REST_RSS_BYTES_MAX) this.#child.recycle();
   }
 
   /** Asks the child in a later life than `after`. */

@@ -30,7 +30,8 @@ export class RawExport {
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-function deadLetterRow(receivedAtUs: number, reject: Reject): Cell[] {
+/** A reject as a row of DEAD_LETTER_IMAGE. */
+export function deadLetterRow(receivedAtUs: number, reject: Reject): Cell[] {
   let raw: string | null = null;
   try {
     raw = UTF8.decode(reject.raw);

@@ -7,7 +7,6 @@ import { openDiskFiles } from "../../src/base/disk-files.ts";
 import { DuckDb } from "../../src/base/duckdb.ts";
 import { buildImage, streamImageColumns, type Cell } from "../../src/event/image.ts";
 import {
-  ADMISSION_COLUMNS,
   sqlTypeText,
   type Column,
   type EventSchema,
@@ -17,6 +16,7 @@ import { encodeRecord } from "../../src/log/codec.ts";
 import type { Reject } from "../../src/event/reject.ts";
 import type { LogRecord } from "../../src/log/record.ts";
 import { openSqliteLogWriter, type SqliteLogWriter } from "../../src/log/sqlite-log.ts";
+import { deadLetterTable, lateTable, rawTable } from "../../src/table/shapes.ts";
 import type { Pin, PinnedView } from "../../src/query/pin.ts";
 import {
   QueryService,
@@ -56,10 +56,7 @@ export const SCHEMA: EventSchema = {
   })),
 };
 
-export const RAW_COLUMNS: readonly Column[] = [
-  ...streamImageColumns(SCHEMA),
-  ...ADMISSION_COLUMNS,
-].map((column, index) => ({ ...column, fieldId: index + 1 }));
+export const RAW_COLUMNS: readonly Column[] = rawTable("default", "clicks", SCHEMA).columns;
 
 const column = (
   name: string,
@@ -80,26 +77,9 @@ export const VIEW_COLUMNS = numbered([
   column("count", "BIGINT"),
   column("revision", "BIGINT"),
 ]);
-export const LATE_IMAGE = [
-  column("event_time", "TIMESTAMPTZ"),
-  column("window_start", "TIMESTAMPTZ"),
-  column("window_end", "TIMESTAMPTZ"),
-  column("behind", "BIGINT"),
-  column("_position", "BIGINT"),
-  column("_index", "INTEGER"),
-  column("received_at", "TIMESTAMPTZ"),
-];
-export const LATE_COLUMNS = numbered([column("view", "VARCHAR"), ...LATE_IMAGE]);
-export const DEAD_COLUMNS = numbered([
-  column("stream", "VARCHAR"),
-  column("received_at", "TIMESTAMPTZ"),
-  column("_position", "BIGINT"),
-  column("index", "INTEGER"),
-  column("reason", "VARCHAR"),
-  column("field", "VARCHAR", true),
-  column("message", "VARCHAR"),
-  column("raw", "VARCHAR"),
-]);
+export const LATE_COLUMNS: readonly Column[] = lateTable().columns;
+export const LATE_IMAGE = LATE_COLUMNS.slice(1);
+export const DEAD_COLUMNS: readonly Column[] = deadLetterTable().columns;
 
 export const T0 = 1_569_888_000_000_000;
 const MINUTE = 60_000_000;

@@ -194,20 +194,24 @@ test("dead letters are files and the tail's rejects", async () => {
     message: "a message of some length",
     raw: new TextEncoder().encode(raw),
   });
-  fixture.append([eventsRecord(position, [], [reject(0, "{"), reject(4, '{"price":"ü"}')])]);
+  const badUtf8 = { ...reject(5, ""), raw: new Uint8Array([0xff, 0xfe]) };
+  fixture.append([
+    eventsRecord(position, [], [reject(0, "{"), reject(4, '{"price":"ü"}'), badUtf8]),
+  ]);
   const file = await writeParquet(join(fixture.warehouse, "dead.parquet"), DEAD_COLUMNS, [
-    ["clicks", BigInt(T0), 1n, 0, "bad_utf8", null, "m", "raw"],
+    ["clicks", 1n, BigInt(T0), 0, "bad_utf8", null, "m", null, "/w=="],
   ]);
   const pin: Pin = {
     ...emptyPin(fixture, position),
     deadLetters: { files: { columns: DEAD_COLUMNS, files: [file] }, coveredPosition: 1 },
   };
   const sql =
-    'SELECT stream, _position, "index", reason, field, raw FROM millrace.dead_letters ORDER BY _position, "index"';
+    "SELECT stream, _position, _index, reason, field, raw, raw_base64 FROM millrace.dead_letters ORDER BY _position, _index";
   expect(JSON.parse(await answer(sql, pin)).rows).toEqual([
-    ["clicks", 1, 0, "bad_utf8", null, "raw"],
-    ["clicks", position, 0, "bad_json", null, "{"],
-    ["clicks", position, 4, "bad_json", "price", '{"price":"ü"}'],
+    ["clicks", 1, 0, "bad_utf8", null, null, "/w=="],
+    ["clicks", position, 0, "bad_json", null, "{", null],
+    ["clicks", position, 4, "bad_json", "price", '{"price":"ü"}', null],
+    ["clicks", position, 5, "bad_json", "price", null, "//4="],
   ]);
 });
 
