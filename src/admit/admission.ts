@@ -93,6 +93,9 @@ export class Admission {
   readonly #streams = new Map<string, StreamBlock>();
   #buffers: BatchBuffers | null = null;
   #chunk = 0;
+  /** Full segments of ids since the last checkpoint, cut as they fill, so that a checkpoint copies little; and their ids. */
+  #sealed: AdmissionSegment[] = [];
+  #sealedIds = 0;
   #image = { address: 0, bytesMax: 0 };
   #entries = { address: 0, bytesMax: 0 };
 
@@ -132,6 +135,7 @@ export class Admission {
       buffers.verdicts,
       buffers.behind,
     );
+    if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
     const memory = this.#kernels.memory.buffer;
     return {
       full: false,
@@ -178,7 +182,7 @@ export class Admission {
 
   /** Ids that the next checkpoint will write. */
   get deltaIds(): number {
-    let ids = 0;
+    let ids = this.#sealedIds;
     for (const stream of this.#streams.values()) ids += stream.deltaIds;
     return ids;
   }
@@ -193,24 +197,30 @@ export class Admission {
    * `position`, the last log position admitted, is durable. If that fails the process ends.
    */
   takeDelta(position: number): { body: Uint8Array; segments: AdmissionSegment[] } {
-    const segments: AdmissionSegment[] = [];
-    const chunk = this.#chunkBuffer();
     const states = [];
     for (const stream of this.#streams.values()) {
-      while (stream.deltaIds > 0) {
-        const count = this.#kernels.call.takeDelta(stream.address, chunk, CHUNK_ENTRIES);
-        assert(count > 0, "a chunk holds a page of the delta");
-        const memory = this.#kernels.memory.buffer;
-        const entries = new Uint8Array(memory, chunk, count * ID_ENTRY_BYTES);
-        const lastMs = new DataView(memory, chunk + count * ID_ENTRY_BYTES - 4).getUint32(0, true);
-        const receivedMs = must(stream.receivedAtMs, "received_at of a stream with ids");
-        const newestMs = receivedMs - (((receivedMs % 2 ** 32) - lastMs) >>> 0);
-        segments.push(encodeSegment(stream.settings.name, entries, newestMs));
-      }
+      while (stream.deltaIds > 0) this.#seal(stream);
       const { watermarkUs, newestUs, receivedAtMs, ids } = stream;
       states.push({ name: stream.settings.name, watermarkUs, newestUs, receivedAtMs, ids });
     }
+    const segments = this.#sealed;
+    this.#sealed = [];
+    this.#sealedIds = 0;
     return { body: encodeState({ position, key: this.#key, streams: states }), segments };
+  }
+
+  /** Moves the oldest ids of a delta, at most CHUNK_ENTRIES, into a segment: 1 MB, well below a ms. */
+  #seal(stream: StreamBlock): void {
+    const chunk = this.#chunkBuffer();
+    const count = this.#kernels.call.takeDelta(stream.address, chunk, CHUNK_ENTRIES);
+    assert(count > 0, "a chunk holds a page of the delta");
+    const memory = this.#kernels.memory.buffer;
+    const entries = new Uint8Array(memory, chunk, count * ID_ENTRY_BYTES);
+    const lastMs = new DataView(memory, chunk + count * ID_ENTRY_BYTES - 4).getUint32(0, true);
+    const receivedMs = must(stream.receivedAtMs, "received_at of a stream with ids");
+    const newestMs = receivedMs - (((receivedMs % 2 ** 32) - lastMs) >>> 0);
+    this.#sealed.push(encodeSegment(stream.settings.name, entries, newestMs));
+    this.#sealedIds += count;
   }
 
   /**
@@ -285,6 +295,7 @@ export class Admission {
     }
     const received = BigInt(receivedMs);
     this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, received);
+    if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
   }
 
   #stream(name: string): StreamBlock {

@@ -162,3 +162,21 @@ test("hashes that crowd in one part of the directory: segments of all depths sta
     expect(duplicates(Math.floor(first / 2 / ROWS) * ROWS)).toBe(ROWS);
   }
 });
+
+test("a checkpoint of several segments brings all ids back", () => {
+  const stream = { ...SETTINGS, dedupTtlUs: 3_600_000_000 };
+  const live = admission([stream]);
+  for (let first = 0; first < 150_000; first += ROWS) admitMass(live, first, START_US);
+  expect(live.deltaIds).toBe(150_000);
+  const { body, segments } = live.takeDelta(1);
+  expect(segments.length).toBe(3);
+  expect(live.deltaIds).toBe(0);
+  const next = admission([stream]);
+  next.restore(
+    body,
+    segments.map((segment) => segment.bytes),
+  );
+  expect(next.idTable(SETTINGS.name).ids).toBe(150_000);
+  for (let first = 0; first < 150_000; first += ROWS)
+    expect(duplicatesOf(admitMass(next, first, START_US + 1000))).toBe(ROWS);
+});
