@@ -9,7 +9,6 @@ import type { Failpoint } from "./files.ts";
 export const FAILPOINTS: readonly Failpoint[] = [
   // log: data-folder.ts, sqlite-log.ts
   "log.folder.probe",
-  "log.folder.clean",
   "log.identity.before",
   "log.identity.after",
   "log.file.prepare",

@@ -5,7 +5,7 @@
 //   state.db      checkpoints                           warehouse/   Iceberg tables
 //   ledger.db     epochs of the tables                  tmp/         emptied at every start
 import { randomBytes, randomUUID } from "node:crypto";
-import { statSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Database, SQLiteError } from "bun:sqlite";
 import { must } from "../base/assert.ts";
@@ -75,7 +75,7 @@ export function openDataFolder(
     const { identity, isNew } = claim(lock, { path, files, makeIdentity });
     for (const folder of [logFolderOf(path), warehouseFolderOf(path), tmpFolderOf(path)])
       files.makeFolder(folder);
-    emptyTmp(tmpFolderOf(path), files);
+    emptyTmp(tmpFolderOf(path));
     return { path, isNew, ...identity, close: () => lock.close(true) };
   } catch (error) {
     lock.close();
@@ -189,9 +189,9 @@ function readNumber(lock: Database, sql: string): number {
   return must(select.get(), sql).value;
 }
 
-/** Query results and images of a former life: worthless, and never needed for recovery. */
-function emptyTmp(folder: string, files: Files): void {
-  for (const name of files.list(folder)) files.unlink(join(folder, name), "log.folder.clean");
+/** Query results and images of a former life: worthless, never needed for recovery, and so not the Files port's business. */
+function emptyTmp(folder: string): void {
+  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
 }
 
 function lockError(error: unknown, path: string): unknown {

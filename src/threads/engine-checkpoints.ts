@@ -24,6 +24,7 @@ export class EngineCheckpoints {
   readonly #send: Send;
   #taken: Taken | null = null;
   #isSaving = false;
+  /** The last one is under way or saved: no other follows. */
   #isFinal = false;
 
   constructor(engine: Engine, applied: AppliedConfiguration, send: Send) {
@@ -47,7 +48,10 @@ export class EngineCheckpoints {
 
   /** Takes a checkpoint of now, unless one is on its way. */
   take(): void {
-    if (this.#isSaving) return;
+    if (!this.#isSaving && !this.#isFinal) this.#begin();
+  }
+
+  #begin(): void {
     this.#isSaving = true;
     this.#taken = { position: this.#engine.lastPosition, change: this.#change() };
     this.folded(this.#engine.folded);
@@ -63,7 +67,7 @@ export class EngineCheckpoints {
     if (this.#isSaving) return false;
     if (this.#isFinal) return true;
     this.#isFinal = true;
-    this.take();
+    this.#begin();
     return false;
   }
 

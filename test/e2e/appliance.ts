@@ -49,6 +49,8 @@ export class Appliance {
   readonly address: string;
   readonly process: Subprocess<"ignore", "pipe", "pipe">;
   readonly #output: { text: string };
+  /** Set just before SIGKILL goes out: connections that break from then on are expected. */
+  isKilled = false;
 
   private constructor(
     address: string,
@@ -137,6 +139,7 @@ export class Appliance {
 
   /** SIGKILL. */
   async kill(): Promise<void> {
+    this.isKilled = true;
     this.process.kill("SIGKILL");
     await this.process.exited;
   }

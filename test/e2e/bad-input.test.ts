@@ -9,7 +9,11 @@ const folder = temporaryFolder();
 let appliance: Appliance;
 
 beforeAll(async () => {
-  appliance = await Appliance.start({ config: CONFIG, data: folder.path });
+  appliance = await Appliance.start({
+    config: CONFIG,
+    data: folder.path,
+    flags: ["--query.timeout=2s"],
+  });
 });
 afterAll(async () => {
   await appliance.kill();
@@ -61,13 +65,13 @@ test("truncated JSON", () => oneReject(event().slice(0, -9), "bad_json", null));
 test("invalid UTF-8", async () => {
   const bytes = new TextEncoder().encode(event({ brand: "XX" }));
   bytes[bytes.indexOf(88)] = 0xc0;
-  await oneReject(bytes, "bad_utf8", "brand");
+  await oneReject(bytes, "bad_utf8", null);
 });
 test("a wrong type", () => oneReject(event({ price: "cheap" }), "wrong_type", "price"));
 test("a missing required member", () =>
   oneReject(event({ user_id: undefined }), "missing_member", "user_id"));
 test("null for a required member", () =>
-  oneReject(event({ user_id: null }), "missing_member", "user_id"));
+  oneReject(event({ user_id: null }), "wrong_type", "user_id"));
 test("a date that does not exist", () =>
   oneReject(event({ event_time: "2025-02-29T00:00:00Z" }), "bad_time", "event_time"));
 test("duplicate members", () =>
@@ -232,14 +236,14 @@ test(
   async () => {
     const endless = appliance.ask(
       "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c",
-      { timeout: "2s" },
     );
     const begin = performance.now();
     expect(await appliance.send(event())).toMatchObject({ accepted: 1 });
     expect((await appliance.rows("SELECT 42")).rows).toEqual([[42]]);
     expect(performance.now() - begin).toBeLessThan(20_000);
     const response = await endless;
-    expect([400, 408, 503]).toContain(response.status);
+    expect(response.status).toBe(408);
+    expect(await response.text()).toContain("2000 ms");
   },
   { timeout: 60_000 },
 );
