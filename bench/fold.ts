@@ -63,7 +63,9 @@ const FORMULAS = `'category ' || (a % 100), 'c' || ((a // 100) % 100), b % 50000
 
 function images(): Uint8Array[] {
   return Array.from({ length: RECORDS }, (_, record) => {
-    const rows = Array.from({ length: RECORD_ROWS }, (_, row) => cells(record * RECORD_ROWS + row));
+    const rows = Array.from({ length: RECORD_ROWS }, (__, row) =>
+      cells(record * RECORD_ROWS + row),
+    );
     return buildImage([...SCHEMA.columns, ...IMAGE_EXTRA_COLUMNS], rows, new Set([1, 2]));
   });
 }

@@ -25,6 +25,9 @@ export interface FoldKernels {
   ): number;
   highestTime(times: number, rows: number, receivedAtUs: bigint, floorUs: bigint): bigint;
 
+  /** Coupon of bytes for HyperLogLog; reads up to 15 bytes past the end. */
+  coupon(address: number, bytes: number): number;
+
   createRoot(): number;
   freeRoot(root: number): void;
   /** Selects the rows of a chunk and their windows; returns how many. Counts: RESULT_*_AT in the work area. */

@@ -22,7 +22,7 @@ import {
   WORK_SELECTED_AT,
 } from "./abi";
 import { compareDouble, compareText } from "./compare";
-import { addCoupon } from "./hll";
+import { addCoupon, reachCoupon } from "./hll";
 import { step, valid, validStep, values } from "./vector";
 import { compare as compareWide } from "./wide";
 import { allocateText, storeText } from "./window";
@@ -161,12 +161,24 @@ function extremesText(offset: u32, arg: u32, sign: i32, n: u32): void {
   }
 }
 
+/** Rows whose sketches are read ahead together: their cache misses overlap. */
+const TILE: u32 = 32;
+let sink: u32 = 0;
+
 function coupons(offset: u32, arg: u32, n: u32): void {
   const from = values(arg);
   const width = step(arg);
-  for (let j: u32 = 0; j < n; j++) {
-    const row = load<u32>(rows + (j << 2));
-    addCoupon(row, row + offset, load<u32>(from + load<u32>(selected + (j << 2)) * width));
+  for (let first: u32 = 0; first < n; first += TILE) {
+    const end = min(first + TILE, n);
+    for (let j = first; j < end; j++)
+      sink ^= reachCoupon(
+        load<u32>(rows + (j << 2)) + offset,
+        load<u32>(from + load<u32>(selected + (j << 2)) * width),
+      );
+    for (let j = first; j < end; j++) {
+      const row = load<u32>(rows + (j << 2));
+      addCoupon(row, row + offset, load<u32>(from + load<u32>(selected + (j << 2)) * width));
+    }
   }
 }
 

@@ -17,17 +17,29 @@ function entriesOf(size: u32): u32 {
   return <u32>32 << size;
 }
 
-/** Size class of a SET of `count` coupons: it depends on the count only. */
+/** Size class of a SET of `count` coupons (8 to 384): the least whose entries are at most 3/4 full. It depends on the count only. */
 function sizeOf(count: u32): u32 {
-  let size: u32 = 0;
-  while (count * 4 > entriesOf(size) * 3) size++;
-  return size;
+  return 32 - clz((count - 1) / 24);
+}
+
+/** Number of the first entry of a SET to look at, before it is cut to the size. */
+function firstEntry(coupon: u32): u32 {
+  return (coupon * 0x9e3779b1) >> 8;
+}
+
+/** Reads what `addCoupon` will read for this coupon, so that many such reads are under way at once. The result means nothing. */
+export function reachCoupon(state: u32, coupon: u32): u32 {
+  const count = load<u32>(state);
+  const block = load<u32>(state, 4);
+  if (block == 0) return count;
+  if (count == HLL_DENSE) return load<u8>(block + (coupon & (REGISTERS - 1)));
+  return load<u32>(block + ((firstEntry(coupon) & (entriesOf(sizeOf(count)) - 1)) << 2));
 }
 
 /** Adds a coupon to a SET; false when it is there. */
 function insert(block: u32, entries: u32, coupon: u32): bool {
   const mask = entries - 1;
-  let i = (coupon * 0x9e3779b1) >> 8;
+  let i = firstEntry(coupon);
   for (; ; i++) {
     const at = block + ((i & mask) << 2);
     const held = load<u32>(at);

@@ -2,6 +2,7 @@
 export { updateStates } from "./aggregate";
 export { extract, extractText, listRows, textBytes } from "./extract";
 export { findGroups } from "./group";
+export { coupon } from "./hash";
 export { setColumns } from "./load";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
 export { runProgram } from "./program";

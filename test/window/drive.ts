@@ -9,7 +9,8 @@ import type { EventsRecord } from "../../src/log/record.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
 import { Windows } from "../../src/window/windows.ts";
 import { IMAGE_COLUMNS } from "./arbitrary.ts";
-import { order, type ModelOutput } from "./model.ts";
+import { order } from "./evaluator.ts";
+import type { ModelOutput } from "./model.ts";
 
 await buildKernels(["fold"]);
 export const FOLD_WASM = readFileSync(join(import.meta.dir, "../../build/fold.wasm"));
@@ -98,9 +99,8 @@ function same(a: Cell, b: Cell, bound: number): boolean {
   return a === b;
 }
 
-/** Differences between rows of the kernels and of the model, as sets; averages may differ in the last bit. */
+/** Differences between rows of the kernels and of a model, as sets. */
 export function differences(
-  plan: ViewPlan,
   rows: readonly Cell[][],
   model: readonly ModelOutput[],
   doubleBound = 0,
@@ -119,10 +119,8 @@ export function differences(
   const found = ours.length === theirs.length ? [] : [`${ours.length} rows, not ${theirs.length}`];
   ours.forEach((row, at) =>
     row.forEach((cell, index) => {
-      const source = plan.output[index]?.source;
-      const average = source?.kind === "aggregate" && plan.aggregates[source.index]?.fn === "avg";
       const other = theirs[at]?.[index] ?? null;
-      if (!same(cell, other, average ? Math.max(doubleBound, 2 ** -52) : doubleBound))
+      if (!same(cell, other, doubleBound))
         found.push(`row ${at} column ${index}: ${String(cell)}, not ${String(other)}`);
     }),
   );

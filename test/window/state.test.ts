@@ -1,0 +1,204 @@
+// State in pages: memory of closed windows comes back, checkpoints are small and restore a million groups at once, outputs stay until they
+// are covered, plans that changed are refused.
+import { expect, test } from "bun:test";
+import { buildImage } from "../../src/event/image.ts";
+import { IMAGE_EXTRA_COLUMNS, type EventSchema } from "../../src/event/schema.ts";
+import type { EventsRecord } from "../../src/log/record.ts";
+import type { ViewPlan } from "../../src/view/plan.ts";
+import type { ViewOutput } from "../../src/window/output.ts";
+import type { SavedPage, WindowsCheckpoint } from "../../src/window/windows.ts";
+import { BIGINT, planOf, TIME, VARCHAR, WINDOW_US } from "./arbitrary.ts";
+import { newWindows, outputRows } from "./drive.ts";
+
+const SCHEMA: EventSchema = {
+  id: 1,
+  columns: [
+    { name: "event_time", type: TIME, nullable: false, fieldId: 1, decoding: { kind: "plain" } },
+    { name: "user", type: VARCHAR, nullable: true, fieldId: 2, decoding: { kind: "plain" } },
+    { name: "amount", type: BIGINT, nullable: true, fieldId: 3, decoding: { kind: "plain" } },
+  ],
+  eventTime: 0,
+  eventId: null,
+};
+const COLUMNS = [...SCHEMA.columns, ...IMAGE_EXTRA_COLUMNS];
+const ADDED = { outOfOrdernessUs: 0, since: 0 };
+
+const user = { op: "column", column: { from: "image", ordinal: 1 }, type: VARCHAR } as const;
+const amount = { op: "column", column: { from: "image", ordinal: 2 }, type: BIGINT } as const;
+const PLAN: ViewPlan = planOf({
+  name: "v",
+  filter: null,
+  keys: [{ expr: user, type: VARCHAR }],
+  aggregates: [
+    { fn: "count_star", arg: null, filter: null, type: BIGINT },
+    { fn: "max", arg: user, filter: null, type: VARCHAR },
+    { fn: "approx_count_distinct", arg: amount, filter: null, type: BIGINT },
+  ],
+});
+
+type Event = readonly [timeUs: bigint, user: string | null, amount: bigint];
+
+function recordOf(position: number, events: readonly Event[]): EventsRecord {
+  return {
+    kind: "events",
+    position,
+    stream: "events",
+    schemaId: 1,
+    receivedAtUs: 10 ** 15,
+    rowCount: events.length,
+    duplicateCount: 0,
+    rejects: [],
+    image: buildImage(
+      COLUMNS,
+      events.map((event) => [...event, null, 0n]),
+    ),
+  };
+}
+
+/** One event per user, `count` of them from number `from` on. */
+function users(from: number, count: number, timeUs: bigint): Event[] {
+  return Array.from({ length: count }, (_, index) => [
+    timeUs,
+    `user number ${from + index}`,
+    BigInt(index),
+  ]);
+}
+
+class Store {
+  readonly pages = new Map<number, SavedPage>();
+  readonly outputs: ViewOutput[] = [];
+  body = new Uint8Array();
+
+  merge(checkpoint: WindowsCheckpoint): void {
+    for (const page of checkpoint.freed) this.pages.delete(page);
+    for (const page of checkpoint.pages) this.pages.set(page.page, page);
+    this.outputs.push(...checkpoint.outputs);
+    this.body = new Uint8Array(checkpoint.body);
+  }
+}
+
+test("memory stays flat over 10,000 windows", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, ADDED);
+  let early = 0;
+  let rss = 0;
+  let closed = 0;
+  for (let index = 0; index < 10_000; index++) {
+    const outputs = windows.fold(recordOf(index + 1, users(index, 40, BigInt(index * WINDOW_US))));
+    closed += outputs.reduce((sum, output) => sum + output.rowCount, 0);
+    windows.covered("v", "rows", index + 1);
+    if (index === 2000) {
+      early = windows.stateBytes;
+      Bun.gc(true);
+      rss = process.memoryUsage.rss();
+    }
+  }
+  Bun.gc(true);
+  expect(closed).toBe(9999 * 40);
+  expect(windows.stateBytes).toBe(early);
+  expect(early).toBeLessThan(1024 * 1024);
+  expect(process.memoryUsage.rss() - rss).toBeLessThan(48 * 1024 * 1024);
+}, 60_000);
+
+test("a million groups: growth without a stall, small checkpoints, fast restore", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, ADDED);
+  const store = new Store();
+  let longestMs = 0;
+  for (let index = 0; index < 250; index++) {
+    const record = recordOf(index + 1, users(index * 4000, 4000, 0n));
+    const start = performance.now();
+    windows.fold(record);
+    longestMs = Math.max(longestMs, performance.now() - start);
+  }
+  expect(windows.stats()[0]).toMatchObject({ windows: 1, groups: 1_000_000 });
+  expect(longestMs).toBeLessThan(250);
+  store.merge(windows.takeCheckpoint());
+  windows.fold(recordOf(251, [[0n, "user number 7", 1n]]));
+  const small = windows.takeCheckpoint();
+  expect(small.pages.length).toBeLessThan(8);
+  store.merge(small);
+  const start = performance.now();
+  const restored = newWindows();
+  restored.restore(store.pages.values(), store.body, []);
+  restored.addView(PLAN, SCHEMA, ADDED);
+  const restoreMs = performance.now() - start;
+  expect(restoreMs).toBeLessThan(3000);
+  expect(restored.takeCheckpoint().pages).toEqual([]);
+  restored.fold(
+    recordOf(252, [
+      [0n, "user number 999999", 2n],
+      [0n, "new", 2n],
+    ]),
+  );
+  expect(restored.stats()[0]).toMatchObject({ windows: 1, groups: 1_000_001, position: 252 });
+  const closing = restored.fold(recordOf(253, [[BigInt(WINDOW_US), null, 0n]]));
+  const rows = closing.reduce((sum, { rowCount }) => sum + rowCount, 0);
+  expect(rows).toBe(1_000_001);
+  const first = closing[0];
+  const head = first === undefined ? [] : outputRows(PLAN, [first.image]).slice(6, 8);
+  expect(head.map((row) => row.slice(2, 6))).toEqual([
+    ["user number 6", 1n, "user number 6", 1n],
+    ["user number 7", 2n, "user number 7", 2n],
+  ]);
+}, 120_000);
+
+test("outputs stay until they are covered, also across a restart", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, ADDED);
+  const store = new Store();
+  for (let index = 0; index < 4; index++)
+    windows.fold(recordOf(index + 1, users(0, 3, BigInt(index * WINDOW_US))));
+  expect(windows.pending("v").map(({ position }) => position)).toEqual([2, 3, 4]);
+  store.merge(windows.takeCheckpoint());
+  const older = { ...store, pages: new Map(store.pages), outputs: [...store.outputs] };
+  windows.covered("v", "rows", 3);
+  expect(windows.pending("v").map(({ position }) => position)).toEqual([4]);
+  store.merge(windows.takeCheckpoint());
+  const restored = newWindows();
+  restored.restore(store.pages.values(), store.body, store.outputs);
+  expect(restored.pending("v").map(({ position }) => position)).toEqual([4]);
+  // What the ledger has beyond the checkpoint is given again by the replay, and dropped.
+  const replayed = newWindows();
+  replayed.restore(older.pages.values(), older.body, older.outputs);
+  replayed.addView(PLAN, SCHEMA, ADDED);
+  replayed.covered("v", "rows", 5);
+  expect(replayed.pending("v")).toEqual([]);
+  expect(replayed.fold(recordOf(5, users(0, 3, BigInt(4 * WINDOW_US))))).toEqual([]);
+  expect(replayed.fold(recordOf(6, users(0, 3, BigInt(5 * WINDOW_US))))).toHaveLength(1);
+});
+
+test("a view with another plan is refused, dropped, and its memory comes back", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, ADDED);
+  const empty = windows.stateBytes;
+  windows.fold(recordOf(1, users(0, 3000, 0n)));
+  const store = new Store();
+  store.merge(windows.takeCheckpoint());
+  const restored = newWindows();
+  const found = restored.restore(store.pages.values(), store.body, []);
+  expect(found.map(({ name, position }) => [name, position])).toEqual([["v", 1]]);
+  const changed = {
+    ...PLAN,
+    filter: { op: "constant", value: true, type: { kind: "BOOLEAN" } },
+  } as const;
+  expect(() => restored.addView(changed, SCHEMA, ADDED)).toThrow("another plan");
+  restored.dropView("v");
+  expect(restored.stateBytes).toBe(0);
+  restored.addView(changed, SCHEMA, { outOfOrdernessUs: 0, since: 1 });
+  expect(restored.stateBytes).toBe(empty);
+  restored.fold(recordOf(1, users(0, 5, 0n)));
+  expect(restored.stats()[0]?.groups).toBe(0);
+});
+
+test("images of open windows are made again only after a change", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { outOfOrdernessUs: 5 * WINDOW_US, since: 0 });
+  windows.fold(recordOf(1, [...users(0, 2, 0n), ...users(0, 2, BigInt(WINDOW_US))]));
+  const before = windows.openWindows("v");
+  windows.fold(recordOf(2, users(0, 1, BigInt(WINDOW_US))));
+  const after = windows.openWindows("v");
+  expect(after[0]).toBe(before[0] as (typeof after)[0]);
+  expect(after[1]?.version).toBeGreaterThan(before[1]?.version ?? 0);
+  expect(after[1]?.images[0]?.image).not.toEqual(before[1]?.images[0]?.image as Uint8Array);
+});
