@@ -160,7 +160,7 @@ export const QUERY_WAITING_MAX = 64;
 /** ms that a question waits for its place: 64 waiting / 4 running x 10 s of the longest. Beyond it 503. */
 export const QUERY_WAIT_MS_MAX = 60_000;
 
-/** ms that a question runs; then it is interrupted and told so (408). */
+/** ms that a question runs unless the configuration says otherwise; then it is interrupted and told so (408). */
 export const QUERY_TIMEOUT_MS = 30_000;
 
 /** ms after the timeout at which the child is killed: an interrupt ends joins and sorts within 30 ms, a long call not at all. */

@@ -175,6 +175,8 @@ export async function runQueryChild(
   deps: ChildDeps,
 ): Promise<void> {
   yieldToOthers();
+  // The socket and temporary files are for this user only.
+  process.umask(0o077);
   void endWithParent();
   const sandboxOptions = {
     ...options,

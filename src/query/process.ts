@@ -8,7 +8,7 @@ import { READY_LINE, type ChildOptions } from "./wire.ts";
 export interface ChildCommand {
   /** Executable and leading arguments: ["bun", "src/threads/query-child.ts"] or [process.execPath, "__query"]. */
   readonly command: readonly string[];
-  /** Where it listens: at most 100 bytes of path. */
+  /** Where it listens: a path in a folder that exists. */
   readonly socketPath: string;
   readonly options: ChildOptions;
   readonly logLine: (line: string) => void;

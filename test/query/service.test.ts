@@ -1,5 +1,6 @@
 // The parent's side with a real child: time and size bounds, a child that is stuck or killed, neighbours of a bad question.
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { rmSync } from "node:fs";
 import type { Answer } from "../../src/query/service.ts";
 import {
   emptyPin,
@@ -146,12 +147,13 @@ test("the child ends with its parent", async () => {
     "-e",
     `const { openFixture } = await import(${JSON.stringify(`${import.meta.dir}/fixture.ts`)});
      const fixture = await openFixture();
-     console.log(fixture.service.childPid());
+     console.log(JSON.stringify([fixture.service.childPid(), fixture.folder]));
      await Bun.sleep(60_000);`,
   ]);
   let pid = 0;
+  let folder = "";
   for await (const bytes of parent.stdout) {
-    pid = Number(new TextDecoder().decode(bytes));
+    [pid, folder] = JSON.parse(new TextDecoder().decode(bytes)) as [number, string];
     break;
   }
   expect(pid).toBeGreaterThan(0);
@@ -166,5 +168,6 @@ test("the child ends with its parent", async () => {
       alive = false;
     }
   }
+  rmSync(folder, { recursive: true });
   expect(alive).toBe(false);
 }, 20_000);
