@@ -1,13 +1,20 @@
 // The composition root: command line and environment in, adapters together, exit codes out. The only reader of argv and env.
 // Exit codes: 0 done or stopped in order, 1 a failure of ours or the disk, 2 something that the operator can mend.
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { Appliance } from "./appliance.ts";
+import { systemClock } from "./base/clock.ts";
+import { examplesFolder } from "./base/unpack.ts";
 import { faultsText, readCommandLine, type CommandLine } from "./config/argv.ts";
 import { helpText } from "./config/help.ts";
 import { parseAvroSchema } from "./event/avro.ts";
 import { DataFolderError } from "./log/data-folder.ts";
 import { checkConfig, type CheckResult, type CheckTools } from "./serve/check.ts";
+import { Client, ApplianceError } from "./serve/client.ts";
+import { readClicks } from "./serve/clicks.ts";
+import { runDemo } from "./serve/demo.ts";
+import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
 import { startQueryChild } from "./threads/query-child.ts";
 import { ViewParser } from "./view/parse.ts";
@@ -113,6 +120,60 @@ function stopOnSignal(appliance: Appliance): void {
   process.on("SIGINT", stop);
 }
 
+const screen = {
+  isTerminal: process.stdout.isTTY,
+  write: (text: string): void => void process.stdout.write(text),
+};
+
+function bundledClicks(): string[] {
+  return readClicks(readFileSync(join(examplesFolder(), "clickstream", "clicks.csv.gz")));
+}
+
+/** The appliance on the example, unless --config names another; then the tour. */
+async function demo(line: CommandLine): Promise<void> {
+  const config = join(examplesFolder(), "clickstream", "millrace.yaml");
+  const appliance = await startAppliance({
+    ...line,
+    own: new Map([["config", config], ...line.own]),
+  });
+  stopOnSignal(appliance);
+  const { url } = appliance;
+  const key = process.env["MILLRACE_KEY"] ?? null;
+  const client = new Client(url, key);
+  await runDemo({ client, url, key, events: bundledClicks() }, screen, systemClock());
+}
+
+async function playClicks(line: CommandLine): Promise<void> {
+  if (line.words.join(" ") !== "clicks") {
+    complain("what is played is named: millrace play clicks [--url URL] [--rate N]");
+    return process.exit(2);
+  }
+  const rate = line.own.get("rate");
+  const rateMax = rate === undefined ? null : Number(rate);
+  if (rateMax !== null && !(rateMax > 0)) {
+    complain(
+      `--rate ${JSON.stringify(rate)} is not a number of events per second; write --rate 1000`,
+    );
+    return process.exit(2);
+  }
+  const client = new Client(
+    line.own.get("url") ?? "http://127.0.0.1:8080",
+    process.env["MILLRACE_KEY"] ?? null,
+  );
+  try {
+    await play(
+      client,
+      { stream: "clicks", events: bundledClicks(), rateMax },
+      screen,
+      systemClock(),
+    );
+  } catch (error) {
+    if (!(error instanceof ApplianceError)) throw error;
+    complain(error.message);
+    process.exit(2);
+  }
+}
+
 async function run(line: CommandLine): Promise<void> {
   switch (line.command) {
     case "help":
@@ -131,9 +192,9 @@ async function run(line: CommandLine): Promise<void> {
       return say(`millrace ${manifest.version} serves on ${appliance.url}`);
     }
     case "demo":
+      return demo(line);
     case "play":
-      complain(`millrace ${line.command} is not wired`);
-      return process.exit(2);
+      return playClicks(line);
   }
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
+import { readClicks } from "../../src/serve/clicks.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
 
@@ -152,29 +153,6 @@ export function temporaryFolder(): { readonly path: string; readonly dispose: ()
 }
 
 /** The example's events as JSON texts, in order of the file. */
-export function exampleClicks(count: number): string[] {
-  const csv = new TextDecoder().decode(
-    Bun.gunzipSync(readFileSync(join(ROOT, "examples", "clickstream", "rees46-2019-10-01.csv.gz"))),
-  );
-  const [, ...lines] = csv.trimEnd().split("\n");
-  return lines.slice(0, count).map((line, index) => clickOf(line, index + 1));
-}
-
-/** One click of the example: the rule is in examples/clickstream/README.md. */
-function clickOf(line: string, eventId: number): string {
-  const [time = "", type, product = "", category, code = "", brand, price, user, session] =
-    line.split(",");
-  return JSON.stringify({
-    event_id: eventId,
-    event_time: `${time.slice(0, 10)}T${time.slice(11, 19)}Z`,
-    event_type: type,
-    product_id: Number(product),
-    category_id: category,
-    category_code: code === "" ? null : code,
-    brand: brand === "" ? null : brand,
-    price: Number(price),
-    user_id: Number(user),
-    user_session: session,
-    page_url: `/${[...code.split(".").filter(Boolean), product].join("/")}`,
-  });
+export function exampleClicks(): string[] {
+  return readClicks(readFileSync(join(ROOT, "examples", "clickstream", "clicks.csv.gz")));
 }

@@ -14,7 +14,7 @@ const OUT_OF_ORDERNESS_MS = 10_000;
 const views = Object.entries(
   (parse(readFileSync(CONFIG, "utf8")) as { views: Record<string, { sql: string }> }).views,
 );
-const clicks = exampleClicks(20_000);
+const clicks = exampleClicks();
 const expected = new Map<string, string[][]>();
 
 beforeAll(async () => {
@@ -30,14 +30,14 @@ const COLUMNS = {
   event_id: "BIGINT",
   event_time: "TIMESTAMPTZ",
   event_type: "VARCHAR",
+  page_url: "VARCHAR",
   product_id: "BIGINT",
-  category_id: "VARCHAR",
+  category_id: "BIGINT",
   category_code: "VARCHAR",
   brand: "VARCHAR",
   price: "DECIMAL(10,2)",
   user_id: "BIGINT",
   user_session: "VARCHAR",
-  page_url: "VARCHAR",
 };
 
 function timeOf(click: string): number {
