@@ -220,8 +220,8 @@ export async function run(options: { small: boolean }): Promise<BenchLine[]> {
   const orderedNs = best(passes, events, () => parsePass(inOrder));
   const mixedNs = best(passes, events, () => parsePass(mixed));
   const wholeNs = best(passes, events, () => wholePass(inOrder, null));
-  const jsonNs = best(options.small ? 1 : 4, events, () => plainPass(inOrder.sources));
-  const jsonMixedNs = best(options.small ? 1 : 4, events, () => plainPass(mixed.sources));
+  const jsonNs = best(options.small ? 1 : 30, events, () => plainPass(inOrder.sources));
+  const jsonMixedNs = best(options.small ? 1 : 30, events, () => plainPass(mixed.sources));
   const memory = new Uint8Array(inOrder.decoder.memory);
   const copyNs = best(passes, events, () => {
     for (const source of inOrder.sources) memory.set(source, inOrder.scratch);

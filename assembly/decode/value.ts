@@ -32,6 +32,7 @@ import { decimalHigh, decimalLow, parseDecimal } from "./decimal";
 import { double, parseDouble } from "./double";
 import { findName } from "./names";
 import { integer, parseLong } from "./number";
+import { numberEnd } from "./skip";
 import * as S from "./state";
 import { escaped, special, stringEnd, unescape, unescapedBytes } from "./text";
 import {
@@ -126,9 +127,8 @@ function decimalValue(p: usize, slot: usize, field: usize): usize {
     // Escapes leave the text in the arena, where no quote ends it.
     const stop = textAt + textBytes;
     if (textAt != p + 1) store<u8>(stop, 0);
-    const stopped = parseDecimal(textAt, field);
-    if (stopped == 0) return 0;
-    if (stopped != stop) return wrongType();
+    if (numberEnd(textAt) != stop) return wrongType();
+    if (parseDecimal(textAt, field) == 0) return 0;
   } else {
     end = parseDecimal(p, field);
     if (end == 0) return 0;

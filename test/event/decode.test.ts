@@ -139,6 +139,8 @@ describe("numbers", () => {
     expect(refusal("price", '"1.2.3"')).toBe("0 wrong_type price");
     expect(refusal("price", '" 1"')).toBe("0 wrong_type price");
     expect(refusal("price", '""')).toBe("0 wrong_type price");
+    expect(refusal("price", '"6.121 5"')).toBe("0 wrong_type price");
+    expect(refusal("price", '"6.121"')).toBe("0 out_of_range price");
     expect(value("wide", `"-${"9".repeat(34)}.9999"`)).toBe(-(10n ** 38n - 1n));
   });
 });
