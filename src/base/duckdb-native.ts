@@ -2,31 +2,28 @@
 // executable: a folder into which `duckdb.node` and `libduckdb.so` were unpacked (side by side: the former's rpath is $ORIGIN).
 // The module is imported on first use, never at load time, so that the folder can be named before.
 
+import { unpackedFolder } from "./unpack.ts";
+
 /** DuckDB's node API as a value. */
 export type DuckDbModule = typeof import("@duckdb/node-api");
 
 /** The binding below the node API: what table functions over raw bytes need. */
 export type DuckDbBindings = typeof import("@duckdb/node-bindings");
 
-let nativeFolder: string | null = null;
-
 /**
- * Names the folder of the unpacked native parts. Call once, before the first DuckDB is opened. @duckdb/node-bindings/duckdb.js is one
- * file whose only work is `module.exports = require("@duckdb/node-bindings-<platform>-<arch>/duckdb.node")`: the build replaces that
- * package by one line, `module.exports = globalThis[Symbol.for("millrace.duckdb.native")]`, which `loadDuckDbModule` sets. With Bun's bundler that is a
- * plugin: onResolve of that name into a namespace of its own, onLoad gives the line. Each worker calls this for itself.
+ * @duckdb/node-bindings/duckdb.js is one file whose only work is to require "@duckdb/node-bindings-<platform>-<arch>/duckdb.node". The
+ * build replaces that package by `module.exports = globalThis[Symbol.for("millrace.duckdb.native")]` (tools/build.ts), which
+ * `loadDuckDbModule` sets, once in each thread.
  */
-export function useNativeFolder(path: string): void {
-  nativeFolder = path;
-}
+const NATIVE = Symbol.for("millrace.duckdb.native");
 
 /** The node API, its native parts loaded. Throws when they cannot be loaded, naming the file. */
 export async function loadDuckDbModule(): Promise<DuckDbModule> {
-  const key = Symbol.for("millrace.duckdb.native");
-  if (nativeFolder !== null && Reflect.get(globalThis, key) === undefined) {
+  const nativeFolder = unpackedFolder();
+  if (nativeFolder !== null && Reflect.get(globalThis, NATIVE) === undefined) {
     const holder: { exports: object } = { exports: {} };
     process.dlopen(holder, `${nativeFolder}/duckdb.node`);
-    Reflect.set(globalThis, key, holder.exports);
+    Reflect.set(globalThis, NATIVE, holder.exports);
   }
   return import("@duckdb/node-api");
 }
