@@ -99,11 +99,6 @@ export class IcebergTable {
     return highestMarker(this.#newestOrThrow().metadata);
   }
 
-  /** The current metadata, as other engines see it. */
-  metadata(): JsonObject {
-    return this.#newestOrThrow().metadata;
-  }
-
   /** Path of the current metadata file. */
   metadataPath(): string {
     return this.#metadataPath(this.#newestOrThrow().version);

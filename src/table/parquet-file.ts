@@ -73,10 +73,6 @@ export class ParquetFile {
     this.#chunks = this.#newChunks();
   }
 
-  get rowCount(): number {
-    return this.#rowCount;
-  }
-
   /** Compressed bytes held. */
   get heldBytes(): number {
     return this.#offset + this.#chunks.reduce((sum, chunk) => sum + chunk.heldBytes, 0);

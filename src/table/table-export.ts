@@ -2,6 +2,7 @@
 // changes nothing. A failed write leaves the rows in memory: `cut` again.
 import type { Clock } from "../base/clock.ts";
 import type { Files } from "../base/files.ts";
+import { AvroError } from "./avro.ts";
 import { CommitConflictError, TableRefusedError } from "./iceberg-table.ts";
 import { LedgerFailedError, type Ledger, type LedgerFile } from "./ledger.ts";
 import { DayFiles, type FinishedDay } from "./day-files.ts";
@@ -29,6 +30,9 @@ export class TableWriteError extends Error {
     const isOperating =
       cause instanceof CommitConflictError ||
       cause instanceof TableRefusedError ||
+      // what another writer left in the table cannot be read
+      cause instanceof AvroError ||
+      cause instanceof SyntaxError ||
       (cause instanceof Error && "code" in cause);
     if (!isOperating) throw cause;
     return new TableWriteError(table, operation, cause);
