@@ -132,7 +132,12 @@ export class Intake {
       accepted,
       duplicates,
       rejected: own.length,
-      errors: own.slice(0, ANSWER_ERRORS_MAX).map(({ raw: _, ...error }) => error),
+      errors: own.slice(0, ANSWER_ERRORS_MAX).map(({ index, reason, field, message }) => ({
+        index,
+        reason,
+        field,
+        message,
+      })),
       done: part.cursor === null,
     };
   }

@@ -3,9 +3,9 @@
 import type { AppliedConfiguration } from "../admit/applied.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Engine } from "../engine.ts";
+import { checkpointChange } from "../engine-state.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { EngineToExport } from "./messages.ts";
-import { ADMISSION_READER, CONFIGURATION_READER, WINDOWS_READER } from "./start-engine.ts";
 
 type Send = (message: EngineToExport) => void;
 
@@ -14,9 +14,6 @@ interface Taken {
   readonly position: number;
   readonly change: CheckpointChange;
 }
-
-/** Name of the fold memory's pages in the store. */
-export const FOLD_SPACE = "fold";
 
 export class EngineCheckpoints {
   readonly #engine: Engine;
@@ -53,7 +50,10 @@ export class EngineCheckpoints {
 
   #begin(): void {
     this.#isSaving = true;
-    this.#taken = { position: this.#engine.lastPosition, change: this.#change() };
+    this.#taken = {
+      position: this.#engine.lastPosition,
+      change: checkpointChange(this.#engine, this.#applied),
+    };
     this.folded(this.#engine.folded);
   }
 
@@ -69,26 +69,5 @@ export class EngineCheckpoints {
     this.#isFinal = true;
     this.#begin();
     return false;
-  }
-
-  #change(): CheckpointChange {
-    const { admission, windows, lastPosition, folded } = this.#engine;
-    const ids = admission.takeDelta(lastPosition);
-    const views = windows.takeCheckpoint();
-    const applied = new TextEncoder().encode(JSON.stringify(this.#applied));
-    return {
-      readers: [
-        { name: ADMISSION_READER, position: lastPosition, body: ids.body },
-        { name: CONFIGURATION_READER, position: lastPosition, body: applied },
-        { name: WINDOWS_READER, position: folded, body: views.body },
-      ],
-      removedReaders: [],
-      pages: views.pages.map((page) => ({ space: FOLD_SPACE, ...page })),
-      freedPages: views.freed.map((page) => ({ space: FOLD_SPACE, page })),
-      outputs: views.outputs,
-      coveredOutputs: views.covered,
-      segments: ids.segments,
-      expiredSegments: this.#engine.expiredIds(),
-    };
   }
 }

@@ -200,7 +200,7 @@ class EngineThread {
 
 let thread: EngineThread | null = null;
 
-async function start(message: EngineStart, ports: Ports): Promise<void> {
+async function begin(message: EngineStart, ports: Ports): Promise<void> {
   const started = await startEngine(message);
   thread = new EngineThread(message, started, ports);
   toMain({
@@ -219,7 +219,7 @@ self.onmessage = (event: MessageEvent<MainToEngine>) =>
         log: must(event.ports[0], "the port to the log"),
         export: must(event.ports[1], "the port to the export"),
       };
-      start(message, ports).catch((error: unknown) => latch.fail(error));
+      begin(message, ports).catch((error: unknown) => latch.fail(error));
       return;
     }
     const engine = must(thread, "the engine");

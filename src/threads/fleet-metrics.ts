@@ -2,6 +2,7 @@
 import type { QueryService } from "../query/service.ts";
 import type { MetricRegistry } from "../serve/metrics.ts";
 import type { Fleet } from "./fleet.ts";
+import type { EngineStatus } from "./messages.ts";
 
 /** Registers every gauge of a fleet. */
 export function registerFleetMetrics(
@@ -9,7 +10,15 @@ export function registerFleetMetrics(
   fleet: Fleet,
   queries: QueryService,
 ): void {
-  const engine = () => fleet.status().engine;
+  readFleet(metrics, fleet);
+  readEngine(metrics, () => fleet.status().engine);
+  readQueries(metrics, queries);
+  metrics.read("millrace_process_bytes", "Resident memory of this process.", () =>
+    process.memoryUsage.rss(),
+  );
+}
+
+function readFleet(metrics: MetricRegistry, fleet: Fleet): void {
   metrics.read(
     "millrace_log_position",
     "Last durable log position.",
@@ -21,9 +30,8 @@ export function registerFleetMetrics(
     "Requests taken and not answered yet.",
     () => fleet.status().openRequests,
   );
-  metrics.read("millrace_fold_bytes", "Bytes of open windows.", () => engine()?.foldBytes ?? 0);
   metrics.read("millrace_reader_position", "Log position of each reader.", () => [
-    ...(engine()?.views ?? []).map(({ view, position }) => ({
+    ...(fleet.status().engine?.views ?? []).map(({ view, position }) => ({
       labels: { reader: `view:${view}` },
       value: position,
     })),
@@ -31,6 +39,10 @@ export function registerFleetMetrics(
       .status()
       .readers.map(({ reader, position }) => ({ labels: { reader }, value: position })),
   ]);
+}
+
+function readEngine(metrics: MetricRegistry, engine: () => EngineStatus | null): void {
+  metrics.read("millrace_fold_bytes", "Bytes of open windows.", () => engine()?.foldBytes ?? 0);
   metrics.read(
     "millrace_view_events_total",
     "Events of each view by what became of them.",
@@ -62,6 +74,9 @@ export function registerFleetMetrics(
       value: liveIds,
     })),
   );
+}
+
+function readQueries(metrics: MetricRegistry, queries: QueryService): void {
   metrics.read(
     "millrace_queries_running",
     "Questions being answered.",
@@ -76,8 +91,5 @@ export function registerFleetMetrics(
     "millrace_query_process_bytes",
     "Resident memory of the query process.",
     () => queries.status().rssBytes,
-  );
-  metrics.read("millrace_process_bytes", "Resident memory of this process.", () =>
-    process.memoryUsage.rss(),
   );
 }

@@ -15,7 +15,13 @@ import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { LoadedCheckpoint } from "../checkpoint/store.ts";
 import { Engine, type EngineView } from "../engine.ts";
 import type { EventSchema } from "../event/schema.ts";
-import { REPLAY_READ_BYTES } from "../limits.ts";
+import {
+  ADMISSION_READER,
+  CONFIGURATION_READER,
+  replayLog,
+  restoreEngine,
+  WINDOWS_READER,
+} from "../engine-state.ts";
 import { clockRefusal, logFolderOf, statePathOf } from "../log/data-folder.ts";
 import type { LogReader } from "../log/log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
@@ -25,11 +31,6 @@ import type { ViewOutput } from "../window/output.ts";
 import type { EngineStart } from "./messages.ts";
 import { SLOTS_BYTES } from "./slots.ts";
 import { AdviceError } from "./worker.ts";
-
-/** Names of readers in a checkpoint. A view's is `view:<name>`. */
-export const ADMISSION_READER = "admission";
-export const CONFIGURATION_READER = "configuration";
-export const WINDOWS_READER = "windows";
 
 export interface StartedEngine {
   readonly engine: Engine;
@@ -45,7 +46,7 @@ export interface StartedEngine {
 
 /** Throws AdviceError when the folder's files do not fit each other or the configuration. */
 export async function startEngine(start: EngineStart): Promise<StartedEngine> {
-  const files = openDiskFiles(null);
+  const files = openDiskFiles(start.failpoint);
   const log = openSqliteLogReader(logFolderOf(start.dataFolder), files);
   const store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
   try {
@@ -55,12 +56,12 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     refuseUnfit(start, { bounds, positions, hasCheckpoint: loaded.readers.length > 0 });
     const change = decideChange(start, { loaded, log, last: bounds.last });
     const engine = await buildEngine(start);
-    restore(engine, loaded, viewsOf(start, change.applied));
+    restoreEngine(engine, loaded, viewsOf(start, change.applied));
     for (const { view, output, position } of start.covered)
       engine.windows.covered(view, output, position);
     const admitted = positions.get(ADMISSION_READER) ?? 0;
     const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
-    replay(engine, log, { from, admitted });
+    replayLog(engine, log, { from, admitted });
     engine.resumeAt(bounds.last, start.lastReceivedAtUs);
     return {
       engine,
@@ -145,39 +146,6 @@ function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[
     plan,
     since: must(applied.views[plan.name], `applied view ${plan.name}`).since,
   }));
-}
-
-/** Puts the checkpoint back, if there is one, and adds the views. */
-function restore(engine: Engine, loaded: LoadedCheckpoint, views: readonly EngineView[]): void {
-  const bodyOf = (name: string): Uint8Array | null =>
-    loaded.readers.find((reader) => reader.name === name)?.body ?? null;
-  const windows = bodyOf(WINDOWS_READER);
-  const restored =
-    windows === null ? [] : engine.windows.restore(loaded.pages, windows, loaded.outputs);
-  engine.addViews(
-    views,
-    restored.map(({ name }) => name),
-  );
-  const admission = bodyOf(ADMISSION_READER);
-  if (admission !== null) engine.admission.restore(admission, segmentBytes(loaded));
-}
-
-function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
-  for (const { bytes } of loaded.segments) yield bytes;
-}
-
-function replay(
-  engine: Engine,
-  log: LogReader,
-  at: { readonly from: number; readonly admitted: number },
-): void {
-  for (let position = at.from + 1; ;) {
-    const records = log.read(position, REPLAY_READ_BYTES);
-    for (const record of records) engine.replay(record, at.admitted);
-    const last = records.at(-1);
-    if (last === undefined) return;
-    position = last.position + 1;
-  }
 }
 
 /** Hash of what a schema decides: columns and their roles, not its version. */

@@ -69,7 +69,12 @@ export class Appliance {
       cmd: [
         ...(options.command ?? FROM_SOURCE),
         "serve",
-        ...["--config", options.config, "--data", options.data, "--listen", "127.0.0.1:0"],
+        "--config",
+        options.config,
+        "--data",
+        options.data,
+        "--listen",
+        "127.0.0.1:0",
         ...(options.flags ?? []),
       ],
       env: { ...process.env, ...options.env },

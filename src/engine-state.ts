@@ -1,0 +1,78 @@
+// The engine's state as a checkpoint, and back: what is saved of admission, views and the applied configuration, and how a start puts it
+// together again with the log behind it. Names the readers in a checkpoint; knows nothing of where it is kept.
+import type { AppliedConfiguration } from "./admit/applied.ts";
+import type { CheckpointChange, LoadedCheckpoint } from "./checkpoint/store.ts";
+import type { Engine, EngineView } from "./engine.ts";
+import { REPLAY_READ_BYTES } from "./limits.ts";
+import type { LogReader } from "./log/log.ts";
+
+/** Names of readers in a checkpoint. */
+export const ADMISSION_READER = "admission";
+export const CONFIGURATION_READER = "configuration";
+export const WINDOWS_READER = "windows";
+
+/** Name of the fold memory's pages in a checkpoint. */
+const FOLD_SPACE = "fold";
+
+/**
+ * What changed since the change before; it must not get lost. Admission may be ahead of the log: the change is saved only once
+ * `engine.lastPosition` of now is durable.
+ */
+export function checkpointChange(engine: Engine, applied: AppliedConfiguration): CheckpointChange {
+  const { admission, windows, lastPosition, folded } = engine;
+  const ids = admission.takeDelta(lastPosition);
+  const views = windows.takeCheckpoint();
+  const configuration = new TextEncoder().encode(JSON.stringify(applied));
+  return {
+    readers: [
+      { name: ADMISSION_READER, position: lastPosition, body: ids.body },
+      { name: CONFIGURATION_READER, position: lastPosition, body: configuration },
+      { name: WINDOWS_READER, position: folded, body: views.body },
+    ],
+    removedReaders: [],
+    pages: views.pages.map((page) => ({ space: FOLD_SPACE, ...page })),
+    freedPages: views.freed.map((page) => ({ space: FOLD_SPACE, page })),
+    outputs: views.outputs,
+    coveredOutputs: views.covered,
+    segments: ids.segments,
+    expiredSegments: engine.expiredIds(),
+  };
+}
+
+/** Puts the checkpoint back, if there is one, and adds the views. */
+export function restoreEngine(
+  engine: Engine,
+  loaded: LoadedCheckpoint,
+  views: readonly EngineView[],
+): void {
+  const bodyOf = (name: string): Uint8Array | null =>
+    loaded.readers.find((reader) => reader.name === name)?.body ?? null;
+  const windows = bodyOf(WINDOWS_READER);
+  const restored =
+    windows === null ? [] : engine.windows.restore(loaded.pages, windows, loaded.outputs);
+  engine.addViews(
+    views,
+    restored.map(({ name }) => name),
+  );
+  const admission = bodyOf(ADMISSION_READER);
+  if (admission !== null) engine.admission.restore(admission, segmentBytes(loaded));
+}
+
+function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
+  for (const { bytes } of loaded.segments) yield bytes;
+}
+
+/** Repeats the log after position `from`; admission's checkpoint contains it up to `admitted`. Throws as LogReader does. */
+export function replayLog(
+  engine: Engine,
+  log: LogReader,
+  at: { readonly from: number; readonly admitted: number },
+): void {
+  for (let position = at.from + 1; ;) {
+    const records = log.read(position, REPLAY_READ_BYTES);
+    for (const record of records) engine.replay(record, at.admitted);
+    const last = records.at(-1);
+    if (last === undefined) return;
+    position = last.position + 1;
+  }
+}
