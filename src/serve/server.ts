@@ -32,8 +32,9 @@ function shownHost(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** Where the path begins in `http://host/path`. */
+/** Where the path begins in `http://host/path`; a request without a Host header (HTTP/1.0) has the path alone. */
 function pathStart(url: string): number {
+  if (url.startsWith("/")) return 0;
   const at = url.indexOf("/", 8);
   return at === -1 ? url.length : at;
 }
@@ -73,7 +74,9 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
   const serveOthers = async (request: Request): Promise<Response> => {
     load.working++;
     try {
-      const response = await app.fetch(request);
+      const { url } = request;
+      const whole = url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;
+      const response = await app.fetch(whole);
       requests({ route: "others", status: String(response.status) }).add(1);
       return response;
     } finally {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -128,6 +128,14 @@ describe("probes, metrics, index", () => {
 
   test("/ says where things are", async () => {
     expect(await (await fetch(url)).text()).toContain(`${url}/v1/events/clicks`);
+  });
+
+  test("a request without a Host header is answered: some probes send none", async () => {
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write("GET /ready HTTP/1.0\r\n\r\n");
+    const [first] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    expect(first.toString()).toStartWith("HTTP/1.1 200");
   });
 
   test("HEAD works where GET does", async () => {
