@@ -97,7 +97,13 @@ function refuseUnfit(
     keepsState: true,
   }));
   for (const { reader, durable } of start.readers)
-    readers.push({ name: reader, checkpoint: null, ledger: durable, keepsState: false });
+    // Position 0: nothing was ever exported, because there was nothing or the raw export was off. It begins where the log does.
+    readers.push({
+      name: reader,
+      checkpoint: null,
+      ledger: durable === 0 ? null : durable,
+      keepsState: false,
+    });
   const decision = recoveryPlan({ log: bounds, hasCheckpoint, readers });
   if (decision.kind === "refuse") throw new AdviceError(decision.message);
 }
