@@ -165,14 +165,3 @@ async function checkViews(
   }
   return plans;
 }
-
-/** What `millrace check` prints for a configuration without faults. */
-export function checkedText(checked: CheckedConfig): string {
-  const { streams, views } = checked.config;
-  const lines = streams.map(({ name }) => {
-    const columns = checked.schemas.get(name)?.schema.columns.length ?? 0;
-    return `stream ${name}: ${columns} columns`;
-  });
-  lines.push(...views.map(({ name }) => `view ${name}: ok`));
-  return `${lines.join("\n")}\nno faults\n`;
-}
