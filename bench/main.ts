@@ -1,0 +1,78 @@
+// `npm run bench [-- --small] [stage ...]`: every stage and the whole path, each in a process of its own, as one table; the lines go to
+// bench/results/ with commit and machine. Rates are measured here and nowhere asserted.
+import { appendFileSync, mkdirSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { buildKernels } from "../kernels/build.ts";
+import type { BenchLine } from "./line.ts";
+
+const STAGES = ["decode", "admit", "fold", "log", "export", "path"] as const;
+const RESULTS = join(import.meta.dir, "results");
+
+type Run = (options: { readonly small: boolean }) => Promise<BenchLine[]>;
+
+/** A stage's lines, printed as JSON by the child process. */
+async function runStage(stage: string, small: boolean): Promise<void> {
+  const module = (await import(`./${stage}.ts`)) as { readonly run: Run };
+  for (const line of await module.run({ small })) console.log(JSON.stringify(line));
+}
+
+function numberText(value: number): string {
+  return value >= 1000 ? Math.round(value).toLocaleString("en-US") : value.toPrecision(3);
+}
+
+function lineText(line: BenchLine): string {
+  const nanoseconds = line.ns_per_event === undefined ? "" : `${line.ns_per_event.toFixed(0)} ns`;
+  const ratio = line.ratio === undefined ? "" : `${line.ratio.toFixed(2)} x ${line.ratio_to ?? ""}`;
+  const rate = `${numberText(line.rate)} ${line.unit}`;
+  return `${line.stage.padEnd(78)} ${rate.padStart(24)} ${nanoseconds.padStart(9)}  ${ratio}${line.hash === undefined ? "" : `  #${line.hash}`}`;
+}
+
+function gitCommit(): string {
+  const { stdout } = Bun.spawnSync(["git", "rev-parse", "--short", "HEAD"], {
+    cwd: import.meta.dir,
+  });
+  return new TextDecoder().decode(stdout).trim();
+}
+
+async function runAll(stages: readonly string[], small: boolean): Promise<void> {
+  await buildKernels();
+  const machine = `${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${Math.round(totalmem() / 2 ** 30)} GB`;
+  const commit = gitCommit();
+  mkdirSync(RESULTS, { recursive: true });
+  console.log(`commit ${commit}, ${machine}${small ? ", small" : ""}`);
+  for (const stage of stages) {
+    const child = Bun.spawn({
+      cmd: [
+        process.execPath,
+        "--no-install",
+        import.meta.path,
+        "--stage",
+        stage,
+        ...(small ? ["--small"] : []),
+      ],
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    const text = await new Response(child.stdout).text();
+    if ((await child.exited) !== 0) throw new Error(`bench of ${stage} failed`);
+    for (const json of text.trim().split("\n").filter(Boolean)) {
+      const line = JSON.parse(json) as BenchLine;
+      console.log(lineText(line));
+      const entry = { commit, machine, small, stage_file: stage, ...line };
+      if (!small) appendFileSync(join(RESULTS, "results.jsonl"), `${JSON.stringify(entry)}\n`);
+    }
+  }
+}
+
+const args = process.argv.slice(2);
+const small = args.includes("--small");
+const at = args.indexOf("--stage");
+if (at >= 0) await runStage(args[at + 1] ?? "", small);
+else {
+  const named = args.filter((arg) => !arg.startsWith("--"));
+  const unknown = named.filter((name) => !STAGES.some((stage) => stage === name));
+  if (unknown.length > 0)
+    throw new Error(`no such stage: ${unknown.join(", ")}; stages are ${STAGES.join(", ")}`);
+  await runAll(named.length > 0 ? named : STAGES, small);
+}
