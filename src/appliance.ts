@@ -37,6 +37,8 @@ export interface ApplianceOptions {
 
 export class Appliance {
   readonly url: string;
+  /** The key that was made at this start, if one was. */
+  readonly madeKey: string | null;
   readonly #folder: DataFolder;
   readonly #fleet: Fleet;
   readonly #queries: QueryService;
@@ -47,8 +49,10 @@ export class Appliance {
     readonly fleet: Fleet;
     readonly queries: QueryService;
     readonly server: RunningServer;
+    readonly madeKey: string | null;
   }) {
     this.url = parts.server.url;
+    this.madeKey = parts.madeKey;
     this.#folder = parts.folder;
     this.#fleet = parts.fleet;
     this.#queries = parts.queries;
@@ -97,7 +101,7 @@ export class Appliance {
     );
     if (key.hash === null && !isLoopback(settings.server.listen.host))
       throw new Error("broken invariant: an address beyond loopback has a key");
-    return new Appliance({ folder, fleet, queries, server });
+    return new Appliance({ folder, fleet, queries, server, madeKey: key.made });
   }
 
   /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */

@@ -9,6 +9,9 @@ export const SLOT_BYTES = 1024 * 1024;
 /** Slots between HTTP and engine: 16 MB, some 10 ms of decoding at 1.5 GB/s. When all are taken requests wait in main. */
 export const SLOT_COUNT = 16;
 
+/** Partly filled slots with engine and log at a time: one is decoded while the other is synced; requests that come meanwhile share the next. */
+export const SLOTS_ON_THE_WAY = 2;
+
 /** Requests in one slot: 1,024 x 16 bytes of table. A full slot is handed over and the next one begun. */
 export const SLOT_PARTS_MAX = 1024;
 

@@ -101,12 +101,20 @@ async function startAppliance(line: CommandLine): Promise<Appliance> {
   }
 }
 
+/** One Ctrl-C arrives up to three times: from the terminal, npm and the launcher. Repeats this soon are the same signal. */
+const SAME_SIGNAL_US = 1_000_000;
+
 /** Serves until SIGTERM or SIGINT; a second signal ends at once, which is safe: what was acknowledged is in the log. */
 function stopOnSignal(appliance: Appliance): void {
-  let stopping = false;
+  const clock = systemClock();
+  let stoppingSinceUs: number | null = null;
   const stop = (): void => {
-    if (stopping) process.exit(0);
-    stopping = true;
+    const nowUs = clock.monotonicUs();
+    if (stoppingSinceUs !== null) {
+      if (nowUs - stoppingSinceUs > SAME_SIGNAL_US) process.exit(0);
+      return;
+    }
+    stoppingSinceUs = nowUs;
     say("stopping: finishing what was accepted");
     appliance.stop().then(
       () => process.exit(0),
@@ -138,7 +146,7 @@ async function demo(line: CommandLine): Promise<void> {
   });
   stopOnSignal(appliance);
   const { url } = appliance;
-  const key = process.env["MILLRACE_KEY"] ?? null;
+  const key = process.env["MILLRACE_KEY"] ?? appliance.madeKey;
   const client = new Client(url, key);
   await runDemo({ client, url, key, events: bundledClicks() }, screen, systemClock());
 }

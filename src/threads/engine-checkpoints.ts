@@ -36,11 +36,15 @@ export class EngineCheckpoints {
 
   /** Everything up to `position` is durable and folded. */
   folded(position: number): void {
-    this.#send({ kind: "folded", position });
     const taken = this.#taken;
     if (taken === null || taken.position > position) return;
     this.#taken = null;
     this.#send({ kind: "checkpoint", change: taken.change });
+  }
+
+  /** Tells the export how far outputs are given: now and then, since a message wakes its thread. */
+  tick(): void {
+    this.#send({ kind: "folded", position: this.#engine.folded });
   }
 
   /** Takes a checkpoint of now, unless one is on its way. */

@@ -19,12 +19,14 @@ import type {
   EngineStart,
 } from "./messages.ts";
 import { Slots } from "./slots.ts";
+import { packAnswers } from "./answers.ts";
 import { startEngine, type StartedEngine } from "./start-engine.ts";
 import { FailureLatch } from "./worker.ts";
 
 declare const self: Worker;
 
 const STATUS_INTERVAL_MS = 1000;
+const FOLDED_INTERVAL_MS = 50;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
@@ -91,6 +93,7 @@ class EngineThread {
     }
     const everyMs = start.config.settings.checkpoint.intervalUs / 1000;
     setInterval(() => latch.run(() => this.#checkpoints.take()), everyMs);
+    setInterval(() => latch.run(() => this.#checkpoints.tick()), FOLDED_INTERVAL_MS);
     setInterval(() => latch.run(() => this.#tick()), STATUS_INTERVAL_MS);
   }
 
@@ -142,12 +145,10 @@ class EngineThread {
     const freed = this.#freeSlots(used);
     if (taken.kind === "full")
       return toMain({ kind: "full", requests: used.map(({ request }) => request), freed });
-    const { sealed, outcomes } = taken;
-    if (sealed !== null) {
-      this.#inFlight.push({ position: sealed.position, sealed });
-      this.#toLog({ kind: "events", ...sealed });
-    }
-    return toMain({ kind: "sealed", position: this.#engine.lastPosition, outcomes, freed });
+    const answers = packAnswers(taken.outcomes, freed);
+    if (taken.sealed === null) return toMain({ kind: "empty", answers });
+    this.#inFlight.push({ position: taken.sealed.position, sealed: taken.sealed });
+    return this.#toLog({ kind: "events", ...taken.sealed, answers });
   }
 
   #freeSlots(used: readonly QueuedBody[]): number[] {
@@ -160,6 +161,7 @@ class EngineThread {
     return freed;
   }
 
+  /** The log made records durable: they are folded in place. */
   #onDurable(position: number): void {
     let folded = 0;
     for (const { position: at, sealed } of this.#inFlight) {
@@ -190,6 +192,7 @@ class EngineThread {
 
   #finishWhenIdle(): void {
     if (!this.#stopping || this.#queue.length > 0 || this.#inFlight.length > 0) return;
+    this.#checkpoints.tick();
     if (this.#checkpoints.finish()) toMain({ kind: "stopped" });
   }
 

@@ -204,7 +204,7 @@ export class Fleet {
       this.#reached("log started");
     } else if (message.kind === "durable") {
       this.#durable = message.position;
-      this.#gateway?.durable(message.position);
+      for (const { position, answers } of message.answers) this.ingest.answered(position, answers);
     }
   }
 
@@ -241,7 +241,6 @@ export class Fleet {
           new Slots(message.memory, message.slotsBase),
           { send: (submit) => this.#toEngine(submit), refuse: () => this.#refuse() },
         );
-        this.#gateway.durable(this.#durable);
         return undefined;
       case "started":
         for (const notice of message.notices) this.#events.notice(notice);
@@ -250,8 +249,8 @@ export class Fleet {
         return this.#reached("engine stopped");
       case "failed":
         return this.#events.failed(message);
-      case "sealed":
-        return this.ingest.sealed(message.position, message.outcomes, message.freed);
+      case "empty":
+        return this.ingest.answered(0, message.answers);
       case "full":
         return this.ingest.full(message.requests, message.freed);
       case "status":

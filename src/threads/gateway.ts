@@ -5,11 +5,13 @@ import {
   ANSWER_ERRORS_MAX,
   SLOT_BYTES,
   SLOT_COUNT,
+  SLOTS_ON_THE_WAY,
   WAITING_BYTES_MAX,
   WAITING_REQUESTS_MAX,
 } from "../limits.ts";
 import type { Ingest, IngestAnswer, Refusal } from "../serve/deps.ts";
-import type { MainToEngine } from "./messages.ts";
+import { unpackAnswers } from "./answers.ts";
+import type { Answers, MainToEngine } from "./messages.ts";
 import { LARGE_SLOT, Slots, type BodyFormat } from "./slots.ts";
 
 type Reply = (answer: IngestAnswer | Refusal) => void;
@@ -60,16 +62,14 @@ export class Gateway implements Ingest {
   /** The slot being filled, per stream. */
   readonly #filling = new Map<string, number>();
   #handOverScheduled = false;
+  /** Slots that were handed over and did not come back. */
+  #onTheWay = 0;
   readonly #open = new Map<number, Open>();
   #nextRequest = 1;
   /** Bodies that wait for a slot, and those that wait for the one large slot: neither holds the other up. */
   #waiting: Waiting[] = [];
   #waitingLarge: Waiting[] = [];
   #waitingBytes = 0;
-  /** Outcomes that wait for their position to be durable, in order. */
-  readonly #undurable: { readonly position: number; readonly outcomes: readonly Outcome[] }[] = [];
-  #durable = 0;
-
   constructor(
     streams: readonly string[],
     slots: Slots,
@@ -105,11 +105,10 @@ export class Gateway implements Ingest {
     });
   }
 
-  /** The engine decided: kept until the position is durable. Also takes back slots. */
-  sealed(position: number, outcomes: readonly Outcome[], freed: readonly number[]): void {
-    if (position <= this.#durable) this.#answer(position, outcomes);
-    else this.#undurable.push({ position, outcomes });
-    this.#takeBack(freed);
+  /** A record with these outcomes is durable, or (position 0) there was nothing to write. */
+  answered(position: number, answers: Answers): void {
+    for (const outcome of unpackAnswers(answers)) this.#answer(position, outcome);
+    this.#takeBack(answers.freed);
   }
 
   /** The engine refused these requests because the id table is full. */
@@ -120,18 +119,6 @@ export class Gateway implements Ingest {
       open?.reply(IDS_FULL);
     }
     this.#takeBack(freed);
-  }
-
-  /** Everything up to `position` is durable: answers what waited for it. */
-  durable(position: number): void {
-    this.#durable = position;
-    let ready = 0;
-    for (const entry of this.#undurable) {
-      if (entry.position > position) break;
-      this.#answer(entry.position, entry.outcomes);
-      ready++;
-    }
-    this.#undurable.splice(0, ready);
   }
 
   #isBusy(): boolean {
@@ -164,26 +151,38 @@ export class Gateway implements Ingest {
     return true;
   }
 
-  /** Requests that arrive in the same turn of the event loop share a slot. */
+  /**
+   * Requests that arrive in the same turn of the event loop share a slot, and while SLOTS_ON_THE_WAY slots are with engine and log all
+   * that arrive meanwhile do: a message wakes a thread, which costs more than the events of a small request.
+   */
   #scheduleHandOver(): void {
     if (this.#handOverScheduled) return;
     this.#handOverScheduled = true;
     setImmediate(() => {
       this.#handOverScheduled = false;
-      for (const [stream, slot] of this.#filling) this.#handOver(stream, slot);
+      if (this.#onTheWay < SLOTS_ON_THE_WAY) this.#handOverAll();
     });
+  }
+
+  #handOverAll(): void {
+    for (const [stream, slot] of this.#filling) this.#handOver(stream, slot);
   }
 
   #handOver(stream: string, slot: number): void {
     this.#filling.delete(stream);
+    this.#onTheWay++;
     this.#send({ kind: "submit", slot, parts: this.#slots.partCount(slot), stream });
   }
 
   #takeBack(freed: readonly number[]): void {
     for (const slot of freed) {
       if (slot === LARGE_SLOT) this.#largeFree = true;
-      else this.#free.push(slot);
+      else {
+        this.#free.push(slot);
+        this.#onTheWay--;
+      }
     }
+    if (this.#filling.size > 0 && this.#onTheWay < SLOTS_ON_THE_WAY) this.#handOverAll();
     this.#waitingLarge = this.#placeAll(this.#waitingLarge);
     this.#waiting = this.#placeAll(this.#waiting);
   }
@@ -199,28 +198,18 @@ export class Gateway implements Ingest {
     return placed > 0 ? queue.slice(placed) : queue;
   }
 
-  #answer(position: number, outcomes: readonly Outcome[]): void {
-    for (const outcome of outcomes) {
-      const open = this.#open.get(outcome.request);
-      // Gone when a later part of the same request was refused because the id table is full.
-      if (open === undefined) continue;
-      open.accepted += outcome.accepted;
-      open.duplicates += outcome.duplicates;
-      open.rejected += outcome.rejected;
-      if (outcome.errors.length > 0)
-        open.errors = [...open.errors, ...outcome.errors].slice(0, ANSWER_ERRORS_MAX);
-      if (!outcome.done) continue;
-      this.#open.delete(outcome.request);
-      const { accepted, duplicates, rejected, errors } = open;
-      const empty = accepted + duplicates + rejected === 0;
-      open.reply({
-        kind: "answer",
-        accepted,
-        duplicates,
-        rejected,
-        errors,
-        position: empty ? 0 : position,
-      });
-    }
+  #answer(position: number, outcome: Outcome): void {
+    const open = this.#open.get(outcome.request);
+    // Gone when a later part of the same request was refused because the id table is full.
+    if (open === undefined) return;
+    open.accepted += outcome.accepted;
+    open.duplicates += outcome.duplicates;
+    open.rejected += outcome.rejected;
+    if (outcome.errors.length > 0)
+      open.errors = [...open.errors, ...outcome.errors].slice(0, ANSWER_ERRORS_MAX);
+    if (!outcome.done) return;
+    this.#open.delete(outcome.request);
+    const { accepted, duplicates, rejected, errors } = open;
+    open.reply({ kind: "answer", accepted, duplicates, rejected, errors, position });
   }
 }

@@ -66,7 +66,10 @@ class LogThread {
     this.#writer.append(ready.map((message) => this.#encode(message)));
     const durable: LogToEngine = { kind: "durable", position: last.position };
     this.#engine.postMessage(durable);
-    toMain({ kind: "durable", position: last.position, ...this.#room() });
+    const answers = ready.flatMap((message) =>
+      message.kind === "events" ? [{ position: message.position, answers: message.answers }] : [],
+    );
+    toMain({ kind: "durable", position: last.position, answers, ...this.#room() });
   }
 
   /** Whether what may be under way fits: every image that can be in flight. */
@@ -79,7 +82,7 @@ class LogThread {
 
   #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord {
     if (message.kind === "control") return encodeRecord(message);
-    const { address, storedBytes, ...record } = message;
+    const { address, storedBytes, answers: _, ...record } = message;
     return encodeRecord({
       ...record,
       image: this.#memory.subarray(address, address + storedBytes),

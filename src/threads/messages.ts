@@ -1,7 +1,7 @@
 // What threads say to each other. Small plain objects; event data never travels in a message: bodies and images lie in the shared
 // decode memory, outputs and checkpoint pages are transferred buffers. A message of this size costs 1.3 µs pipelined (measured), so
 // there is no ring of atomics to get wrong.
-import type { Outcome } from "../admit/intake.ts";
+import type { AnswerError } from "../admit/intake.ts";
 import type { Config } from "../config.ts";
 import type { EngineStream } from "../engine.ts";
 import type { Coverage } from "../table/exporter.ts";
@@ -48,6 +48,21 @@ export interface ReaderPosition {
   readonly position: number;
   readonly durable: number;
 }
+
+/**
+ * Outcomes of the requests in one record, packed: a message of 64 objects costs more than the events in it. It travels with the record,
+ * so that main hears of outcomes and durability at once.
+ */
+export interface Answers {
+  /** ANSWER_WORDS a request: its number, accepted, duplicates, rejected, 1 when no part of it follows. */
+  readonly counts: Int32Array;
+  /** For requests with rejects: ordinal in `counts`, and the errors. */
+  readonly errors: readonly { readonly ordinal: number; readonly errors: readonly AnswerError[] }[];
+  /** Slots that are empty again. */
+  readonly freed: readonly number[];
+}
+
+export const ANSWER_WORDS = 5;
 
 export type MainToEngine =
   | EngineStart
@@ -117,12 +132,8 @@ export type EngineToMain =
       readonly replayed: number;
     }
   | Failed
-  | {
-      readonly kind: "sealed";
-      readonly position: number;
-      readonly outcomes: readonly Outcome[];
-      readonly freed: readonly number[];
-    }
+  /** Bodies without any event: there is no record to wait for. */
+  | { readonly kind: "empty"; readonly answers: Answers }
   /** The id table of a stream is full: nothing of these requests was taken. */
   | {
       readonly kind: "full";
@@ -153,6 +164,7 @@ export type EngineToLog =
       readonly rejects: readonly Reject[];
       readonly address: number;
       readonly storedBytes: number;
+      readonly answers: Answers;
     }
   | {
       readonly kind: "control";
@@ -182,7 +194,12 @@ export type LogToMain =
       readonly last: number;
       readonly lastReceivedAtUs: number;
     } & LogRoom)
-  | ({ readonly kind: "durable"; readonly position: number } & LogRoom)
+  | ({
+      readonly kind: "durable";
+      readonly position: number;
+      /** Of all records that became durable. */
+      readonly answers: readonly { readonly position: number; readonly answers: Answers }[];
+    } & LogRoom)
   /** After trimming. */
   | ({ readonly kind: "room" } & LogRoom)
   | Failed
