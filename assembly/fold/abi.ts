@@ -1,5 +1,5 @@
 // Layout of the fold memory and the words that host and kernels share: integer constants only, compiled by both sides.
-// Memory map: static data | dirty bytes (FOLD_DIRTY_AT) | scratch (FOLD_SCRATCH_AT: columns of the batch, registers, outputs; never
+// Memory map: static data | dirty bytes (FOLD_DIRTY_AT) | scratch (from WORK_RESULT_AT on: columns of the batch, registers, outputs; never
 // in a checkpoint) | pages (FOLD_PAGES_AT: all state). Addresses of pages never change: a checkpoint stores them by number.
 // A change of anything that lies in pages is a new FOLD_LAYOUT_VERSION.
 
@@ -8,16 +8,14 @@ export const FOLD_LAYOUT_VERSION = 1;
 
 export const FOLD_PAGE_BITS = 14;
 export const FOLD_PAGE_BYTES = 16384;
-/** One byte per page: DIRTY_* */
+/** One byte per page: 0 as in the last checkpoint, or DIRTY_* */
 export const FOLD_DIRTY_AT = 1048576;
-export const FOLD_SCRATCH_AT = 2097152;
 export const FOLD_PAGES_AT = 268435456;
 /** (4 GiB - 256 MiB) / 16 KiB, less the last 64 KiB, so that no address wraps. */
 export const FOLD_PAGE_COUNT_MAX = 245756;
 /** Pages that hold the page map: a u32 per page, 0 = free, 1 = last of its chain, else the next page of the chain. */
 export const FOLD_MAP_PAGES = 60;
 
-export const DIRTY_NO = 0;
 export const DIRTY_CHANGED = 1;
 export const DIRTY_FREED = 2;
 
@@ -40,8 +38,6 @@ export const REGISTER_OWN_VALID_AT = 20;
 
 // ## Instructions. 32 bytes: u32 op, u32 dst, u32 a, u32 b, u32 x, u32 y, i64 imm
 export const INSTRUCTION_BYTES = 32;
-export const INSTRUCTION_A_AT = 8;
-export const INSTRUCTION_X_AT = 16;
 export const INSTRUCTION_IMM_AT = 24;
 
 // ## Batch columns, as the host copied them. 40 bytes each: u32 values, validity (0 = all valid), text, dictionary offsets,

@@ -49,8 +49,10 @@ function hasValue(row: u32, source: u32, offset: u32, x: u32): bool {
   if (source == SOURCE_EXTREME_TEXT) return load<u32>(row + offset) != 0;
   if (load<u64>(row + offset) == 0) return false;
   if (source != SOURCE_SUM_H && source != SOURCE_AVG_H) return true;
+  // An average needs a sum of 128 bits, as in DuckDB; a sum needs 38 digits.
   const h = load<i64>(row + offset, 16);
-  return load<i64>(row + offset, 24) == h >> 63 && fits(load<u64>(row + offset, 8), h, 38);
+  if (load<i64>(row + offset, 24) != h >> 63) return false;
+  return source == SOURCE_AVG_H || fits(load<u64>(row + offset, 8), h, 38);
 }
 
 function averageOf(at: u32, source: u32, x: u32): f64 {

@@ -75,9 +75,18 @@ async function batchRows(plan: ViewPlan, events: readonly PlacedEvent[]): Promis
     row.map((value, index): Cell => {
       const decimal = plan.output[index]?.type.kind === "DECIMAL";
       if (value === null || value === undefined) return null;
-      return decimal ? BigInt(String(value)) : (value as Cell);
+      if (!decimal) return value as Cell;
+      // A sum of DECIMAL(38) may have 39 digits in DuckDB: here it is NULL.
+      const sum = BigInt(String(value));
+      return sum < 10n ** 38n && sum > -(10n ** 38n) ? sum : null;
     }),
   );
+}
+
+/** DuckDB refuses a query whose sum exceeds 128 bits: such runs are left out. */
+function sumTooLarge(error: unknown): null {
+  if (String(error).includes("Overflow in HUGEINT addition")) return null;
+  throw error;
 }
 
 test("kernels and DuckDB agree", async () => {
@@ -99,7 +108,8 @@ test("kernels and DuckDB agree", async () => {
         const open = windows
           .openWindows(plan.name)
           .flatMap(({ images }) => images.map(({ image }) => image));
-        const batch = await batchRows(plan, records.flat());
+        const batch = await batchRows(plan, records.flat()).catch(sumTooLarge);
+        fc.pre(batch !== null);
         const expected = batch.map((row) => ({ startUs: row[0] as bigint, row: [...row, 0n] }));
         expect(differences(outputRows(plan, [...closed, ...open]), expected, 1e-12)).toEqual([]);
       },

@@ -39,9 +39,9 @@ function aggregateValue({ fn, arg }: Aggregate, values: readonly Cell[]): Cell {
     return fn === "sum" ? sum : sum / held.length;
   }
   const sum = held.reduce<bigint>((a, b) => a + BigInt(b as number), 0n);
-  // DuckDB refuses to add beyond 127 bits; the kernels give NULL for what has no 38 digits.
-  if (sum >= 10n ** 38n || sum <= -(10n ** 38n)) return null;
-  if (fn === "sum") return sum;
+  // DuckDB refuses to add beyond 127 bits; the kernels give NULL for a sum that has no 38 digits.
+  if (fn === "sum") return sum < 10n ** 38n && sum > -(10n ** 38n) ? sum : null;
+  if (sum >= 2n ** 127n || sum < -(2n ** 127n)) return null;
   const scale = arg?.type.kind === "DECIMAL" ? arg.type.scale : 0;
   const short = arg?.type.kind === "DECIMAL" && arg.type.precision <= 4;
   if (short) return Number(sum) / (held.length * 10 ** scale);

@@ -1,14 +1,17 @@
 // State in pages: memory of closed windows comes back, checkpoints are small and restore a million groups at once, outputs stay until they
 // are covered, plans that changed are refused.
 import { expect, test } from "bun:test";
+import { FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../assembly/fold/abi.ts";
+import type { FoldKernels } from "../../kernels/fold.ts";
+import { instantiate } from "../../kernels/host.ts";
 import { buildImage } from "../../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS, type EventSchema } from "../../src/event/schema.ts";
 import type { EventsRecord } from "../../src/log/record.ts";
-import type { ViewPlan } from "../../src/view/plan.ts";
+import type { Expr, ViewPlan } from "../../src/view/plan.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
-import type { SavedPage, WindowsCheckpoint } from "../../src/window/windows.ts";
+import { Windows, type SavedPage, type WindowsCheckpoint } from "../../src/window/windows.ts";
 import { BIGINT, planOf, TIME, VARCHAR, WINDOW_US } from "./arbitrary.ts";
-import { newWindows, outputRows } from "./drive.ts";
+import { FOLD_WASM, newWindows, outputRows } from "./drive.ts";
 
 const SCHEMA: EventSchema = {
   id: 1,
@@ -25,6 +28,13 @@ const ADDED = { outOfOrdernessUs: 0, since: 0 };
 
 const user = { op: "column", column: { from: "image", ordinal: 1 }, type: VARCHAR } as const;
 const amount = { op: "column", column: { from: "image", ordinal: 2 }, type: BIGINT } as const;
+/** The amount modulo 7: few groups, each with many users. */
+const amountClass: Expr = {
+  op: "call",
+  fn: "mod",
+  args: [amount, { op: "constant", value: "7", type: BIGINT }],
+  type: BIGINT,
+};
 const PLAN: ViewPlan = planOf({
   name: "v",
   filter: null,
@@ -142,6 +152,58 @@ test("a million groups: growth without a stall, small checkpoints, fast restore"
     ["user number 7", 2n, "user number 7", 2n],
   ]);
 }, 120_000);
+
+/**
+ * 600 events: regular users with new amounts (sketches of all modes), new users (splits of the index, new texts), users of long ago (old
+ * pages). Windows close now and then.
+ */
+function growing(index: number): Event[] {
+  const startUs = BigInt(Math.floor(index / 20) * WINDOW_US);
+  return Array.from({ length: 600 }, (_, row): Event => {
+    const names = [
+      `regular ${row % 12}`,
+      `visitor ${index * 600 + row} who is new`,
+      `visitor ${((index * row) % 90) * 600 + 1} who is new`,
+    ];
+    const amount = row % 3 === 0 ? BigInt(index * 600 + row) : BigInt(row);
+    return [
+      startUs + BigInt((row % 2) * WINDOW_US),
+      row % 50 === 7 ? null : (names[row % 3] ?? null),
+      amount,
+    ];
+  });
+}
+
+/** Pages of a store that differ from the memory they were taken from. */
+function stalePages(store: Store, memory: Uint8Array): number[] {
+  return [...store.pages.values()].flatMap(({ page, bytes }) => {
+    const from = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
+    return Buffer.compare(bytes, memory.subarray(from, from + FOLD_PAGE_BYTES)) === 0 ? [] : [page];
+  });
+}
+
+test("every page that changed is in the next checkpoint", () => {
+  const plans = [PLAN, { ...PLAN, keys: [{ expr: amountClass, type: BIGINT }], name: "w" }];
+  const instance = instantiate<FoldKernels>(FOLD_WASM, 1024 * 1024 * 1024);
+  const windows = new Windows(instance, 40_000);
+  const late = { outOfOrdernessUs: 2 * WINDOW_US, since: 0 };
+  for (const plan of plans) windows.addView(plan, SCHEMA, late);
+  const store = new Store();
+  for (let index = 0; index < 60; index++) {
+    windows.fold(recordOf(index + 1, growing(index)));
+    store.merge(windows.takeCheckpoint());
+    expect(stalePages(store, instance.u8())).toEqual([]);
+  }
+  const restored = newWindows();
+  restored.restore(store.pages.values(), store.body, store.outputs);
+  for (const plan of plans) restored.addView(plan, SCHEMA, late);
+  for (const { name } of plans) {
+    const images = windows.openWindows(name).flatMap((window) => window.images);
+    expect(restored.openWindows(name).flatMap((window) => window.images)).toEqual(images);
+    expect(images.length).toBe(3);
+  }
+  expect(restored.stats()).toEqual(windows.stats());
+});
 
 test("outputs stay until they are covered, also across a restart", () => {
   const windows = newWindows();
