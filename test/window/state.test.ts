@@ -165,11 +165,11 @@ function growing(index: number): Event[] {
       `visitor ${index * 600 + row} who is new`,
       `visitor ${((index * row) % 90) * 600 + 1} who is new`,
     ];
-    const amount = row % 3 === 0 ? BigInt(index * 600 + row) : BigInt(row);
+    const spent = row % 3 === 0 ? BigInt(index * 600 + row) : BigInt(row);
     return [
       startUs + BigInt((row % 2) * WINDOW_US),
       row % 50 === 7 ? null : (names[row % 3] ?? null),
-      amount,
+      spent,
     ];
   });
 }
@@ -203,6 +203,33 @@ test("every page that changed is in the next checkpoint", () => {
     expect(images.length).toBe(3);
   }
   expect(restored.stats()).toEqual(windows.stats());
+});
+
+test("more windows than the root page lists", () => {
+  const instance = instantiate<FoldKernels>(FOLD_WASM, 1024 * 1024 * 1024);
+  const windows = new Windows(instance, 40_000);
+  windows.addView(PLAN, SCHEMA, { outOfOrdernessUs: 1300 * WINDOW_US, since: 0 });
+  const store = new Store();
+  // Oldest last: each new window goes to the front of the list. Then one far ahead closes most of them.
+  const starts = [
+    ...Array.from({ length: 1200 }, (_, index) => 1200 - index),
+    1201,
+    2400,
+    2401,
+    9000,
+  ];
+  const spans = [starts.slice(0, 1190), ...starts.slice(1190).map((start) => [start])];
+  for (const [index, span] of spans.entries()) {
+    const events = span.map((start): Event => [BigInt(start * WINDOW_US), "a", 1n]);
+    windows.fold(recordOf(index + 1, events));
+    store.merge(windows.takeCheckpoint());
+    expect(stalePages(store, instance.u8())).toEqual([]);
+  }
+  expect(windows.stats()[0]).toMatchObject({ windows: 1, counts: { applied: 1203, pending: 1 } });
+  const closed = windows.pending("v").flatMap(({ image }) => outputRows(PLAN, [image]));
+  expect(closed.map((row) => Number(row[0]) / WINDOW_US)).toEqual(
+    starts.slice(0, -1).toSorted((a, b) => a - b),
+  );
 });
 
 test("outputs stay until they are covered, also across a restart", () => {
