@@ -64,6 +64,9 @@ export const LOG_HEADS_PER_LOOK = 64;
  */
 export const DEDUP_IDS_MAX = 24_000_000;
 
+/** Highest `dedup_ids_max`: at 30 bytes an id 3.6 GB of the admit memory's 4 GB. */
+export const DEDUP_IDS_CEILING = 120_000_000;
+
 /** Lowest `dedup_ids_max`: a record of RECORD_ROWS_MAX rows must fit, eight times over. */
 export const DEDUP_IDS_MIN = 65_536;
 
@@ -71,13 +74,13 @@ export const DEDUP_IDS_MIN = 65_536;
 export const DEDUP_TTL_US_MAX = 20 * 86_400 * 1_000_000;
 
 /**
- * Memory of `admit`, bytes (address space; touched as ids come): 720 MB for one stream at DEDUP_IDS_MAX, 64 MB of delta, the rest for
- * further streams. Beyond it 503.
+ * Memory of `admit`, bytes (address space; touched as ids come): what WASM can address. 720 MB for one stream at DEDUP_IDS_MAX, 256 MB
+ * of delta, the rest for further streams. Beyond it 503.
  */
-export const ADMIT_MEMORY_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+export const ADMIT_MEMORY_BYTES_MAX = 65_535 * 65_536;
 
-/** Ids since the last checkpoint, all streams: 4 M x 16 bytes = 64 MB, 5 s at 800,000 events/s. Beyond it 503 until one is taken. */
-export const DELTA_IDS_MAX = 4_000_000;
+/** Ids since the last checkpoint, all streams: 16 M x 16 bytes = 256 MB, 10 s at 1.6 M events/s. Beyond it 503 until one is taken. */
+export const DELTA_IDS_MAX = 16_000_000;
 
 /** Ids since the last checkpoint after which the next is due: 16 MB for its transaction, 1.4 s at 700,000 events/s. */
 export const DELTA_IDS_DUE = 1_000_000;

@@ -3,7 +3,7 @@
 import { dirname, resolve } from "node:path";
 import { fieldName, LATER_KEYS, SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../config.ts";
 import type { Config, Key, StreamConfig, ViewConfig } from "../config.ts";
-import { DEDUP_IDS_MAX, DEDUP_IDS_MIN, DEDUP_TTL_US_MAX } from "../limits.ts";
+import { DEDUP_IDS_CEILING, DEDUP_IDS_MIN, DEDUP_TTL_US_MAX } from "../limits.ts";
 import type { Fault, Place } from "./fault.ts";
 import { readOverrides } from "./overrides.ts";
 import type { Override } from "./overrides.ts";
@@ -217,11 +217,11 @@ function checkDedupBounds(loader: Loader, stream: StreamConfig): void {
   if (stream.dedupTtlUs > DEDUP_TTL_US_MAX)
     fault("dedup_ttl", "it is too long", `write ${DEDUP_TTL_US_MAX / 86_400_000_000}d or less`);
   const { dedupIdsMax: ids } = stream;
-  if (ids < DEDUP_IDS_MIN || ids > DEDUP_IDS_MAX)
+  if (ids < DEDUP_IDS_MIN || ids > DEDUP_IDS_CEILING)
     fault(
       "dedup_ids_max",
       `${ids} ids cannot be held`,
-      `write a number from ${DEDUP_IDS_MIN} to ${DEDUP_IDS_MAX}`,
+      `write a number from ${DEDUP_IDS_MIN} to ${DEDUP_IDS_CEILING}`,
     );
 }
 

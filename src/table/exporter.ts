@@ -2,7 +2,7 @@
 // they are due, commits them, and says what the ledger covers. Synchronous, one thread. The clock is only asked how old rows are.
 import { must } from "../base/assert.ts";
 import type { EventSchema } from "../event/schema.ts";
-import { EXPORT_READ_BYTES, EXPORT_IDLE_ADVANCE_US } from "../limits.ts";
+import { EXPORT_READ_BYTES, EXPORT_IDLE_ADVANCE_US, LOG_HEADS_PER_LOOK } from "../limits.ts";
 import type { Clock } from "../base/clock.ts";
 import type { LogReader } from "../log/log.ts";
 import type { EventsRecord } from "../log/record.ts";
@@ -75,6 +75,21 @@ export class Exporter {
 
   /** Takes a bounded number of records in; true when there may be more. */
   readLog(): boolean {
+    return this.#raws.size > 0 ? this.#readRecords() : this.#readRejects();
+  }
+
+  /** With the raw export off only rejects are wanted: heads tell which records have any. */
+  #readRejects(): boolean {
+    const heads = this.#options.log.heads(this.#position + 1, LOG_HEADS_PER_LOOK);
+    for (const { position, rejectCount } of heads) {
+      const [record] = rejectCount > 0 ? this.#options.log.read(position, 1) : [];
+      if (record?.kind === "events") this.#addRecord(record);
+      this.#position = position;
+    }
+    return heads.length > 0;
+  }
+
+  #readRecords(): boolean {
     const records = this.#options.log.read(this.#position + 1, EXPORT_READ_BYTES);
     for (const record of records) {
       if (record.kind === "events") this.#addRecord(record);
