@@ -6,7 +6,7 @@ import { COLUMN_BYTES, COLUMN_VALUES_AT, IMAGE_HEADER_BYTES } from "../kernels/a
 import type { FoldKernels } from "../kernels/fold.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { instantiate } from "../kernels/host.ts";
-import { DuckDb } from "../src/base/duckdb.ts";
+import { DuckDb, duckText } from "../src/base/duckdb.ts";
 import { buildImage, imageRows, type Cell } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
@@ -147,7 +147,7 @@ async function duckRun(count: number): Promise<{ seconds: number; text: string }
   );
   connection.close();
   db.close();
-  return { seconds, text: String(rows[0]?.[0]) };
+  return { seconds, text: duckText(rows[0]?.[0]) };
 }
 
 /** Map code as people write it: seconds for `count` rows that are objects already. */

@@ -47,7 +47,7 @@ function clickImage(seed: number, rows: number): Uint8Array {
     pick(categories).slice(1),
     pick(["samsung", "apple", "xiaomi", "huawei", "lucente", "bosch"]),
     BigInt(1_000_000 + random(100_000_000)),
-    BigInt(2_053_013_555_631_882_655n) + BigInt(random(300)),
+    2_053_013_555_631_882_655n + BigInt(random(300)),
     BigInt(random(200_000)),
     BigInt(500_000_000 + random(60_000_000)),
     pick(sessions),

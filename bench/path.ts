@@ -183,7 +183,7 @@ async function recovery(seconds: number, groups: number): Promise<BenchLine[]> {
     if (Number(rows[0]?.[0]) < result.accepted) throw new Error("acknowledged events are missing");
     return [
       {
-        stage: `kill -9 under load, ${rows[0]?.[1]} groups open, ${result.accepted} ids live, to SQL`,
+        stage: `kill -9 under load, ${String(rows[0]?.[1])} groups open, ${result.accepted} ids live, to SQL`,
         rate: elapsed,
         unit: "s",
       },

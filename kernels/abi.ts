@@ -15,7 +15,7 @@
 //
 //   header        IMAGE_HEADER_BYTES
 //   descriptors   columnCount x COLUMN_BYTES
-//   buffers       each starts on a multiple of 8; stored buffers first, transient buffers (hashes) after `storedBytes`
+//   buffers       each starts on a multiple of 8; stored buffers first, transient ones (none today) after `storedBytes`
 //
 // Buffers follow Arrow's columnar format (https://arrow.apache.org/docs/format/Columnar.html): validity bitmaps LSB first with
 // 1 = valid, booleans as bitmaps, int32 offsets with rowCount + 1 entries, dictionary codes as uint32.
@@ -32,9 +32,10 @@ export const IMAGE_ROWS_AT = 4;
 export const IMAGE_COLUMNS_AT = 8;
 /** u32 bytes of the image with all transient buffers; a multiple of 8 */
 export const IMAGE_TOTAL_BYTES_AT = 12;
-/** u32 bytes that are stored in the log; what lies after (hashes) can be recomputed; a multiple of 8 */
+/** u32 bytes that are stored in the log; what lies after can be recomputed; a multiple of 8 */
 export const IMAGE_STORED_BYTES_AT = 16;
 
+/** Bytes 32 to 48 of a descriptor are zero. */
 export const COLUMN_BYTES = 48;
 /** u8 physical type, one of PHYSICAL_* */
 export const COLUMN_PHYSICAL_AT = 0;
@@ -55,8 +56,6 @@ export const COLUMN_TEXT_BYTES_AT = 20;
 /** u32 number of dictionary entries, and offset of their int32 offsets (entries + 1). A dictionary's entries are distinct. */
 export const COLUMN_DICT_COUNT_AT = 24;
 export const COLUMN_DICT_OFFSETS_AT = 28;
-/** u32 offset of u64 hashes (plain: per row, dictionary: per entry); 0 = not computed. Transient. */
-export const COLUMN_HASHES_AT = 32;
 
 /** Fixed-width and text layouts that kernels know. SQL types map to them in src/event/schema.ts. */
 export const PHYSICAL_BOOL = 1;

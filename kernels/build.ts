@@ -2,7 +2,7 @@
 // command that needs kernels. With names as arguments only those modules are built.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { main as compile } from "assemblyscript/asc";
+import { createMemoryStream, main as compile } from "assemblyscript/asc";
 
 /** Names of the modules, each `assembly/<name>/index.ts`. */
 export const MODULES = ["decode", "admit", "fold", "export"] as const;
@@ -46,14 +46,11 @@ async function buildModule(module: string): Promise<void> {
   const hash = sourceHash(module);
   if (existsSync(out) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   mkdirSync(join(ROOT, "build"), { recursive: true });
-  const { error, stderr } = await compile([
-    `assembly/${module}/index.ts`,
-    ...FLAGS,
-    "--baseDir",
-    ROOT,
-    "-o",
-    `build/${module}.wasm`,
-  ]);
+  const stderr = createMemoryStream();
+  const { error } = await compile(
+    [`assembly/${module}/index.ts`, ...FLAGS, "--baseDir", ROOT, "-o", `build/${module}.wasm`],
+    { stderr },
+  );
   if (error) throw new Error(`kernels: ${module} does not compile\n${stderr.toString()}`);
   writeFileSync(stamp, hash);
 }

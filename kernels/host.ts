@@ -54,7 +54,7 @@ export function instantiate<E extends object>(
   const abort = (_message: number, _file: number, line: number, column: number): never => {
     throw new Error(`kernel aborted at ${line}:${column}`);
   };
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm as ArrayBuffer), {
+  const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), {
     env: { memory, abort },
   });
   return new KernelInstance<E>(memory, instance.exports as unknown as E);

@@ -75,7 +75,7 @@ async function startAppliance(line: CommandLine): Promise<Appliance> {
   const checked = await check(line);
   if (checked.kind === "faults") {
     complain(faultsText(checked.faults).trimEnd());
-    process.exit(2);
+    return process.exit(2);
   }
   const failed = ({ message, advice }: { message: string; advice: boolean }): never => {
     complain(advice ? message : `millrace ends, because going on could lose events: ${message}`);
@@ -97,7 +97,7 @@ async function startAppliance(line: CommandLine): Promise<Appliance> {
   } catch (error) {
     const isAdvice = error instanceof DataFolderError || error instanceof ListenError;
     complain(isAdvice ? error.message : String(error instanceof Error ? error.stack : error));
-    process.exit(isAdvice ? 2 : 1);
+    return process.exit(isAdvice ? 2 : 1);
   }
 }
 

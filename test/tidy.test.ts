@@ -23,6 +23,7 @@ const LAYERS: readonly string[] = [
   "query",
   "config",
   "engine",
+  "engine-state",
   "pipeline",
   "serve",
   "threads",
@@ -47,7 +48,6 @@ const TECHNOLOGIES: readonly { readonly module: RegExp; readonly importers: read
     { module: /^hono$/, importers: [/^src\/serve\/app\.ts$/] },
     { module: /^yaml$/, importers: [/^src\/config\/yaml\.ts$/] },
     { module: /^avsc$/, importers: [/^src\/event\/avro\.ts$/] },
-    { module: /^zod$/, importers: [] },
     { module: /^assemblyscript/, importers: [/^kernels\/build\.ts$/] },
     {
       module: /^bun:sqlite$/,

@@ -16,18 +16,29 @@ export function boundsI64(values: readonly bigint[]): [bigint, bigint] | null {
   return ends(values, ascending);
 }
 
-export const boundsI128 = boundsI64;
+export function boundsI128(values: readonly bigint[]): [bigint, bigint] | null {
+  return ends(values, ascending);
+}
 
 /** Bounds without NaN, and the number of NaN. */
-export function boundsF64(values: readonly number[]): {
+interface FloatBounds {
   readonly ends: [number, number] | null;
   readonly nans: number;
-} {
+}
+
+function floatBounds(values: readonly number[]): FloatBounds {
   const numbers = values.filter((value) => !Number.isNaN(value));
   return { ends: ends(numbers, ascending), nans: values.length - numbers.length };
 }
 
-export const boundsF32 = boundsF64;
+/** Values are rounded as they are stored. */
+export function boundsF32(values: readonly number[]): FloatBounds {
+  return floatBounds(values.map(Math.fround));
+}
+
+export function boundsF64(values: readonly number[]): FloatBounds {
+  return floatBounds(values);
+}
 
 export function boundsBits(values: readonly boolean[]): [boolean, boolean] {
   return [values.includes(false), values.includes(true)];

@@ -28,6 +28,12 @@ export type DuckValue =
   | readonly DuckValue[]
   | { readonly [member: string]: DuckValue };
 
+/** A VARCHAR of a result; anything else is a broken invariant. */
+export function duckText(value: DuckValue | undefined): string {
+  if (typeof value !== "string") throw new Error("broken invariant: DuckDB gives a text");
+  return value;
+}
+
 /** A converter for `convertRows` of this module's results. */
 export function plainConverter(module: DuckDbModule): DuckDBValueConverter<DuckValue> {
   const convert: DuckDBValueConverter<DuckValue> = (value, type, inner) => {

@@ -236,5 +236,5 @@ function scanMemory(
 }
 
 export type { DuckValue, WritableValue };
-export { DuckDecimal } from "./duckdb-value.ts";
+export { DuckDecimal, duckText } from "./duckdb-value.ts";
 export type { RawReader, RawScan, RawVectors } from "./duckdb-scan.ts";

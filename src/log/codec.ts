@@ -165,7 +165,7 @@ export function decodeRecord(encoded: {
   } catch (error) {
     if (error instanceof CorruptRecordError) throw error;
     const what =
-      error instanceof RejectSectionError ? error.message : `cannot be decoded: ${error}`;
+      error instanceof RejectSectionError ? error.message : `cannot be decoded: ${String(error)}`;
     throw new CorruptRecordError(position, what);
   }
 }

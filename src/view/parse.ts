@@ -1,6 +1,6 @@
 // Verb: a view's text -> ViewPlan or faults. DuckDB parses; select.ts and lower.ts check and lower; then DuckDB describes the same
 // text over an empty relation, and a plan whose types differ is refused. Owns that order, and the DuckDB instance for it.
-import { DuckDb, type DuckConnection } from "../base/duckdb.ts";
+import { DuckDb, duckText, type DuckConnection } from "../base/duckdb.ts";
 import {
   ADMISSION_COLUMNS,
   IMAGE_EXTRA_COLUMNS,
@@ -125,8 +125,9 @@ export class ViewParser {
     try {
       const { rows } = await this.#connection.run(prefix + plan.sql);
       for (const [index, column] of plan.output.entries()) {
-        const [name, text] = rows[index] ?? [];
-        const type = duckType(String(text));
+        const [name, described] = rows[index] ?? [];
+        const text = duckText(described);
+        const type = duckType(text);
         if (name === column.name && type !== null && sameType(outputType(type), column.type))
           continue;
         const item = Array.isArray(root["select_list"])
@@ -135,7 +136,7 @@ export class ViewParser {
         const expected = sqlTypeText(column.type);
         faults.add(
           item,
-          `"${column.name}" is not in this release: DuckDB gives ${String(text)}, the kernels ${expected}`,
+          `"${column.name}" is not in this release: DuckDB gives ${text}, the kernels ${expected}`,
           "write a CAST to the type that you need",
         );
       }

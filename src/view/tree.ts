@@ -1,6 +1,6 @@
 // DuckDB's syntax tree of a view's text (json_serialize_sql), as read by lower.ts and select.ts, and places in the text. Owns the
 // traps of that format: 64-bit integers, byte offsets, nodes without a position. Knows no types and no meaning.
-import type { DuckConnection } from "../base/duckdb.ts";
+import { duckText, type DuckConnection } from "../base/duckdb.ts";
 
 /** A node: DuckDB's members as they are. Integers beyond 2^53 are bigint. */
 export interface Node {
@@ -32,7 +32,7 @@ export type ParsedText =
 /** Parses with DuckDB. Rejects only when DuckDB itself fails. */
 export async function parseText(connection: DuckConnection, text: string): Promise<ParsedText> {
   const { rows } = await connection.run("SELECT json_serialize_sql($1::VARCHAR)", [text]);
-  const answer = parseJson(String(rows[0]?.[0]));
+  const answer = parseJson(duckText(rows[0]?.[0]));
   if (answer["error"] === true) {
     const characters = Number(answer["position"] ?? 0);
     const at = Buffer.byteLength([...text].slice(0, characters).join(""));

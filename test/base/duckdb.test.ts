@@ -131,7 +131,7 @@ describe("memory tables", () => {
     expect((await connection.run("SELECT count(*) FROM numbers()")).rows).toEqual([[5000n]]);
     const sums = await connection.run("SELECT count(n), sum(n), max(t) FROM numbers()");
     expect(sums.rows).toEqual([[4999n, (4998n * 4999n) / 2n, "1970-01-01T01:23:18Z"]]);
-    expect([...asked].toSorted()).toEqual([0, 1]);
+    expect([...asked].toSorted((a, b) => a - b)).toEqual([0, 1]);
     const one = await connection.run("SELECT d, s, day, b FROM numbers() WHERE n = 3 OR n IS NULL");
     expect(one.rows).toEqual([
       [new DuckDecimal("0.03"), "s3", "1970-01-04", true],

@@ -13,7 +13,7 @@ const SCHEMA: EventSchema = {
     if (at === 0) return column("t", { kind: "TIMESTAMPTZ" }, { decoding: { kind: "epoch_us" } });
     if (at === 150)
       return column("m150", { kind: "DECIMAL", precision: 38, scale: 2 }, { defaultJson: "-1.5" });
-    if (at === 160) return column(`${"long".repeat(30)}`, { kind: "VARCHAR" }, { nullable: true });
+    if (at === 160) return column("long".repeat(30), { kind: "VARCHAR" }, { nullable: true });
     return column(
       `m${at}`,
       { kind: "BIGINT" },

@@ -96,11 +96,11 @@ const number = fc.letrec<{ number: string }>((tie) => ({
     column,
     fc
       .tuple(tie("number"), fc.constantFrom("+", "-", "*", "/", "%", "//"), tie("number"))
-      .map(([a, op, b]) => `(${String(a)} ${op} ${String(b)})`),
-    tie("number").map((x) => `(- ${String(x)})`),
+      .map(([a, op, b]) => `(${a} ${op} ${b})`),
+    tie("number").map((x) => `(- ${x})`),
     fc
       .tuple(tie("number"), tie("number"), tie("number"))
-      .map(([a, b, c]) => `coalesce(${String(a)}, ${String(b)}, ${String(c)})`),
+      .map(([a, b, c]) => `coalesce(${a}, ${b}, ${c})`),
   ),
 })).number;
 const expression = fc.oneof(
