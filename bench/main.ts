@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buildKernels } from "../kernels/build.ts";
 import type { BenchLine } from "./line.ts";
 
-const STAGES = ["decode", "admit", "fold", "log", "export", "path"] as const;
+const STAGES = ["decode", "admit", "fold", "log", "export", "twins", "path"] as const;
 const RESULTS = join(import.meta.dir, "results");
 
 type Run = (options: { readonly small: boolean }) => Promise<BenchLine[]>;

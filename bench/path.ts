@@ -1,11 +1,21 @@
 // The whole path, measured from outside: a real appliance, a client in another process on the same two cores, rates as events divided
 // by the time until every reader stands at the last position.
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  fdatasyncSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Appliance } from "../test/e2e/appliance.ts";
 import type { LoadPlan, LoadResult } from "./client.ts";
 import type { BenchLine } from "./line.ts";
+import { LoadBody } from "./load-body.ts";
 
 const CONFIG = join(import.meta.dir, "clicks.yaml");
 const CLIENT = join(import.meta.dir, "client.ts");
@@ -33,11 +43,17 @@ async function load(appliance: Appliance, plan: Partial<LoadPlan>): Promise<Load
   return JSON.parse(text) as LoadResult;
 }
 
+function withRatio(line: BenchLine, against: number, name: string): BenchLine {
+  return { ...line, ratio: line.rate / against, ratio_to: name };
+}
+
 /** Seconds until every reader stands at `position`. */
 async function caughtUp(appliance: Appliance, position: number): Promise<number> {
   const begin = performance.now();
   for (;;) {
-    const { rows } = await appliance.rows("SELECT min(position) FROM millrace.readers");
+    const { rows } = await appliance.rows(
+      "SELECT min(coalesce(ledger_position, position)) FROM millrace.readers WHERE reader <> 'dead_letters'",
+    );
     if (Number(rows[0]?.[0]) >= position) return (performance.now() - begin) / 1000;
     if (performance.now() - begin > 120_000) throw new Error("readers do not catch up");
     await Bun.sleep(20);
@@ -70,6 +86,38 @@ async function peakMemory<T>(pid: number, work: Promise<T>): Promise<{ value: T;
   }
 }
 
+/** JSON.parse of each line of the same bodies on one core, events/s: what the whole path is compared with. */
+function jsonParseRate(): number {
+  const body = LoadBody.make({ seed: 1, events: 1000, users: 1_000_000, categories: 1600 });
+  let events = 0;
+  const begin = performance.now();
+  while (performance.now() - begin < 1000) {
+    for (const line of new TextDecoder().decode(body.bytes).trimEnd().split("\n")) {
+      const click = JSON.parse(line) as { readonly price: number };
+      if (click.price >= 0) events++;
+    }
+  }
+  return (events / (performance.now() - begin)) * 1000;
+}
+
+/** fdatasync of 4 KB appends one after the other, per second: what a commit without a group costs at least. */
+function fdatasyncRate(): number {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-bench-"));
+  const descriptor = openSync(join(folder, "file"), "w");
+  const page = new Uint8Array(4096);
+  let syncs = 0;
+  const begin = performance.now();
+  while (performance.now() - begin < 1000) {
+    writeSync(descriptor, page);
+    fdatasyncSync(descriptor);
+    syncs++;
+  }
+  const rate = (syncs / (performance.now() - begin)) * 1000;
+  closeSync(descriptor);
+  rmSync(folder, { recursive: true });
+  return rate;
+}
+
 async function withAppliance<T>(
   flags: readonly string[],
   use: (appliance: Appliance, data: string) => Promise<T>,
@@ -85,7 +133,8 @@ async function withAppliance<T>(
 }
 
 async function wholePath(seconds: number, raw: "on" | "off"): Promise<BenchLine[]> {
-  return withAppliance([`--export.raw=${raw}`], async (appliance) => {
+  // The raw reader stands where its ledger does: files of two seconds, so that the tail is short against the run.
+  return withAppliance([`--export.raw=${raw}`, "--export.interval=2s"], async (appliance) => {
     const { value: result, peakMb } = await peakMemory(
       appliance.process.pid,
       load(appliance, { seconds }),
@@ -93,7 +142,11 @@ async function wholePath(seconds: number, raw: "on" | "off"): Promise<BenchLine[
     const tail = await caughtUp(appliance, result.lastPosition);
     const stage = `whole path over HTTP, 1,000 a POST, raw export ${raw}, ${seconds} s`;
     return [
-      { stage, rate: result.accepted / (result.seconds + tail), unit: "events/s" },
+      withRatio(
+        { stage, rate: result.accepted / (result.seconds + tail), unit: "events/s" },
+        jsonParseRate(),
+        "JSON.parse",
+      ),
       { stage: `${stage}: acknowledged, p50`, rate: result.p50, unit: "ms" },
       { stage: `${stage}: acknowledged, p99`, rate: result.p99, unit: "ms" },
       { stage: `${stage}: catching up afterwards`, rate: tail, unit: "s" },
@@ -109,11 +162,15 @@ async function singles(seconds: number): Promise<BenchLine[]> {
     const result = await load(appliance, { seconds, connections: 64, eventsPerBody: 1 });
     return [
       { stage: "memory at rest, parent and child", rate: restMb, unit: "MB" },
-      {
-        stage: "single-event POSTs, 64 connections",
-        rate: result.requests / result.seconds,
-        unit: "requests/s",
-      },
+      withRatio(
+        {
+          stage: "single-event POSTs, 64 connections",
+          rate: result.requests / result.seconds,
+          unit: "requests/s",
+        },
+        fdatasyncRate(),
+        "fdatasync",
+      ),
       { stage: "single-event POSTs: p50", rate: result.p50, unit: "ms" },
       { stage: "single-event POSTs: p99", rate: result.p99, unit: "ms" },
     ];

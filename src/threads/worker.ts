@@ -32,8 +32,19 @@ export class FailureLatch {
   }
 }
 
+/** Operating errors of the rooms that a worker opens: their messages say what to do, a stack would only hide it. */
+const WITH_ADVICE: ReadonlySet<string> = new Set([
+  "AdviceError",
+  "AdmissionFormatError",
+  "CheckpointError",
+  "CorruptRecordError",
+  "LogFolderError",
+  "TableRefusedError",
+]);
+
 function failedOf(error: unknown): Failed {
-  if (error instanceof AdviceError) return { kind: "failed", message: error.message, advice: true };
-  const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  return { kind: "failed", message, advice: false };
+  if (!(error instanceof Error)) return { kind: "failed", message: String(error), advice: false };
+  const advice = WITH_ADVICE.has(error.name);
+  const message = advice ? error.message : (error.stack ?? error.message);
+  return { kind: "failed", message, advice };
 }
