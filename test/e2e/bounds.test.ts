@@ -1,0 +1,179 @@
+// What happens at the bounds: a log that may not grow, an id table that is full, a disk that fails, several streams beside each other.
+import { afterAll, expect, test } from "bun:test";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { LoadBody } from "../../bench/load-body.ts";
+import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+
+const BENCH = join(import.meta.dir, "..", "..", "bench");
+const CONFIG = join(BENCH, "clicks.yaml");
+const folders: (() => void)[] = [];
+afterAll(() => {
+  for (const dispose of folders) dispose();
+});
+
+function folder(): string {
+  const made = temporaryFolder();
+  folders.push(made.dispose);
+  return made.path;
+}
+
+/** Bodies of 1,000 new events each, until one is refused; the accepted count, and the refusal. */
+async function sendUntilRefused(
+  appliance: Appliance,
+  bodiesMax: number,
+): Promise<{ readonly accepted: number; readonly refused: Response | null }> {
+  const body = LoadBody.make({ seed: 3, events: 1000, users: 100_000, categories: 50 });
+  let accepted = 0;
+  for (let sequence = 0; sequence < bodiesMax; sequence++) {
+    body.stamp(sequence, Date.now());
+    const response = await appliance.post(body.bytes);
+    if (response.status !== 200) return { accepted, refused: response };
+    accepted += ((await response.json()) as EventsAnswer).accepted;
+  }
+  return { accepted, refused: null };
+}
+
+test(
+  "a full log answers 503 with Retry-After, goes on answering questions, and a restart with room goes on",
+  async () => {
+    const data = folder();
+    // No checkpoint comes, so that nothing can be trimmed.
+    const flags = ["--checkpoint.interval=1h", "--log.file_size=4MB", "--log.size_max=60MB"];
+    const first = await Appliance.start({ config: CONFIG, data, flags });
+    const { accepted, refused } = await sendUntilRefused(first, 3000);
+    expect(refused?.status).toBe(503);
+    expect(Number(refused?.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await refused?.json()).toMatchObject({ code: "log_full" });
+    expect((await first.rows("SELECT count(*) FROM clicks")).rows).toEqual([[accepted]]);
+    await first.kill();
+    const second = await Appliance.start({ config: CONFIG, data });
+    expect((await second.rows("SELECT count(*), sum(1) FROM clicks")).rows[0]?.[0]).toBe(accepted);
+    expect((await second.rows("SELECT sum(events) FROM per_minute")).rows).toEqual([[accepted]]);
+    const more = await sendUntilRefused(second, 3);
+    expect(more.refused).toBeNull();
+    expect(await second.stop()).toBe(0);
+  },
+  { timeout: 120_000 },
+);
+
+test(
+  "a full id table answers 503 and takes nothing of the request; after the TTL it goes on",
+  async () => {
+    const data = folder();
+    const flags = ["--streams.clicks.dedup_ids_max=65536", "--streams.clicks.dedup_ttl=3s"];
+    const appliance = await Appliance.start({ config: CONFIG, data, flags });
+    const { accepted, refused } = await sendUntilRefused(appliance, 200);
+    expect(refused?.status).toBe(503);
+    expect(await refused?.json()).toMatchObject({ code: "dedup_full" });
+    expect(accepted).toBeGreaterThan(50_000);
+    expect((await appliance.rows("SELECT count(*) FROM clicks")).rows).toEqual([[accepted]]);
+    await Bun.sleep(3500);
+    const body = LoadBody.make({ seed: 4, events: 1000, users: 10, categories: 5 });
+    body.stamp(900_000, Date.now());
+    expect((await appliance.post(body.bytes)).status).toBe(200);
+    await appliance.kill();
+  },
+  { timeout: 60_000 },
+);
+
+test("the first failed write of the log ends the process; what was acknowledged is there afterwards", async () => {
+  const data = folder();
+  const first = await Appliance.start({
+    config: CONFIG,
+    data,
+    env: { MILLRACE_FAILPOINT: "log.append.before:9:eio" },
+  });
+  const body = LoadBody.make({ seed: 5, events: 10, users: 10, categories: 5 });
+  let accepted = 0;
+  for (let sequence = 0; sequence < 100; sequence++) {
+    body.stamp(sequence, Date.now());
+    try {
+      accepted += (await first.send(new TextDecoder().decode(body.bytes))).accepted;
+    } catch {
+      break;
+    }
+  }
+  expect(await first.process.exited).toBe(1);
+  expect(first.output).toContain("start it again");
+  expect(accepted).toBeGreaterThan(0);
+  expect(accepted).toBeLessThan(1000);
+  const second = await Appliance.start({ config: CONFIG, data });
+  const { rows } = await second.rows("SELECT count(*), count(DISTINCT event_id) FROM clicks");
+  expect(Number(rows[0]?.[0])).toBeGreaterThanOrEqual(accepted);
+  expect(rows[0]?.[0]).toBe(rows[0]?.[1]);
+  await second.kill();
+});
+
+/** Two streams of two shapes, each with a view, in one configuration. */
+function twoStreams(): string {
+  const path = folder();
+  mkdirSync(path, { recursive: true });
+  copyFileSync(join(BENCH, "clicks.avsc"), join(path, "clicks.avsc"));
+  writeFileSync(
+    join(path, "beats.avsc"),
+    JSON.stringify({
+      type: "record",
+      name: "Beat",
+      fields: [
+        { name: "beat_at", type: { type: "long", logicalType: "timestamp-millis" } },
+        { name: "host", type: ["null", "string"], default: null },
+      ],
+    }),
+  );
+  writeFileSync(
+    join(path, "two.yaml"),
+    `streams:
+  clicks: { schema: clicks.avsc, event_time: event_time, event_id: event_id }
+  beats: { schema: beats.avsc, event_time: beat_at, out_of_orderness: 0s }
+views:
+  clicks_minute:
+    sql: SELECT window_start, count(*) AS n FROM tumble(clicks, event_time, INTERVAL 1 MINUTE) GROUP BY ALL
+  beats_hour:
+    sql: SELECT window_start, host, count(*) AS n FROM tumble(beats, beat_at, INTERVAL 1 HOUR) GROUP BY ALL
+`,
+  );
+  return join(path, "two.yaml");
+}
+
+test("several streams: each has its events, its watermark and its views, over a restart too", async () => {
+  const config = twoStreams();
+  const data = folder();
+  const first = await Appliance.start({ config, data });
+  const unnamed = await first.post('{"beat_at":1}', "application/json");
+  expect(unnamed.status).toBe(400);
+  expect(await unnamed.text()).toMatch(/clicks.*beats|beats.*clicks/);
+  const body = LoadBody.make({ seed: 6, events: 50, users: 10, categories: 5 });
+  body.stamp(1, Date.UTC(2025, 0, 1));
+  const beat = (hour: number, host: string | null): string =>
+    JSON.stringify({ beat_at: Date.UTC(2025, 0, 1, hour), host });
+  const both = await Promise.all([
+    first.post(body.bytes, "application/x-ndjson", "clicks"),
+    first.post(
+      [beat(1, "a"), beat(1, null), beat(2, "a")].join("\n"),
+      "application/x-ndjson",
+      "beats",
+    ),
+  ]);
+  expect(both.map(({ status }) => status)).toEqual([200, 200]);
+  const check = async (appliance: Appliance): Promise<void> => {
+    const hours = await appliance.rows(
+      "SELECT hour(window_start), host, n, is_final FROM beats_hour ORDER BY ALL",
+    );
+    expect(hours.rows).toEqual([
+      [1, "a", 1, true],
+      [1, null, 1, true],
+      [2, "a", 1, false],
+    ]);
+    expect((await appliance.rows("SELECT n FROM clicks_minute")).rows).toEqual([[50]]);
+    const joined = await appliance.rows(
+      "SELECT (SELECT count(*) FROM clicks), (SELECT count(*) FROM beats), (SELECT count(*) FROM millrace.watermarks)",
+    );
+    expect(joined.rows).toEqual([[50, 3, 2]]);
+  };
+  await check(first);
+  expect(await first.stop()).toBe(0);
+  const second = await Appliance.start({ config, data });
+  await check(second);
+  await second.kill();
+});
