@@ -17,6 +17,7 @@ COPY --from=build /build/examples/clickstream /etc/millrace
 COPY --from=build /build/LICENSE /usr/share/doc/millrace/LICENSE
 USER millrace
 ENV XDG_CACHE_HOME=/var/cache \
+    MIMALLOC_PURGE_DELAY=10000 \
     MILLRACE_CONFIG=/etc/millrace/millrace.yaml \
     MILLRACE_DATA=/data \
     MILLRACE_LISTEN=0.0.0.0:8080
