@@ -11,6 +11,8 @@ export interface LoadPlan {
   readonly eventsPerSecond: number;
   readonly users: number;
   readonly categories: number;
+  /** Whether every category occurs in turn (for many groups), or a fixed choice again and again. */
+  readonly spread?: boolean;
   /** Distinguishes the ids of several runs. */
   readonly run: number;
 }
@@ -52,6 +54,7 @@ async function run(plan: LoadPlan): Promise<LoadResult> {
     await converse("127.0.0.1", plan.port, {
       next: () => {
         if (performance.now() >= end) return null;
+        if (plan.spread === true) body.spread(sequence);
         body.stamp(sequence++, Date.now());
         if (request === null) return [head, body.bytes];
         request.set(head);

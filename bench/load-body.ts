@@ -5,6 +5,7 @@
 const EVENT_TYPES = ["view", "view", "view", "view", "cart", "purchase"];
 const COUNTRIES = ["DE", "FR", "PL", "US", "IN", "BR", "JP", "GB", "ES", "IT"];
 const ID_DIGITS = 10;
+const CATEGORY_DIGITS = 6;
 const TIME_TEXT = "2026-01-01T00:00:00.000Z";
 
 /** mulberry32: a small seeded generator, the same everywhere. */
@@ -24,12 +25,20 @@ export class LoadBody {
   readonly events: number;
   readonly #idAt: Int32Array;
   readonly #timeAt: Int32Array;
+  readonly #categoryAt: Int32Array;
+  readonly #categories: number;
 
-  private constructor(bytes: Uint8Array, idAt: Int32Array, timeAt: Int32Array) {
+  private constructor(
+    bytes: Uint8Array,
+    at: { readonly id: Int32Array; readonly time: Int32Array; readonly category: Int32Array },
+    categories: number,
+  ) {
     this.bytes = bytes;
-    this.events = idAt.length;
-    this.#idAt = idAt;
-    this.#timeAt = timeAt;
+    this.events = at.id.length;
+    this.#idAt = at.id;
+    this.#timeAt = at.time;
+    this.#categoryAt = at.category;
+    this.#categories = categories;
   }
 
   /** `users` and `categories` bound the cardinalities. */
@@ -43,11 +52,12 @@ export class LoadBody {
     const pick = (n: number): number => Math.floor(random() * n);
     const idAt = new Int32Array(options.events);
     const timeAt = new Int32Array(options.events);
+    const categoryAt = new Int32Array(options.events);
     let text = "";
     for (let row = 0; row < options.events; row++) {
       const id = `${"0".repeat(ID_DIGITS)}-${String(row).padStart(6, "0")}`;
       const user = String(500_000_000 + pick(options.users));
-      const category = `electronics.department_${String(pick(options.categories)).padStart(4, "0")}`;
+      const category = `electronics.department_${String(pick(options.categories)).padStart(CATEGORY_DIGITS, "0")}`;
       idAt[row] = text.length + '{"event_id":"'.length;
       timeAt[row] = text.length + `{"event_id":"${id}","event_time":"`.length;
       const line = JSON.stringify({
@@ -62,9 +72,14 @@ export class LoadBody {
         price: Number((pick(200_000) / 100).toFixed(2)),
         country: COUNTRIES[pick(COUNTRIES.length)],
       });
+      categoryAt[row] = text.length + line.indexOf('"brand"') - CATEGORY_DIGITS - 2;
       text += `${line}\n`;
     }
-    return new LoadBody(new TextEncoder().encode(text), idAt, timeAt);
+    return new LoadBody(
+      new TextEncoder().encode(text),
+      { id: idAt, time: timeAt, category: categoryAt },
+      options.categories,
+    );
   }
 
   /** Gives every event an id that begins with `sequence` and the time `epochMs`. */
@@ -73,5 +88,14 @@ export class LoadBody {
     const time = new TextEncoder().encode(new Date(epochMs).toISOString());
     for (const at of this.#idAt) this.bytes.set(id, at);
     for (const at of this.#timeAt) this.bytes.set(time, at);
+  }
+
+  /** Gives the events the next categories in turn, so that every one of them occurs. Costs more than `stamp`. */
+  spread(sequence: number): void {
+    const encoder = new TextEncoder();
+    for (const [row, at] of this.#categoryAt.entries()) {
+      const category = (sequence * this.events + row) % this.#categories;
+      this.bytes.set(encoder.encode(String(category).padStart(CATEGORY_DIGITS, "0")), at);
+    }
   }
 }

@@ -227,7 +227,7 @@ async function recovery(seconds: number, groups: number): Promise<BenchLine[]> {
   const flags = ["--streams.clicks.dedup_ttl=10m", "--streams.clicks.out_of_orderness=10m"];
   try {
     const first = await Appliance.start({ config: CONFIG, data, flags });
-    const result = await load(first, { seconds, categories: groups / 3 });
+    const result = await load(first, { seconds, categories: groups, spread: true });
     await first.kill();
     const begin = performance.now();
     const second = await Appliance.start({ config: CONFIG, data, flags });
