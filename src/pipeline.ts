@@ -56,7 +56,8 @@ export class Pipeline {
         throw new PipelineFullError(`stream ${stream} has no room for ids`);
       if (taken.sealed !== null) {
         this.#log.append([encodeRecord(engine.recordOf(taken.sealed))]);
-        this.#exporter?.addOutputs(engine.foldSealed(taken.sealed));
+        const outputs = engine.foldSealed(taken.sealed);
+        this.#exporter?.addOutputs(outputs);
       }
       for (const outcome of taken.outcomes) answer = addUp(answer, outcome, engine.lastPosition);
       ({ used } = taken);

@@ -1,0 +1,240 @@
+// The whole path on one thread for tests: engine, log in memory, checkpoints in SQLite, the example's stream and views. Lives end where a
+// test says so; the next one starts from what is durable, as src/threads/start-engine.ts does.
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parse } from "yaml";
+import { seeded } from "../bench/load-body.ts";
+import { buildKernels } from "../kernels/build.ts";
+import { configurationChange, type AppliedConfiguration } from "../src/admit/applied.ts";
+import { must } from "../src/base/assert.ts";
+import type { CheckpointStore } from "../src/checkpoint/store.ts";
+import { Engine, type EngineStream, type EngineView } from "../src/engine.ts";
+import {
+  ADMISSION_READER,
+  checkpointChange,
+  replayLog,
+  restoreEngine,
+  WINDOWS_READER,
+} from "../src/engine-state.ts";
+import { parseAvroSchema } from "../src/event/avro.ts";
+import { imageRows, type ImageColumn } from "../src/event/image.ts";
+import { DEDUP_IDS_MAX } from "../src/limits.ts";
+import { encodeRecord } from "../src/log/codec.ts";
+import type { LogWriter } from "../src/log/log.ts";
+import { MemoryLog } from "../src/log/memory-log.ts";
+import { Pipeline, pipelineBodyBytes, type PipelineAnswer } from "../src/pipeline.ts";
+import { readClicks } from "../src/serve/clicks.ts";
+import { planHash } from "../src/view/explain.ts";
+import { ViewParser } from "../src/view/parse.ts";
+import type { ViewPlan } from "../src/view/plan.ts";
+import { LATE_COLUMNS } from "../src/window/late.ts";
+import type { ViewOutput } from "../src/window/output.ts";
+
+const ROOT = join(import.meta.dir, "..");
+const EXAMPLE = join(ROOT, "examples", "clickstream");
+const DAY_US = 86_400_000_000;
+const BODY_BYTES = 4 * 1024 * 1024;
+/** After the last click, µs: nothing is from the future. */
+const NOW_US = Date.UTC(2019, 9, 2) * 1000;
+export const OUT_OF_ORDERNESS_MS = 10_000;
+
+await buildKernels();
+const kernel = (name: string): Uint8Array => readFileSync(join(ROOT, "build", `${name}.wasm`));
+const MODULES = { decode: kernel("decode"), admit: kernel("admit"), fold: kernel("fold") };
+
+/** The bundled clicks as JSON texts. */
+export const CLICKS: readonly string[] = readClicks(readFileSync(join(EXAMPLE, "clicks.csv.gz")));
+const TIMES = CLICKS.map((click) =>
+  Date.parse((JSON.parse(click) as { event_time: string }).event_time),
+);
+
+/** The clicks, each moved back by less than `rangeMs`: within the out-of-orderness none is late. */
+export function shuffledClicks(seed: number, rangeMs: number): string[] {
+  const random = seeded(seed);
+  return CLICKS.map((click, at) => ({ click, at: must(TIMES[at], "time") + random() * rangeMs }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ click }) => click);
+}
+
+async function examplePlans(): Promise<{ stream: EngineStream; plans: readonly ViewPlan[] }> {
+  const parsed = parseAvroSchema(readFileSync(join(EXAMPLE, "clicks.avsc"), "utf8"), {
+    eventTime: "event_time",
+    eventId: "event_id",
+    id: 1,
+  });
+  if ("faults" in parsed) throw new Error(JSON.stringify(parsed.faults));
+  const { schema } = parsed;
+  const stream: EngineStream = {
+    name: "clicks",
+    schema,
+    dedupTtlUs: DAY_US,
+    dedupIdsMax: DEDUP_IDS_MAX,
+    outOfOrdernessUs: OUT_OF_ORDERNESS_MS * 1000,
+    maxFutureUs: 300_000_000,
+    maxPastUs: null,
+  };
+  const { views } = parse(readFileSync(join(EXAMPLE, "millrace.yaml"), "utf8")) as {
+    views: Record<string, { sql: string }>;
+  };
+  const parser = await ViewParser.open();
+  const plans: ViewPlan[] = [];
+  for (const [name, { sql }] of Object.entries(views)) {
+    const result = await parser.parse({ name, sql, streams: [{ name: "clicks", schema }] });
+    if (result.kind === "faults") throw new Error(JSON.stringify(result.faults));
+    plans.push(result.plan);
+  }
+  parser.close();
+  return { stream, plans };
+}
+
+export const EXAMPLE_PLANS = await examplePlans();
+const { stream: STREAM, plans: PLANS } = EXAMPLE_PLANS;
+
+function columnsOf(plan: ViewPlan, kind: ViewOutput["kind"]): readonly ImageColumn[] {
+  if (kind === "late") return LATE_COLUMNS;
+  return [...plan.output, { name: "revision", type: { kind: "BIGINT" }, nullable: false }];
+}
+
+/** `view kind position|open: values` of every row of an image. */
+function rowTexts(
+  plan: ViewPlan,
+  where: { readonly kind: ViewOutput["kind"]; readonly at: string },
+  image: Uint8Array,
+): string[] {
+  return imageRows(image, columnsOf(plan, where.kind)).map(
+    (row) => `${plan.name} ${where.kind} ${where.at}: ${row.map(String).join("|")}`,
+  );
+}
+
+/** What outlives a process: the log, saved checkpoints, and what the tables hold. */
+export class Disk {
+  readonly log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
+  readonly published: string[] = [];
+  readonly covered = new Map<
+    string,
+    { readonly view: string; readonly kind: ViewOutput["kind"]; readonly position: number }
+  >();
+}
+
+/** A body and what it is written in. */
+export function bodyOf(events: readonly string[], format: "json" | "ndjson"): Uint8Array {
+  return Buffer.from(format === "json" ? `[${events.join(",")}]` : events.join("\n"));
+}
+
+/** The engine of one process's life. */
+export class Life {
+  readonly #disk: Disk;
+  readonly #engine: Engine;
+  readonly #writer: LogWriter;
+  readonly #pipeline: Pipeline;
+  readonly #applied: AppliedConfiguration;
+
+  /** Starts on what the disk and the store hold. */
+  constructor(disk: Disk, store: CheckpointStore | null) {
+    this.#disk = disk;
+    this.#engine = new Engine({
+      modules: MODULES,
+      idKey: { k0: 1n, k1: 2n },
+      streams: [STREAM],
+      bodiesBytes: pipelineBodyBytes(BODY_BYTES),
+    });
+    this.#writer = disk.log.openWriter();
+    this.#pipeline = new Pipeline(this.#engine, this.#writer, null);
+    const wanted = {
+      streams: [{ name: "clicks", schema: STREAM.schema, schemaHash: "" }],
+      views: PLANS.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
+      text: "",
+    };
+    const change = configurationChange(null, wanted, 0);
+    if (change.kind !== "changed") throw new Error("the first configuration is a change");
+    this.#applied = change.applied;
+    this.#recover(store);
+    if (disk.log.last > 0) return;
+    for (const control of change.controls) {
+      const at = this.#engine.takeControlPosition(NOW_US);
+      this.#writer.append([encodeRecord({ kind: "control", ...at, ...control })]);
+      this.#engine.foldControl(at.position);
+    }
+  }
+
+  #recover(store: CheckpointStore | null): void {
+    const engine = this.#engine;
+    const { log, covered } = this.#disk;
+    const loaded = store?.load() ?? { readers: [], outputs: [], pages: [], segments: [] };
+    const views: EngineView[] = PLANS.map((plan) => ({
+      plan,
+      since: must(this.#applied.views[plan.name], "applied view").since,
+    }));
+    restoreEngine(engine, loaded, views);
+    for (const { view, kind, position } of covered.values())
+      engine.windows.covered(view, kind, position);
+    const positionOf = (name: string): number =>
+      loaded.readers.find((reader) => reader.name === name)?.position ?? 0;
+    const admitted = positionOf(ADMISSION_READER);
+    const from = Math.min(admitted, positionOf(WINDOWS_READER));
+    replayLog(engine, log.openReader(), { from, admitted });
+    engine.resumeAt(log.last, log.lastReceivedAtUs);
+  }
+
+  /** The n-th turn of the path; received a millisecond after the turn before. */
+  turn(n: number, events: readonly string[], format: "json" | "ndjson" = "ndjson"): PipelineAnswer {
+    const body = { bytes: bodyOf(events, format), format };
+    return this.#pipeline.turn("clicks", body, NOW_US + n * 1000);
+  }
+
+  checkpoint(store: CheckpointStore): void {
+    store.save(checkpointChange(this.#engine, this.#applied));
+  }
+
+  /** A turn with a checkpoint in its middle, as threads take it: the ids are admitted, the record is not folded yet. */
+  turnAround(n: number, events: readonly string[], store: CheckpointStore): void {
+    const engine = this.#engine;
+    const address = engine.bodiesBase;
+    const bytes = bodyOf(events, "ndjson");
+    new Uint8Array(engine.decodeMemory).set(bytes, address);
+    const body = { request: 1, address, bytes: bytes.length, format: "ndjson" as const };
+    const taken = engine.take("clicks", [body], { nowUs: NOW_US + n * 1000, cursor: null });
+    if (taken.kind === "full" || taken.sealed === null || taken.used !== 1)
+      throw new Error("the body is one record");
+    const change = checkpointChange(engine, this.#applied);
+    this.#writer.append([encodeRecord(engine.recordOf(taken.sealed))]);
+    store.save(change);
+    engine.foldSealed(taken.sealed);
+  }
+
+  /** What the export does: pending outputs go to the tables, the ledger covers them. */
+  publish(): void {
+    const { windows } = this.#engine;
+    for (const plan of PLANS)
+      for (const output of windows.pending(plan.name)) {
+        const { view, kind, position } = output;
+        this.#disk.published.push(...this.#textsOf(plan, output));
+        this.#disk.covered.set(`${view} ${kind}`, { view, kind, position });
+      }
+    for (const { view, kind, position } of this.#disk.covered.values())
+      windows.covered(view, kind, position);
+  }
+
+  #textsOf(plan: ViewPlan, { kind, position, image }: ViewOutput): string[] {
+    return rowTexts(plan, { kind, at: String(position) }, image);
+  }
+
+  /** Every row there is of every view: published, pending and of open windows, in order. */
+  rows(): string[] {
+    const { windows } = this.#engine;
+    const rows = PLANS.flatMap((plan) => [
+      ...windows.pending(plan.name).flatMap((output) => this.#textsOf(plan, output)),
+      ...windows
+        .openWindows(plan.name)
+        .flatMap(({ images }) =>
+          images.flatMap(({ image }) => rowTexts(plan, { kind: "rows", at: "open" }, image)),
+        ),
+    ]);
+    return [...this.#disk.published, ...rows].toSorted();
+  }
+}
+
+/** Rows without the position that closed their window: that depends on how events were cut into requests. */
+export function withoutPositions(rows: readonly string[]): string[] {
+  return rows.map((row) => row.replace(/^(\w+ \w+) \d+:/, "$1 closed:")).toSorted();
+}
