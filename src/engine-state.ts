@@ -1,7 +1,8 @@
 // The engine's state as a checkpoint, and back: what is saved of admission, views and the applied configuration, and how a start puts it
 // together again with the log behind it. Names the readers in a checkpoint; knows nothing of where it is kept.
 import type { AppliedConfiguration } from "./admit/applied.ts";
-import type { CheckpointChange, LoadedCheckpoint } from "./checkpoint/store.ts";
+import { FOLD_PAGE_BYTES } from "../assembly/fold/abi.ts";
+import type { CheckpointChange, LoadedCheckpoint, StatePage } from "./checkpoint/store.ts";
 import type { Engine, EngineView } from "./engine.ts";
 import { REPLAY_READ_BYTES } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
@@ -14,14 +15,30 @@ export const WINDOWS_READER = "windows";
 /** Name of the fold memory's pages in a checkpoint. */
 const FOLD_SPACE = "fold";
 
+/** Pages of the fold memory that lie one after the other in a buffer, as a checkpoint names them. */
+export function foldPages(packed: {
+  readonly numbers: Uint32Array;
+  readonly room: SharedArrayBuffer;
+}): StatePage[] {
+  return Array.from(packed.numbers, (page, index) => ({
+    space: FOLD_SPACE,
+    page,
+    bytes: new Uint8Array(packed.room, index * FOLD_PAGE_BYTES, FOLD_PAGE_BYTES),
+  }));
+}
+
 /**
  * What changed since the change before; it must not get lost. Admission may be ahead of the log: the change is saved only once
- * `engine.lastPosition` of now is durable.
+ * `engine.lastPosition` of now is durable. `room`: as in Windows.takeCheckpoint.
  */
-export function checkpointChange(engine: Engine, applied: AppliedConfiguration): CheckpointChange {
+export function checkpointChange(
+  engine: Engine,
+  applied: AppliedConfiguration,
+  room?: (bytes: number) => Uint8Array,
+): CheckpointChange {
   const { admission, windows, lastPosition, folded } = engine;
   const ids = admission.takeDelta(lastPosition);
-  const views = windows.takeCheckpoint();
+  const views = windows.takeCheckpoint(room);
   const configuration = new TextEncoder().encode(JSON.stringify(applied));
   return {
     readers: [

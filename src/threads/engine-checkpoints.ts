@@ -15,10 +15,15 @@ interface Taken {
   readonly change: CheckpointChange;
 }
 
+/** A room that is too small grows by this factor. */
+const PAGES_ROOM_SPARE = 1.25;
+
 export class EngineCheckpoints {
   readonly #engine: Engine;
   readonly #applied: AppliedConfiguration;
   readonly #send: Send;
+  /** Pages on their way to the export thread: shared and used again, since as much memory as the state is costly to get anew. */
+  #room = new SharedArrayBuffer(0);
   #taken: Taken | null = null;
   #isSaving = false;
   /** The last one is under way or saved: no other follows. */
@@ -39,7 +44,9 @@ export class EngineCheckpoints {
     const taken = this.#taken;
     if (taken === null || taken.position > position) return;
     this.#taken = null;
-    this.#send({ kind: "checkpoint", change: taken.change });
+    const { pages, ...change } = taken.change;
+    const numbers = Uint32Array.from(pages, ({ page }) => page);
+    this.#send({ kind: "checkpoint", change, pages: { numbers, room: this.#room } });
   }
 
   /** Tells the export how far outputs are given: now and then, since a message wakes its thread. */
@@ -56,7 +63,7 @@ export class EngineCheckpoints {
     this.#isSaving = true;
     this.#taken = {
       position: this.#engine.lastPosition,
-      change: checkpointChange(this.#engine, this.#applied),
+      change: checkpointChange(this.#engine, this.#applied, (bytes) => this.#roomFor(bytes)),
     };
     this.folded(this.#engine.folded);
   }
@@ -73,5 +80,11 @@ export class EngineCheckpoints {
     this.#isFinal = true;
     this.#begin();
     return false;
+  }
+
+  #roomFor(bytes: number): Uint8Array {
+    if (bytes > this.#room.byteLength)
+      this.#room = new SharedArrayBuffer(Math.ceil(bytes * PAGES_ROOM_SPARE));
+    return new Uint8Array(this.#room, 0, bytes);
   }
 }

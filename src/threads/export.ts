@@ -6,6 +6,7 @@ import { kernelModule } from "../../kernels/modules.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
+import { foldPages } from "../engine-state.ts";
 import { trimPosition } from "../checkpoint/recovery.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { CheckpointChange, CheckpointStore } from "../checkpoint/store.ts";
@@ -121,7 +122,8 @@ class ExportThread {
 
   #onEngine(message: EngineToExport): void {
     if (message.kind === "outputs") this.#exporter.addOutputs(message.outputs);
-    else if (message.kind === "checkpoint") this.#save(message.change);
+    else if (message.kind === "checkpoint")
+      this.#save({ ...message.change, pages: foldPages(message.pages) });
     else {
       this.#exporter.folded(message.position);
       this.#scheduleTurn();

@@ -209,7 +209,12 @@ export type EngineToExport =
   | { readonly kind: "outputs"; readonly outputs: readonly ViewOutput[] }
   /** All outputs of every view up to `position` were sent. */
   | { readonly kind: "folded"; readonly position: number }
-  | { readonly kind: "checkpoint"; readonly change: CheckpointChange };
+  /** Pages of the fold memory lie one after the other in `room`, which is the engine's again once it is saved. */
+  | {
+      readonly kind: "checkpoint";
+      readonly change: Omit<CheckpointChange, "pages">;
+      readonly pages: { readonly numbers: Uint32Array; readonly room: SharedArrayBuffer };
+    };
 
 export type ExportToEngine =
   | { readonly kind: "covered"; readonly covered: readonly Coverage[] }

@@ -199,25 +199,37 @@ export class Windows {
     return this.#memory.call.pagesUsed() * FOLD_PAGE_BYTES;
   }
 
-  /** What changed since the checkpoint before. The caller makes it durable with the positions; it must not get lost. */
-  takeCheckpoint(): WindowsCheckpoint {
+  /**
+   * What changed since the checkpoint before. The caller makes it durable with the positions; it must not get lost. Pages are copied
+   * into what `room` gives for their bytes, so that a caller with a buffer at hand saves the allocation of as much as the state is large.
+   */
+  takeCheckpoint(
+    room: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
+  ): WindowsCheckpoint {
     const count = this.#memory.call.pagesHighest();
     const dirty = this.#memory.dirty(count);
-    const memory = this.#memory.pages();
-    const pages: SavedPage[] = [];
+    const changed: number[] = [];
     const freed: number[] = [];
     for (let page = 0; page < count; page++) {
       const mark = dirty[page];
-      if (mark === 0) continue;
-      const from = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
-      if (mark === DIRTY_CHANGED)
-        pages.push({ page, bytes: memory.slice(from, from + FOLD_PAGE_BYTES) });
-      else freed.push(page);
+      if (mark === DIRTY_CHANGED) changed.push(page);
+      else if (mark !== 0) freed.push(page);
     }
     dirty.fill(0);
     const outputs = this.#fresh;
     this.#fresh = [];
+    const pages = this.#copyPages(changed, room(changed.length * FOLD_PAGE_BYTES));
     return { pages, freed, body: this.#body(), outputs, covered: [...this.#covered.values()] };
+  }
+
+  #copyPages(numbers: readonly number[], to: Uint8Array): SavedPage[] {
+    const memory = this.#memory.pages();
+    return numbers.map((page, index) => {
+      const from = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
+      const at = index * FOLD_PAGE_BYTES;
+      to.set(memory.subarray(from, from + FOLD_PAGE_BYTES), at);
+      return { page, bytes: to.subarray(at, at + FOLD_PAGE_BYTES) };
+    });
   }
 
   #body(): Uint8Array {
