@@ -50,7 +50,7 @@ const RAW_SOURCES: Readonly<Record<string, ColumnSource>> = {
   _index: { from: "index" },
 };
 
-/** Raw events of a stream: the columns of its batch images, then received_at, _position, _index; parted by the event time's day. */
+/** `<stream>_raw`, the raw events of a stream: the columns of its batch images, then received_at, _position, _index; parted by the event time's day. */
 export function rawTable(namespace: string, stream: string, schema: EventSchema): TableSpec {
   const declared = schema.columns.map((column, ordinal) =>
     fileColumn(column, column.fieldId, { from: "image", ordinal }),
@@ -68,7 +68,7 @@ export function rawTable(namespace: string, stream: string, schema: EventSchema)
   const time = must(schema.columns[schema.eventTime], "event time column");
   return {
     namespace,
-    name: stream,
+    name: `${stream}_raw`,
     columns: [...declared, ...extra, ...admission],
     day: { name: time.name, ordinal: schema.eventTime },
   };

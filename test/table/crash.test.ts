@@ -119,18 +119,18 @@ async function expectWhole(folder: string): Promise<void> {
   const tables = open(folder);
   const raw = tables.raw("shop", "clicks", SCHEMA);
   expect([raw.export.position, tables.commitPending().committed]).toEqual([10, []]);
-  const { files } = tables.pinnedFiles("shop.clicks");
+  const { files } = tables.pinnedFiles("shop.clicks_raw");
   const all = [BigInt(10 * RECORD_ROWS), BigInt(10 * RECORD_ROWS), 10n];
   expect(await countOf(files)).toEqual(all);
   const read = (path: string): Uint8Array => readFileSync(path);
-  const metadata = parseJson(Buffer.from(read(tables.metadataPath("shop.clicks"))).toString());
+  const metadata = parseJson(Buffer.from(read(tables.metadataPath("shop.clicks_raw"))).toString());
   expect(icebergFiles(metadata as JsonObject, read).toSorted()).toEqual([...files].toSorted());
-  const data = join(folder, "warehouse/shop/clicks/data");
+  const data = join(folder, "warehouse/shop/clicks_raw/data");
   const onDisk = readdirSync(data).flatMap((day) =>
     readdirSync(join(data, day)).map((name) => join(data, day, name)),
   );
   expect(onDisk.toSorted()).toEqual([...files].toSorted());
-  const names = readdirSync(join(folder, "warehouse/shop/clicks/metadata"));
+  const names = readdirSync(join(folder, "warehouse/shop/clicks_raw/metadata"));
   expect(names.filter((name) => name.endsWith(".tmp"))).toEqual([]);
   tables.close();
 }

@@ -75,11 +75,11 @@ describe("what goes wrong", () => {
     raw.add(record(1));
     raw.export.cut(1);
     files.failing = failpoint;
-    const before = readdirSync(join(folder, "warehouse/shop/clicks/metadata"));
+    const before = readdirSync(join(folder, "warehouse/shop/clicks_raw/metadata"));
     const round = tables.commitPending();
     expect(round.committed).toEqual([]);
     expect(round.failures.map((failure) => failure.table)).toEqual([RAW]);
-    expect(readdirSync(join(folder, "warehouse/shop/clicks/metadata"))).toEqual(before);
+    expect(readdirSync(join(folder, "warehouse/shop/clicks_raw/metadata"))).toEqual(before);
     expect(await duckRows(tables)).toEqual(expectedRows(1));
     files.failing = null;
     expect(tables.commitPending().committed.length).toBe(1);
@@ -160,7 +160,7 @@ describe("what goes wrong", () => {
     expect(tables.commitPending().committed.length).toBe(1);
     expect(tables.metadataPath(RAW)).toEndWith("/v3.metadata.json");
     expect(currentMetadata(tables)["x-winner"]).toBe(true);
-    const names = readdirSync(join(folder, "warehouse/shop/clicks/metadata"));
+    const names = readdirSync(join(folder, "warehouse/shop/clicks_raw/metadata"));
     expect(names.filter((name) => name.startsWith("millrace-2-"))).toEqual([]);
     expect(names.filter((name) => name.endsWith(".tmp"))).toEqual([]);
     tables.close();
@@ -247,7 +247,7 @@ describe("metadata stays bounded", () => {
     expect((metadata["metadata-log"] as JsonObject[]).length).toBe(100);
     // what is on the disk is what the snapshots name
     const listed = snapshots.map((one) => basename(plainText(one["manifest-list"])));
-    const metadataFolder = join(folder, "warehouse/shop/clicks/metadata");
+    const metadataFolder = join(folder, "warehouse/shop/clicks_raw/metadata");
     const named = new Set(
       listed.flatMap((list) => [
         list,
@@ -268,8 +268,8 @@ describe("metadata stays bounded", () => {
     );
     expect(live).toBe(commits * 2);
     expect(await duckRows(tables)).toEqual(expectedRows(commits));
-    const versions = readdirSync(join(folder, "warehouse/shop/clicks/metadata")).filter((name) =>
-      name.endsWith(".metadata.json"),
+    const versions = readdirSync(join(folder, "warehouse/shop/clicks_raw/metadata")).filter(
+      (name) => name.endsWith(".metadata.json"),
     );
     expect(versions.length).toBe(101);
     if (!isPythonMissing()) {

@@ -148,7 +148,7 @@ export function exportAll(tables: Tables, last: number, step = 2): void {
 }
 
 /** The raw table. */
-export const RAW = "shop.clicks";
+export const RAW = "shop.clicks_raw";
 
 /** What read_table.py says of an Iceberg table. */
 export interface IcebergRead {
