@@ -131,6 +131,16 @@ export class Engine {
     return [...this.#streams.keys()];
   }
 
+  /** Watermarks in µs as decimal text, by stream; streams without an event have none. */
+  get watermarks(): Map<string, string> {
+    const watermarks = new Map<string, string>();
+    for (const stream of this.#streams.keys()) {
+      const watermarkUs = this.admission.watermark(stream);
+      if (watermarkUs !== null) watermarks.set(stream, watermarkUs.toString());
+    }
+    return watermarks;
+  }
+
   /** Ids of each stream received before these times are outside of its dedup_ttl: a checkpoint may drop them. */
   expiredIds(): { readonly stream: string; readonly beforeUs: number }[] {
     return [...this.#streams.values()].flatMap(({ name, dedupTtlUs }) =>

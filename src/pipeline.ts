@@ -70,7 +70,7 @@ export class Pipeline {
   #export(): void {
     const exporter = this.#exporter;
     if (exporter === null) return;
-    exporter.folded(this.#engine.folded);
+    exporter.folded(this.#engine.folded, this.#engine.watermarks);
     while (exporter.readLog());
     for (const { view, output, position } of exporter.cut(false))
       this.#engine.windows.covered(view, output, position);

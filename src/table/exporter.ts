@@ -30,6 +30,14 @@ export interface ExportReader {
   readonly durable: number;
 }
 
+/** Readers of raw events are named by their stream: `raw:clicks`. */
+const RAW_READER = "raw:";
+
+/** The stream of a reader's name; "" for dead letters, which are of all streams. */
+function streamOf(reader: string): string {
+  return reader.startsWith(RAW_READER) ? reader.slice(RAW_READER.length) : "";
+}
+
 export interface ExporterOptions {
   readonly tables: Tables;
   readonly log: LogReader;
@@ -51,6 +59,7 @@ export class Exporter {
   #position: number;
   /** All outputs of positions up to here were given. */
   #folded = 0;
+  #watermarks: ReadonlyMap<string, string> = new Map();
   #advancedUs = 0;
   #failures: readonly TableWriteError[] = [];
 
@@ -105,20 +114,24 @@ export class Exporter {
     }
   }
 
-  /** All outputs of positions up to `position` were given. */
-  folded(position: number): void {
+  /** All outputs of positions up to `position` were given. `watermarks`: µs as decimal text, by stream, for the tables' markers. */
+  folded(position: number, watermarks: ReadonlyMap<string, string>): void {
     this.#folded = position;
+    this.#watermarks = watermarks;
   }
 
   /** Cuts every epoch that is due (all of them when `force`); returns what is covered anew. A failed write is kept for the next turn. */
   cut(force: boolean): Coverage[] {
     const failures: TableWriteError[] = [];
-    for (const [, table] of this.#logExports())
-      if (this.#isDue(table, force)) this.#try(failures, () => table.cut(this.#position));
+    for (const [reader, table] of this.#logExports())
+      if (this.#isDue(table, force))
+        this.#try(failures, () => table.cut(this.#position, this.#watermarkOf(streamOf(reader))));
     const covered: Coverage[] = [];
     for (const { view, output, table } of this.#outputExports()) {
       if (!(force || table.due() !== "wait") || table.rows === 0) continue;
-      this.#try(failures, () => table.cut(this.#folded));
+      this.#try(failures, () =>
+        table.cut(this.#folded, this.#watermarkOf(this.#streamOfView(view))),
+      );
       covered.push({ view, output, position: table.position, epoch: table.epoch });
     }
     this.#advanceIdle();
@@ -189,6 +202,14 @@ export class Exporter {
     );
   }
 
+  #watermarkOf(stream: string): string {
+    return this.#watermarks.get(stream) ?? "";
+  }
+
+  #streamOfView(view: string): string {
+    return this.#options.views.find(({ name }) => name === view)?.stream ?? "";
+  }
+
   #isDue(table: TableExport, force: boolean): boolean {
     const { rawEpoch } = this.#options;
     if (table.rows === 0) return false;
@@ -220,7 +241,7 @@ export class Exporter {
 
   #logExports(): (readonly [string, TableExport])[] {
     return [
-      ...[...this.#raws].map(([stream, raw]) => [`raw:${stream}`, raw.export] as const),
+      ...[...this.#raws].map(([stream, raw]) => [RAW_READER + stream, raw.export] as const),
       ["dead_letters", this.#deadLetters.export] as const,
     ];
   }

@@ -51,7 +51,8 @@ export class EngineCheckpoints {
 
   /** Tells the export how far outputs are given: now and then, since a message wakes its thread. */
   tick(): void {
-    this.#send({ kind: "folded", position: this.#engine.folded });
+    const { folded, watermarks } = this.#engine;
+    this.#send({ kind: "folded", position: folded, watermarks });
   }
 
   /** Takes a checkpoint of now, unless one is on its way. */

@@ -125,7 +125,7 @@ class ExportThread {
     else if (message.kind === "checkpoint")
       this.#save({ ...message.change, pages: foldPages(message.pages) });
     else {
-      this.#exporter.folded(message.position);
+      this.#exporter.folded(message.position, message.watermarks);
       this.#scheduleTurn();
     }
   }

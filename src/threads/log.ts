@@ -3,6 +3,7 @@
 import { must } from "../base/assert.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import { encodeRecord } from "../log/codec.ts";
+import { ImagePacker } from "../log/image-pack.ts";
 import type { EncodedRecord } from "../log/log.ts";
 import { openSqliteLogWriter, type SqliteLogWriter } from "../log/sqlite-log.ts";
 import { logFolderOf } from "../log/data-folder.ts";
@@ -18,6 +19,7 @@ const latch = new FailureLatch(toMain);
 class LogThread {
   readonly #writer: SqliteLogWriter;
   readonly #engine: MessagePort;
+  readonly #packer = new ImagePacker();
   #memory: Uint8Array = new Uint8Array(0);
   #ready: Exclude<EngineToLog, { kind: "memory" }>[] = [];
   #scheduled = false;
@@ -83,10 +85,8 @@ class LogThread {
   #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord {
     if (message.kind === "control") return encodeRecord(message);
     const { address, storedBytes, answers: _, ...record } = message;
-    return encodeRecord({
-      ...record,
-      image: this.#memory.subarray(address, address + storedBytes),
-    });
+    const image = this.#memory.subarray(address, address + storedBytes);
+    return encodeRecord({ ...record, image }, this.#packer);
   }
 }
 

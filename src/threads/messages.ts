@@ -208,7 +208,12 @@ export type LogToMain =
 export type EngineToExport =
   | { readonly kind: "outputs"; readonly outputs: readonly ViewOutput[] }
   /** All outputs of every view up to `position` were sent. */
-  | { readonly kind: "folded"; readonly position: number }
+  | {
+      readonly kind: "folded";
+      readonly position: number;
+      /** µs as decimal text, by stream; streams without an event are left out. */
+      readonly watermarks: ReadonlyMap<string, string>;
+    }
   /** Pages of the fold memory lie one after the other in `room`, which is the engine's again once it is saved. */
   | {
       readonly kind: "checkpoint";

@@ -81,8 +81,12 @@ test.skipIf(!existsSync(PYTHON))(
     expect(views?.sums["view_count"]).toBe(Number(closed.rows[0]?.[1]));
     expect(views?.spec).toEqual(["window_start_day"]);
     for (const table of [raw, views])
-      for (const key of ["millrace.job-id", "millrace.epoch", "millrace.position"])
-        expect(Object.keys(table?.marker ?? {})).toContain(key);
+      expect(table?.marker).toMatchObject({
+        "millrace.job-id": expect.stringMatching(/^[0-9a-f-]{36}$/),
+        "millrace.epoch": expect.stringMatching(/^[1-9]\d*$/),
+        "millrace.position": expect.stringMatching(/^[1-9]\d*$/),
+        "millrace.watermark": expect.stringMatching(/^1569\d{12}$/),
+      });
     expect(readdirSync(warehouse).toSorted()).toEqual([
       "category_minute",
       "clicks_raw",
