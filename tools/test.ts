@@ -42,6 +42,8 @@ const child = Bun.spawn(
     "--randomize",
     ...seed,
     "--only-failures",
+    // A property takes its time when the machine is busy; tests that are meant to be long say so themselves.
+    "--timeout=60000",
     "--reporter=junit",
     `--reporter-outfile=${report}`,
     ...(given.length === 0 ? ["./test"] : given),

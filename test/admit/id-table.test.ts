@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { VERDICT_DUPLICATE } from "../../kernels/abi.ts";
 import { Admission, type AdmissionFull, type Admitted } from "../../src/admit/admission.ts";
+import { DELTA_IDS_MAX } from "../../src/limits.ts";
 import { admission, KEY, kernels, massHashes, SETTINGS } from "./fixture.ts";
 
 const START_US = 1_570_000_000_000_000;
@@ -97,14 +98,15 @@ test("full is answered when the memory is at its maximum, without harm", () => {
 });
 
 test("full is answered when nobody takes checkpoints", () => {
-  const table = admission([{ ...SETTINGS, dedupTtlUs: 1000, idsMax: 24_000_000 }]);
+  const table = admission([{ ...SETTINGS, dedupTtlUs: 1000, idsMax: 24_000_000 }], 2 ** 30);
   const rows = 500_000;
-  for (let batch = 0; batch < 8; batch++) {
+  const batches = DELTA_IDS_MAX / rows;
+  for (let batch = 0; batch < batches; batch++) {
     const result = admitMass(table, batch * rows, START_US + batch * 1000, rows);
     expect(result.full).toBe(false);
   }
   expect(table.checkpointDue).toBe(true);
-  const receivedAtUs = START_US + 8000;
+  const receivedAtUs = START_US + batches * 1000;
   expect(admitMass(table, 0, receivedAtUs)).toEqual({ full: true, reason: "checkpoint" });
   table.takeDelta(1);
   expect(table.checkpointDue).toBe(false);

@@ -171,7 +171,15 @@ export: { raw: maybe }
     ],
     [
       GOOD.replace("event_id: event_id", "dedup_ids_max: 10"),
-      "millrace.yaml:5:20 streams.clicks.dedup_ids_max: 10 ids cannot be held; write a number from 65536 to 24000000",
+      "millrace.yaml:5:20 streams.clicks.dedup_ids_max: 10 ids cannot be held; write a number from 65536 to 120000000",
+    ],
+    [
+      `${GOOD}query: { threads: 4, memory_limit: 128MB }\n`,
+      "millrace.yaml:14:36 query.memory_limit: it is too little for 4 questions of 4 threads; write 256MB or more",
+    ],
+    [
+      `${GOOD}query: { threads: 300 }\n`,
+      "millrace.yaml:14:19 query.threads: 300 threads are too many; write 256 or less",
     ],
     [
       `${GOOD}server: { key: secret }\n`,
