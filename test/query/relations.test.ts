@@ -29,11 +29,48 @@ import {
   type Fixture,
 } from "./fixture.ts";
 
+/** Events per record of the stream, from position 1 on; the record after them holds rejects only. */
+const SIZES = [1, 1, 3, 700, 1, 64, 2048, 9, 1, 500, 1, 1];
+/** Of the raw file: what lies beyond is in the log only. */
+const FILE_POSITION = 4;
+
 let fixture: Fixture;
+/** Every event as the stream shows it, and the file of those up to FILE_POSITION. */
+let streamRows: Cell[][];
+let rawFile: string;
 beforeAll(async () => {
   fixture = await openFixture();
+  let next = 0;
+  streamRows = SIZES.flatMap((size, index) => {
+    const position = index + 1;
+    const rows = Array.from({ length: size }, () => eventRow(next++));
+    fixture.append([eventsRecord(position, rows)]);
+    return rows.map((row, ordinal) => [
+      ...row,
+      BigInt(T0 + position * 1000),
+      BigInt(position),
+      ordinal,
+    ]);
+  });
+  fixture.append([eventsRecord(SIZES.length + 1, [], REJECTS)]);
+  const positionAt = RAW_COLUMNS.findIndex(({ name }) => name === "_position");
+  const inFile = streamRows.filter((row) => Number(row[positionAt]) <= FILE_POSITION);
+  rawFile = await writeParquet(join(fixture.warehouse, "raw.parquet"), RAW_COLUMNS, inFile);
 });
 afterAll(() => fixture.close());
+
+const reject = (index: number, raw: string) => ({
+  index,
+  reason: "bad_json" as const,
+  field: index === 0 ? null : "price",
+  message: "a message of some length",
+  raw: new TextEncoder().encode(raw),
+});
+const REJECTS = [
+  reject(0, "{"),
+  reject(4, '{"price":"ü"}'),
+  { ...reject(5, ""), raw: new Uint8Array([0xff, 0xfe]) },
+];
 
 async function answer(sql: string, pin: Pin): Promise<string> {
   return textOf(await fixture.service.ask(question(sql), provider(pin).pinFor));
@@ -60,33 +97,18 @@ async function expected(
   return text + encoder.tail(position);
 }
 
-const SIZES = [1, 1, 3, 700, 1, 64, 2048, 9, 1, 500, 1, 1];
-
 test("a stream is its files and the log's tail, every type and null as DuckDB has it", async () => {
-  const all: Cell[][] = [];
-  const inFile: Cell[][] = [];
-  let next = 0;
-  for (const [index, size] of SIZES.entries()) {
-    const position = index + 1;
-    const rows = Array.from({ length: size }, () => eventRow(next++));
-    fixture.append([eventsRecord(position, rows)]);
-    const full = rows.map((row, ordinal) => [
-      ...row,
-      BigInt(T0 + position * 1000),
-      BigInt(position),
-      ordinal,
-    ]);
-    all.push(...full);
-    if (position <= 4) inFile.push(...full);
-  }
-  const file = await writeParquet(join(fixture.warehouse, "raw.parquet"), RAW_COLUMNS, inFile);
-  const relation = { name: "clicks", columns: RAW_COLUMNS, rows: all };
+  const relation = { name: "clicks", columns: RAW_COLUMNS, rows: streamRows };
   const position = SIZES.length;
   const tailOnly = emptyPin(fixture, position);
   const both: Pin = {
     ...tailOnly,
     streams: [
-      { stream: "clicks", raw: { columns: RAW_COLUMNS, files: [file] }, coveredPosition: 4 },
+      {
+        stream: "clicks",
+        raw: { columns: RAW_COLUMNS, files: [rawFile] },
+        coveredPosition: FILE_POSITION,
+      },
     ],
   };
   for (const sql of [
@@ -105,11 +127,14 @@ test("a stream is its files and the log's tail, every type and null as DuckDB ha
 test("a pin cuts the tail, and files that reach beyond it", async () => {
   const counted = "SELECT count(*), max(_position) FROM clicks";
   expect(await answer(counted, emptyPin(fixture, 3))).toContain('"rows":[[5,3]]');
-  const file = join(fixture.warehouse, "raw.parquet");
   const beyond: Pin = {
     ...emptyPin(fixture, 2),
     streams: [
-      { stream: "clicks", raw: { columns: RAW_COLUMNS, files: [file] }, coveredPosition: 4 },
+      {
+        stream: "clicks",
+        raw: { columns: RAW_COLUMNS, files: [rawFile] },
+        coveredPosition: FILE_POSITION,
+      },
     ],
   };
   expect(await answer(counted, beyond)).toContain('"rows":[[2,2]]');
@@ -187,17 +212,6 @@ test("late events name their view, from files and images", async () => {
 
 test("dead letters are files and the tail's rejects", async () => {
   const position = SIZES.length + 1;
-  const reject = (index: number, raw: string) => ({
-    index,
-    reason: "bad_json" as const,
-    field: index === 0 ? null : "price",
-    message: "a message of some length",
-    raw: new TextEncoder().encode(raw),
-  });
-  const badUtf8 = { ...reject(5, ""), raw: new Uint8Array([0xff, 0xfe]) };
-  fixture.append([
-    eventsRecord(position, [], [reject(0, "{"), reject(4, '{"price":"ü"}'), badUtf8]),
-  ]);
   const file = await writeParquet(join(fixture.warehouse, "dead.parquet"), DEAD_COLUMNS, [
     ["clicks", 1n, BigInt(T0), 0, "bad_utf8", null, "m", null, "/w=="],
   ]);
