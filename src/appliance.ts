@@ -79,6 +79,8 @@ export class Appliance {
       options: {
         warehouseFolder: warehouseFolderOf(folder.path),
         tempFolder: `${tmpFolderOf(folder.path)}/query`,
+        memoryBytesMax: settings.query.memoryLimitBytes,
+        threads: settings.query.threads,
       },
       logLine: say,
     });

@@ -146,13 +146,14 @@ export const SETTING_KEYS = {
   },
   "query.memory_limit": {
     type: "size",
-    default: "512MB",
-    description: "DuckDB's memory limit in the query process.",
+    default: "1GB",
+    description:
+      "DuckDB's memory in the query process: each of up to four questions at a time has a quarter.",
   },
   "query.threads": {
     type: "count",
     default: "2",
-    description: "DuckDB's threads in the query process.",
+    description: "DuckDB's threads for one question.",
   },
 } as const satisfies Table;
 

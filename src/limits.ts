@@ -172,14 +172,23 @@ export const QUERY_TIMEOUT_MS = 30_000;
 /** ms after the timeout at which the child is killed: an interrupt ends joins and sorts within 30 ms, a long call not at all. */
 export const QUERY_KILL_GRACE_MS = 2_000;
 
-/** Memory of one question as DuckDB counts it; beyond it DuckDB spills, then 400. Four of them: 1 GB of the 2 GB of a full run. */
-export const QUERY_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
+/**
+ * Least memory of a question for each of its threads, as DuckDB counts it: with it a join and a grouping of a million rows still end, by
+ * spilling; with half of it they do not. `query.memory_limit` is shared by QUERY_RUNNING_MAX questions: 128 MB at least with two threads.
+ */
+export const QUERY_THREAD_BYTES_MIN = 16 * 1024 * 1024;
+
+/** Most threads of a question: beyond it a typing error is likelier than a machine. */
+export const QUERY_THREADS_MAX = 256;
 
 /** Temporary files of one question: four times its memory. Beyond it 400. */
 export const QUERY_TEMP_BYTES_MAX = 1024 * 1024 * 1024;
 
-/** Resident memory of the query child (DuckDB counts only a part): four questions at twice their limit. Beyond it the child is killed. */
-export const QUERY_RSS_BYTES_MAX = 2 * 1024 * 1024 * 1024;
+/**
+ * Resident memory of the query child beyond `query.memory_limit`, of which DuckDB counts only a part: 110 MB at rest, 384 MB of the log's
+ * tail, four answers of 64 MB twice over. Beyond both together the child is killed.
+ */
+export const QUERY_RSS_BEYOND_BYTES_MAX = 1024 * 1024 * 1024;
 
 /**
  * Resident memory of a query child without work; one that holds more after QUERY_IDLE_MS is replaced by a fresh one (90 to 110 MB, ready in
@@ -204,6 +213,9 @@ export const QUERY_TAIL_READ_BYTES = 16 * 1024 * 1024;
 
 /** ms without a question after which the child forgets decoded records and closes all DuckDBs but one: 20 polls of a dashboard. */
 export const QUERY_IDLE_MS = 10_000;
+
+/** Questions whose text is remembered with what it reads, 0.5 to 3 ms of parsing each: dashboards of some 20 charts. 2 MB of text at most. */
+export const QUERY_TEXTS_KEPT = { countMax: 256, charactersMax: 1024 * 1024 };
 
 /** Length of what one call of `repeat`, `range` and their like gives: 100,000 take a millisecond. */
 export const QUERY_CALL_LENGTH_MAX = 100_000;

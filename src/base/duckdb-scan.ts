@@ -19,9 +19,12 @@ export interface RawVectors {
   validity(column: number, source: ArrayBuffer, byteCount: number): void;
 }
 
-/** One pass over a scan's rows. */
+/**
+ * Reads rows of a pass for one of DuckDB's threads, which has done with a chunk when it asks for the next. Each row of a pass goes to one
+ * of its readers.
+ */
 export interface RawReader {
-  /** Writes the next rows, at most `rowsMax`, and says how many: 0 ends the pass. Throwing fails the query with that message. */
+  /** Writes the next rows, at most `rowsMax`, and says how many: 0 ends the reader. Throwing fails the query with that message. */
   next(vectors: RawVectors, rowsMax: number): number;
 }
 
@@ -30,14 +33,25 @@ export interface RawScan {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   /** How many rows there are, for the planner. */
   readonly rowCount: number;
-  /** Begins a pass over these columns (ordinals). Runs on the event loop, like all of a scan: that thread must not block. */
-  start(columns: readonly number[]): RawReader;
+  /** Begins a pass over these columns (ordinals); makes its readers. Runs on the event loop, like all of a scan: it must not block. */
+  start(columns: readonly number[]): () => RawReader;
 }
 
-interface ScanState {
-  readonly reader: RawReader;
+/**
+ * Threads of DuckDB that read one scan. Each chunk is a message to the event loop and back: with two, one is on its way while the other is
+ * worked on (1 M rows in 20 instead of 40 ms).
+ */
+const SCAN_THREADS = 2;
+
+interface PassState {
+  readonly readerOf: () => RawReader;
   /** The chunk's vector for each column that the reader was asked for. */
   readonly vectorOf: readonly number[];
+}
+
+/** What one thread has of a pass. */
+interface ThreadState {
+  reader: RawReader | null;
 }
 
 /** The table function `<name>(id INTEGER)`: reads the scan that `find` gives for the id when a query is bound. */
@@ -65,10 +79,11 @@ export function rawScanFunction(
       const asked = [...info.getColumnIndexes().entries()].filter(
         ([, column]) => column < scan.columns.length,
       );
-      const reader = scan.start(asked.map(([, column]) => column));
-      info.setMaxThreads(1);
-      info.setInitData({ reader, vectorOf: asked.map(([vector]) => vector) } satisfies ScanState);
+      const readerOf = scan.start(asked.map(([, column]) => column));
+      info.setMaxThreads(SCAN_THREADS);
+      info.setInitData({ readerOf, vectorOf: asked.map(([vector]) => vector) } satisfies PassState);
     },
+    localInitFunction: (info) => info.setInitData({ reader: null } satisfies ThreadState),
     mainFunction: (info, output) =>
       writeChunk(bindings, module.DuckDBVector.standardSize(), info, output),
   });
@@ -80,7 +95,9 @@ function writeChunk(
   info: DuckDBTableFunctionInfo,
   output: DuckDBDataChunk,
 ): void {
-  const { reader, vectorOf } = info.getInitData() as ScanState;
+  const { readerOf, vectorOf } = info.getInitData() as PassState;
+  const thread = info.getLocalInitData() as ThreadState;
+  const reader = (thread.reader ??= readerOf());
   const vector = (column: number): ReturnType<DuckDbBindings["data_chunk_get_vector"]> =>
     bindings.data_chunk_get_vector(output.chunk, vectorOf[column] ?? 0);
   const vectors: RawVectors = {

@@ -3,7 +3,14 @@
 import { dirname, resolve } from "node:path";
 import { fieldName, LATER_KEYS, SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../config.ts";
 import type { Config, Key, StreamConfig, ViewConfig } from "../config.ts";
-import { DEDUP_IDS_CEILING, DEDUP_IDS_MIN, DEDUP_TTL_US_MAX } from "../limits.ts";
+import {
+  DEDUP_IDS_CEILING,
+  DEDUP_IDS_MIN,
+  DEDUP_TTL_US_MAX,
+  QUERY_RUNNING_MAX,
+  QUERY_THREAD_BYTES_MIN,
+  QUERY_THREADS_MAX,
+} from "../limits.ts";
 import type { Fault, Place } from "./fault.ts";
 import { readOverrides } from "./overrides.ts";
 import type { Override } from "./overrides.ts";
@@ -225,6 +232,26 @@ function checkDedupBounds(loader: Loader, stream: StreamConfig): void {
     );
 }
 
+/** What DuckDB needs to answer at all: see limits.ts. */
+function checkQueryBounds(loader: Loader, { query }: Config["settings"]): void {
+  const fault = (key: string, problem: string, instead: string): void =>
+    loader.fault(loader.placeOf(key), key, problem, instead);
+  if (query.threads > QUERY_THREADS_MAX)
+    return fault(
+      "query.threads",
+      `${query.threads} threads are too many`,
+      `write ${QUERY_THREADS_MAX} or less`,
+    );
+  const leastBytes = query.threads * QUERY_RUNNING_MAX * QUERY_THREAD_BYTES_MIN;
+  if (query.memoryLimitBytes < leastBytes)
+    fault(
+      "query.memory_limit",
+      `it is too little for ${QUERY_RUNNING_MAX} questions of ${query.threads} threads`,
+      `write ${leastBytes / 1024 ** 2}MB or more`,
+    );
+  return undefined;
+}
+
 /** Faults that show only between keys. */
 function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<string, Place>): void {
   const { log } = config.settings;
@@ -249,6 +276,7 @@ function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<stri
       );
   }
   for (const stream of config.streams) checkDedupBounds(loader, stream);
+  checkQueryBounds(loader, config.settings);
   for (const { name, eventTime } of config.streams)
     if (eventTime === "received_at")
       loader.fault(

@@ -4,13 +4,20 @@ import { writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { DuckDb } from "../base/duckdb.ts";
 import { systemClock } from "../base/clock.ts";
-import { QUERY_IDLE_MS, QUERY_MEMORY_BYTES_MAX, QUERY_TEMP_BYTES_MAX } from "../limits.ts";
+import {
+  QUERY_IDLE_MS,
+  QUERY_RUNNING_MAX,
+  QUERY_TEMP_BYTES_MAX,
+  QUERY_TEXTS_KEPT,
+} from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import { placeOf } from "../view/tree.ts";
 import { guardQuestion, type GuardAnswer, type UsedRelation } from "./guard.ts";
 import { LiveData } from "./live.ts";
+import { knownNeedles, type Needle } from "./needles.ts";
 import type { Pin } from "./pin.ts";
-import { problemOfDuckError, type Problem } from "./problem.ts";
+import { problemOfDuckError, unreadable, type Problem } from "./problem.ts";
+import { Recent } from "./recent.ts";
 import { planRelations, type RelationPlan } from "./relations.ts";
 import { runQuestion, type RunAnswer } from "./run.ts";
 import { SandboxPool, type Sandbox } from "./sandbox.ts";
@@ -33,6 +40,7 @@ class QueryChild {
   readonly #parser: DuckDb;
   readonly #pool: SandboxPool;
   readonly #live: LiveData;
+  readonly #guarded = new Recent<GuardAnswer>(QUERY_TEXTS_KEPT);
   readonly #clock = systemClock();
   #lastUsedMs = 0;
 
@@ -71,9 +79,13 @@ class QueryChild {
   }
 
   async #guard(sql: string): Promise<GuardAnswer> {
+    const known = this.#guarded.get(sql);
+    if (known !== undefined) return known;
     const connection = await this.#parser.connect();
     try {
-      return await guardQuestion(connection, sql);
+      const guarded = await guardQuestion(connection, sql);
+      this.#guarded.set(sql, guarded);
+      return guarded;
     } finally {
       connection.close();
     }
@@ -92,22 +104,37 @@ class QueryChild {
     const unknown = unknownRelation(order.sql, order.pin, guarded.relations);
     if (unknown !== null) return { kind: "problem", problem: unknown };
     const names = guarded.relations.map(({ name }) => name);
+    const plan = planRelations(order.pin, names);
     const sandbox = await this.#pool.take();
     try {
-      return await this.#runIn(sandbox, order, { plan: planRelations(order.pin, names), signal });
-    } finally {
-      await this.#pool.giveBack(sandbox);
+      const context = { plan, needles: guarded.needles, signal };
+      const answer = await this.#runIn(sandbox, order, context);
+      this.#pool.giveBack(sandbox);
+      return answer;
+    } catch (error) {
+      sandbox.close();
+      throw error;
     }
   }
 
   async #runIn(
     sandbox: Sandbox,
     order: RunRequest,
-    context: { readonly plan: RelationPlan; readonly signal: AbortSignal },
+    context: {
+      readonly plan: RelationPlan;
+      readonly needles: readonly Needle[];
+      readonly signal: AbortSignal;
+    },
   ): Promise<RunAnswer> {
-    const { plan, signal } = context;
+    const { plan, needles, signal } = context;
     try {
-      const scans = plan.scans.map((scan) => this.#live.scan(scan, order.pin, this.#nowMs()));
+      const scans = plan.scans.map((scan) =>
+        this.#live.scan(scan, {
+          pin: order.pin,
+          nowMs: this.#nowMs(),
+          needles: knownNeedles(needles, scan.relation, order.params),
+        }),
+      );
       await sandbox.prepare(plan.relations, scans);
     } catch (error) {
       return { kind: "problem", problem: relationProblem(error) };
@@ -118,8 +145,7 @@ class QueryChild {
 
 /** Our own relations could not be set up: not the question's fault. */
 function relationProblem(error: unknown): Problem {
-  const { detail } = problemOfDuckError(error, "");
-  return { status: 503, code: "relation_unavailable", title: "Data not readable", detail };
+  return unreadable(problemOfDuckError(error, "").detail);
 }
 
 /** The first relation that the pin lacks, as a problem. */
@@ -180,12 +206,11 @@ export async function runQueryChild(
   void endWithParent();
   const sandboxOptions = {
     ...options,
-    threads: 2,
-    memoryBytesMax: QUERY_MEMORY_BYTES_MAX,
+    memoryBytesMax: Math.floor(options.memoryBytesMax / QUERY_RUNNING_MAX),
     tempBytesMax: QUERY_TEMP_BYTES_MAX,
   };
   const pool = new SandboxPool(sandboxOptions);
-  await pool.giveBack(await pool.take());
+  pool.giveBack(await pool.take());
   const parser = await DuckDb.open({ threads: "1" });
   const child = new QueryChild(parser, pool, new LiveData(deps.openLog));
   Bun.serve({

@@ -11,6 +11,7 @@ import {
   textOf,
   type Node,
 } from "../view/tree.ts";
+import { needlesOfSelect, type Needle } from "./needles.ts";
 import type { Problem } from "./problem.ts";
 import { SYSTEM_SCHEMA } from "./relations.ts";
 import { BOUNDED_FUNCTIONS } from "./bounded-functions.ts";
@@ -22,7 +23,11 @@ export interface UsedRelation {
 }
 
 export type GuardAnswer =
-  | { readonly kind: "allowed"; readonly relations: readonly UsedRelation[] }
+  | {
+      readonly kind: "allowed";
+      readonly relations: readonly UsedRelation[];
+      readonly needles: readonly Needle[];
+    }
   | { readonly kind: "refused"; readonly problem: Problem };
 
 /** Table functions of DuckDB that compute from their arguments alone. */
@@ -62,8 +67,24 @@ class Refusal extends Error {
 /** Names of common table expressions that can be seen from a place. */
 type Scope = ReadonlySet<string>;
 
+/** The relation that a table's name means, in lower case; null when it is a common table expression. */
+function relationOf(table: Node, scope: Scope): string | null {
+  const schema = textOf(table, "schema_name").toLowerCase();
+  const name = textOf(table, "table_name").toLowerCase();
+  if (schema === "" && scope.has(name)) return null;
+  return schema === SYSTEM_SCHEMA ? `${schema}.${name}` : name;
+}
+
 class TreeGuard {
   readonly relations: UsedRelation[] = [];
+  readonly #needles: Needle[] = [];
+
+  /** Needles of relations that are read in one place only: another would count other rows. */
+  needles(): Needle[] {
+    return this.#needles.filter(
+      ({ relation }) => this.relations.filter(({ name }) => name === relation).length === 1,
+    );
+  }
 
   /** Looks at a node and everything below it. Throws Refusal. */
   visit(value: unknown, scope: Scope): void {
@@ -75,6 +96,9 @@ class TreeGuard {
     const node = value as Node;
     const inner = this.#visitWith(node, scope);
     switch (node.type) {
+      case "SELECT_NODE":
+        this.#visitSelect(node, inner);
+        break;
       case "BASE_TABLE":
         this.#visitTable(node, inner);
         break;
@@ -112,16 +136,21 @@ class TreeGuard {
     return inner;
   }
 
+  #visitSelect(node: Node, scope: Scope): void {
+    const table = nodeOf(node, "from_table");
+    const relation = table?.type === "BASE_TABLE" ? relationOf(table, scope) : null;
+    if (relation !== null) this.#needles.push(...needlesOfSelect(node, relation));
+  }
+
   #visitTable(node: Node, scope: Scope): void {
     const at = locationOf(node);
     const schema = textOf(node, "schema_name").toLowerCase();
-    const name = textOf(node, "table_name").toLowerCase();
     if (textOf(node, "catalog_name") !== "" || !["", "main", SYSTEM_SCHEMA].includes(schema))
       throw new Refusal(at, "questions read streams, views and millrace.* relations only");
     if (nodeOf(node, "at_clause") !== null)
       throw new Refusal(at, "AT is not available: a question reads one position, see `after`");
-    if (schema === "" && scope.has(name)) return;
-    this.relations.push({ name: schema === SYSTEM_SCHEMA ? `${schema}.${name}` : name, at });
+    const name = relationOf(node, scope);
+    if (name !== null) this.relations.push({ name, at });
   }
 
   #visitTableFunction(node: Node): void {
@@ -194,5 +223,5 @@ export async function guardQuestion(connection: DuckConnection, sql: string): Pr
     if (error instanceof Refusal) return refused(sql, error.at, error.message);
     throw error;
   }
-  return { kind: "allowed", relations: guard.relations };
+  return { kind: "allowed", relations: guard.relations, needles: guard.needles() };
 }

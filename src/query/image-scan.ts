@@ -4,13 +4,14 @@ import { ENCODING_PLAIN, PHYSICAL_BOOL, PHYSICAL_UTF8 } from "../../kernels/abi.
 import { addressOf } from "../base/address.ts";
 import { must } from "../base/assert.ts";
 import type { RawReader, RawScan, RawVectors } from "../base/duckdb.ts";
-import { columnParts, ImageError, type ColumnParts } from "../event/image.ts";
-import { physicalOf, sqlTypeText, type SqlType } from "../event/schema.ts";
+import { ImageError, type ColumnParts } from "../event/image.ts";
+import { sqlTypeText, type SqlType } from "../event/schema.ts";
+import type { BatchImage } from "./batch-image.ts";
+import type { KnownNeedle } from "./needles.ts";
 
 /** An image and what its rows have in common. */
 export interface ImageBatch {
-  readonly image: Uint8Array;
-  readonly rowCount: number;
+  readonly image: BatchImage;
   /** Values of `fixed` columns: bigint for BIGINT and TIMESTAMPTZ, text for VARCHAR. */
   readonly fixed: readonly (bigint | string)[];
 }
@@ -31,8 +32,6 @@ export interface ImageScanColumn {
 const HEADER_BYTES = 16;
 const INLINE_BYTES_MAX = 12;
 const CHUNK_ROWS_MAX = 2048;
-/** Batches that stay reachable behind the one being read: DuckDB may still look at the chunk before. */
-const BATCHES_BEHIND = 64;
 
 /** A run of rows of one batch and where they go in the chunk. */
 interface Segment {
@@ -62,37 +61,19 @@ function widthOf(type: SqlType): number {
   }
 }
 
-/** The batch being read: its columns' places, and its dictionaries as string headers. */
+/** The batch being read: its dictionaries and common texts as string headers. */
 class BatchCursor {
   readonly batch: ImageBatch;
-  readonly bytes: Uint8Array;
-  readonly #parts = new Map<number, ColumnParts>();
+  readonly image: BatchImage;
   readonly #entries = new Map<number, Uint32Array>();
   readonly #common = new Map<
     string,
     { readonly bytes: Uint8Array; readonly header: Uint32Array }
   >();
-  #address = 0;
 
   constructor(batch: ImageBatch) {
     this.batch = batch;
-    this.bytes = batch.image;
-  }
-
-  parts(ordinal: number, type: SqlType): ColumnParts {
-    const known = this.#parts.get(ordinal);
-    if (known !== undefined) return known;
-    const parts = columnParts(this.batch.image, ordinal);
-    if (parts.physical !== physicalOf(type))
-      throw new ImageError(`batch image: column ${ordinal} is not ${sqlTypeText(type)}`);
-    this.#parts.set(ordinal, parts);
-    return parts;
-  }
-
-  /** Address in memory of the image's first byte. */
-  address(): number {
-    if (this.#address === 0) this.#address = addressOf(this.batch.image);
-    return this.#address;
+    this.image = batch.image;
   }
 
   /** String header of a text that all rows share. */
@@ -138,7 +119,7 @@ function writeHeaders(
   run: { offsetsAt: number; from: number; count: number; to: Uint32Array; at: number },
 ): void {
   const { view, textAt, textBytes } = parts;
-  const base = cursor.address() + textAt;
+  const base = cursor.image.address() + textAt;
   const { offsetsAt, to } = run;
   for (let index = 0; index < run.count; index++) {
     const offset = offsetsAt + (run.from + index) * 4;
@@ -147,7 +128,7 @@ function writeHeaders(
     if (begin < 0 || length < 0 || begin + length > textBytes)
       throw new ImageError("batch image: text offsets are not in order");
     const target = { length, address: base + begin, to, header: (run.at + index) * 4 };
-    writeHeader(cursor.bytes, textAt + begin, target);
+    writeHeader(cursor.image.bytes, textAt + begin, target);
   }
 }
 
@@ -224,7 +205,7 @@ function writeValues(
   scratch: Scratch,
 ): void {
   const { cursor, from, count, at } = segment;
-  const parts = cursor.parts(ordinal, column.type);
+  const parts = cursor.image.parts(ordinal, column.type);
   if (parts.physical === PHYSICAL_UTF8) return writeTexts(ordinal, parts, segment, scratch);
   const width = widthOf(column.type);
   const { valuesAt, view } = parts;
@@ -240,7 +221,7 @@ function writeValues(
   if (column.type.kind === "DECIMAL" && width < 8)
     return writeNarrow(parts, width, segment, scratch);
   const begin = valuesAt + from * width;
-  scratch.u8.set(cursor.bytes.subarray(begin, begin + count * width), at * width);
+  scratch.u8.set(cursor.image.bytes.subarray(begin, begin + count * width), at * width);
   return undefined;
 }
 
@@ -256,21 +237,52 @@ function writeValidity(parts: ColumnParts, segment: Segment, bits: Uint8Array): 
   return true;
 }
 
-class ImageReader implements RawReader {
-  readonly #columns: readonly ImageScanColumn[];
+/** A pass over batches: each row once, whichever reader asks. */
+class ImagePass {
   readonly #batches: Iterator<ImageBatch>;
-  readonly #scratch = new Scratch();
-  readonly #behind: BatchCursor[] = [];
   #cursor: BatchCursor | null = null;
   #row = 0;
 
-  constructor(columns: readonly ImageScanColumn[], batches: Iterator<ImageBatch>) {
-    this.#columns = columns;
+  constructor(batches: Iterator<ImageBatch>) {
     this.#batches = batches;
   }
 
+  /** The next rows, from as many batches as fill a chunk: single-event records would otherwise make chunks of one row. */
+  segments(rowsMax: number): Segment[] {
+    const segments: Segment[] = [];
+    let at = 0;
+    while (at < rowsMax) {
+      if (this.#cursor === null || this.#row === this.#cursor.image.rowCount) {
+        const { value, done } = this.#batches.next();
+        if (done === true) break;
+        this.#cursor = new BatchCursor(value);
+        this.#row = 0;
+        continue;
+      }
+      const count = Math.min(rowsMax - at, this.#cursor.image.rowCount - this.#row);
+      segments.push({ cursor: this.#cursor, from: this.#row, count, at });
+      this.#row += count;
+      at += count;
+    }
+    return segments;
+  }
+}
+
+class ImageReader implements RawReader {
+  readonly #columns: readonly ImageScanColumn[];
+  readonly #pass: ImagePass;
+  readonly #scratch = new Scratch();
+  /** What DuckDB's strings point into: of the chunk being worked on, and of the one before. */
+  #held: readonly (readonly Segment[])[] = [];
+
+  constructor(columns: readonly ImageScanColumn[], pass: ImagePass) {
+    this.#columns = columns;
+    this.#pass = pass;
+  }
+
   next(vectors: RawVectors, rowsMax: number): number {
-    const segments = this.#segments(Math.min(rowsMax, CHUNK_ROWS_MAX));
+    const segments = this.#pass.segments(Math.min(rowsMax, CHUNK_ROWS_MAX));
+    this.#held = [...this.#held.slice(-1), segments];
     const last = segments.at(-1);
     if (last === undefined) return 0;
     const rowCount = last.at + last.count;
@@ -286,29 +298,6 @@ class ImageReader implements RawReader {
     return rowCount;
   }
 
-  /** The next rows, from as many batches as fill a chunk: single-event records would otherwise make chunks of one row. */
-  #segments(rowsMax: number): Segment[] {
-    const segments: Segment[] = [];
-    let at = 0;
-    while (at < rowsMax) {
-      if (this.#cursor === null || this.#row === this.#cursor.batch.rowCount) {
-        if (segments.length >= BATCHES_BEHIND) break;
-        const { value, done } = this.#batches.next();
-        if (done === true) break;
-        this.#cursor = new BatchCursor(value);
-        this.#row = 0;
-        this.#behind.push(this.#cursor);
-        if (this.#behind.length > 2 * BATCHES_BEHIND) this.#behind.shift();
-        continue;
-      }
-      const count = Math.min(rowsMax - at, this.#cursor.batch.rowCount - this.#row);
-      segments.push({ cursor: this.#cursor, from: this.#row, count, at });
-      this.#row += count;
-      at += count;
-    }
-    return segments;
-  }
-
   #writeImageColumn(
     vectors: RawVectors,
     target: { index: number; ordinal: number; rowCount: number },
@@ -320,7 +309,7 @@ class ImageReader implements RawReader {
     let hasNulls = false;
     for (const segment of segments) {
       writeValues(column, target.ordinal, segment, this.#scratch);
-      const parts = segment.cursor.parts(target.ordinal, column.type);
+      const parts = segment.cursor.image.parts(target.ordinal, column.type);
       if (writeValidity(parts, segment, validityBits)) hasNulls = true;
     }
     vectors.values(target.index, buffer, target.rowCount * widthOf(column.type));
@@ -347,19 +336,41 @@ class ImageReader implements RawReader {
   }
 }
 
-/** A scan over images. `batches` begins a new pass each time; `rowCount` is for the planner. */
-export function imageScan(
+/** Which batches a scan is over. */
+export interface ImageBatches {
+  /** About how many rows there are, for the planner. */
+  readonly rowCount: number;
+  /** Only rows that have these texts count: batches without one of them are passed over. */
+  readonly needles: readonly KnownNeedle[];
+  /** Begins a new pass each time. */
+  readonly batches: () => Iterable<ImageBatch>;
+}
+
+/** Batches that may hold all needles. */
+function* withNeedles(
   columns: readonly ImageScanColumn[],
-  rowCount: number,
-  batches: () => Iterator<ImageBatch>,
-): RawScan {
+  { batches, needles }: ImageBatches,
+): Generator<ImageBatch> {
+  const wanted = needles.flatMap(({ column: name, text }) => {
+    const column = columns.find((each) => each.name.toLowerCase() === name);
+    return column?.source.from === "image"
+      ? [{ ordinal: column.source.ordinal, type: column.type, text }]
+      : [];
+  });
+  for (const batch of batches())
+    if (wanted.every(({ ordinal, type, text }) => batch.image.mayHold(ordinal, type, text)))
+      yield batch;
+}
+
+/** A scan over images. */
+export function imageScan(columns: readonly ImageScanColumn[], of: ImageBatches): RawScan {
   return {
     columns: columns.map(({ name, type }) => ({ name, type: sqlTypeText(type) })),
-    rowCount,
-    start: (ordinals) =>
-      new ImageReader(
-        ordinals.map((ordinal) => must(columns[ordinal], "column")),
-        batches(),
-      ),
+    rowCount: of.rowCount,
+    start: (ordinals) => {
+      const pass = new ImagePass(withNeedles(columns, of));
+      const asked = ordinals.map((ordinal) => must(columns[ordinal], "column"));
+      return () => new ImageReader(asked, pass);
+    },
   };
 }

@@ -2,13 +2,15 @@
 // scans over images. Owns those caches; the SQL around them is relations.ts's.
 import { readFileSync } from "node:fs";
 import type { RawScan } from "../base/duckdb.ts";
-import { buildImage, readImageHeader } from "../event/image.ts";
+import { buildImage } from "../event/image.ts";
 import { QUERY_TAIL_BYTES_MAX } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import type { LogRecord } from "../log/record.ts";
 import { deadLetterRow } from "../table/exports.ts";
 import { DEAD_LETTER_IMAGE } from "../table/shapes.ts";
+import { BatchImage } from "./batch-image.ts";
 import { imageScan, type ImageBatch } from "./image-scan.ts";
+import type { KnownNeedle } from "./needles.ts";
 import type { Pin } from "./pin.ts";
 import type { PinnedImage, PlannedScan } from "./relations.ts";
 import { Tail, TailError, type TailBudget, type TailPart } from "./tail.ts";
@@ -20,8 +22,7 @@ function streamBatch(stream: string): (record: LogRecord) => TailBatch | null {
   return (record) => {
     if (record.kind !== "events" || record.stream !== stream || record.rowCount === 0) return null;
     return {
-      image: record.image,
-      rowCount: record.rowCount,
+      image: new BatchImage(record.image),
       fixed: [BigInt(record.receivedAtUs), BigInt(record.position)],
       bytes: record.image.byteLength,
     };
@@ -34,7 +35,14 @@ function rejectBatch(record: LogRecord): TailBatch | null {
   const rows = record.rejects.map((reject) => deadLetterRow(record.receivedAtUs, reject));
   const image = buildImage(DEAD_LETTER_IMAGE, rows);
   const fixed = [record.stream, BigInt(record.position)];
-  return { image, rowCount: rows.length, fixed, bytes: image.byteLength };
+  return { image: new BatchImage(image), fixed, bytes: image.byteLength };
+}
+
+/** The question that a scan is for. `nowMs` says when its tail was used last. */
+export interface ScanUse {
+  readonly pin: Pin;
+  readonly nowMs: number;
+  readonly needles: readonly KnownNeedle[];
 }
 
 interface KeptTail {
@@ -52,26 +60,23 @@ export class LiveData {
     this.#openLog = openLog;
   }
 
-  /** The scan that a plan names. `nowMs` says when its tail was used last. Throws when an image cannot be read. */
-  scan(planned: PlannedScan, pin: Pin, nowMs: number): RawScan {
+  /** The scan that a plan names, over batches that may hold its needles. Throws when an image cannot be read. */
+  scan(planned: PlannedScan, use: ScanUse): RawScan {
     const { columns, of } = planned;
     switch (of.kind) {
       case "images": {
         const batches = of.images.map(readImage);
-        const rowCount = batches.reduce((sum, batch) => sum + batch.rowCount, 0);
-        return imageScan(columns, rowCount, () => batches[Symbol.iterator]());
+        const rowCount = batches.reduce((sum, { image }) => sum + image.rowCount, 0);
+        return imageScan(columns, { rowCount, needles: use.needles, batches: () => batches });
       }
-      case "stream":
-        return this.#tailScan(planned, `stream ${of.stream}`, { pin, after: of.after, nowMs }, () =>
-          streamBatch(of.stream),
-        );
-      default:
-        return this.#tailScan(
-          planned,
-          "rejects",
-          { pin, after: of.after, nowMs },
-          () => rejectBatch,
-        );
+      case "stream": {
+        const tail = this.#tail(`stream ${of.stream}`, use, () => streamBatch(of.stream));
+        return this.#tailScan(planned, of.after, use, tail);
+      }
+      default: {
+        const tail = this.#tail("rejects", use, () => rejectBatch);
+        return this.#tailScan(planned, of.after, use, tail);
+      }
     }
   }
 
@@ -87,30 +92,39 @@ export class LiveData {
     return forgotten;
   }
 
-  #tailScan(
-    planned: PlannedScan,
+  #tail(
     key: string,
-    use: { pin: Pin; after: number; nowMs: number },
+    { nowMs }: ScanUse,
     partOf: () => (record: LogRecord) => TailBatch | null,
-  ): RawScan {
-    const { pin, after, nowMs } = use;
+  ): Tail<TailBatch> {
     const kept = this.#tails.get(key) ?? {
       tail: new Tail<TailBatch>(this.#budget, partOf()),
       usedAtMs: 0,
     };
     this.#tails.set(key, kept);
     kept.usedAtMs = nowMs;
-    kept.tail.dropThrough(after);
+    return kept.tail;
+  }
+
+  #tailScan(
+    { columns }: PlannedScan,
+    after: number,
+    { pin, needles }: ScanUse,
+    tail: Tail<TailBatch>,
+  ): RawScan {
+    tail.dropThrough(after);
     const log = this.#reader(pin.logFolder);
     const { first, last } = log.bounds();
     if (after + 1 < first || pin.position > last)
       throw new TailError(
         `the log holds positions ${first} to ${last}, not ${after + 1} to ${pin.position}`,
       );
-    // A thousand rows a record: the planner only needs the order of magnitude.
-    return imageScan(planned.columns, (pin.position - after) * 1000, () =>
-      kept.tail.parts(log, after, pin.position),
-    );
+    return imageScan(columns, {
+      // A thousand rows a record: the planner only needs the order of magnitude.
+      rowCount: (pin.position - after) * 1000,
+      needles,
+      batches: () => tail.parts(log, after, pin.position),
+    });
   }
 
   #reader(folder: string): LogReader {
@@ -124,6 +138,5 @@ export class LiveData {
 
 /** An image file, whole: the engine may unlink it once the pin is released. */
 function readImage({ path, view }: PinnedImage): ImageBatch {
-  const image = new Uint8Array(readFileSync(path));
-  return { image, rowCount: readImageHeader(image).rowCount, fixed: [view] };
+  return { image: new BatchImage(new Uint8Array(readFileSync(path))), fixed: [view] };
 }

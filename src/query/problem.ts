@@ -45,6 +45,11 @@ function characterOfByte(text: string, byte: number): number {
 const OUT_OF_MEMORY =
   "the question needs more memory than it may use: aggregate or filter earlier, ask for fewer columns, or a shorter time range";
 
+/** Our own files could not be read: not the question's fault. */
+export function unreadable(detail: string): Problem {
+  return { status: 503, code: "relation_unavailable", title: "Data not readable", detail };
+}
+
 /** The problem that an error of DuckDB is, for a question's text. Parser positions count characters, all others UTF-8 bytes. */
 export function problemOfDuckError(error: unknown, sql: string): Problem {
   const body = duckError(error instanceof Error ? error.message : String(error));
@@ -57,6 +62,8 @@ export function problemOfDuckError(error: unknown, sql: string): Problem {
       title: "Question too large",
       detail: OUT_OF_MEMORY,
     };
+  // A question has no files of its own.
+  if (kind === "IO") return unreadable(message);
   const title = kind === "" ? "Question failed" : `${kind} error`;
   const detail = kind === "Permission" ? "questions may only read streams and views" : message;
   const problem = { status: 400, code: "bad_sql", title, detail };

@@ -1,7 +1,7 @@
 // Noun: the query child as its parent sees it: started, listening, dead, started again. Owns the process; what is asked of it is
 // service.ts's.
 import { readFileSync, rmSync } from "node:fs";
-import { QUERY_RSS_BYTES_MAX, QUERY_RUNNING_MAX } from "../limits.ts";
+import { QUERY_RSS_BEYOND_BYTES_MAX, QUERY_RUNNING_MAX } from "../limits.ts";
 import { READY_LINE, type ChildOptions } from "./wire.ts";
 
 /** How to start the child. */
@@ -161,6 +161,8 @@ export class ChildProcess {
   }
 
   #watchMemory(): void {
-    if (this.rssBytes() > QUERY_RSS_BYTES_MAX) this.kill(this.#life, "too_much_memory");
+    const { memoryBytesMax } = this.#command.options;
+    if (this.rssBytes() > memoryBytesMax + QUERY_RSS_BEYOND_BYTES_MAX)
+      this.kill(this.#life, "too_much_memory");
   }
 }

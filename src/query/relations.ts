@@ -25,6 +25,8 @@ export interface PinnedImage {
 }
 
 export interface PlannedScan {
+  /** Name of the relation that it is part of, in lower case. */
+  readonly relation: string;
   readonly columns: readonly ImageScanColumn[];
   readonly of: ScanOf;
 }
@@ -112,6 +114,7 @@ function planStream(planner: Planner, pin: Pin, stream: PinnedStream): void {
     pin.position <= coveredPosition
       ? null
       : {
+          relation: stream.stream.toLowerCase(),
           columns: columnsFrom(raw, streamSource),
           of: { kind: "stream", stream: stream.stream, after: coveredPosition },
         };
@@ -125,6 +128,7 @@ function planView(planner: Planner, view: PinnedView): void {
     images.length === 0
       ? null
       : {
+          relation: view.view.toLowerCase(),
           columns: columnsFrom(view.rows, (_, ordinal) => ({ from: "image", ordinal })),
           of: { kind: "images", images },
         };
@@ -159,24 +163,31 @@ function sourcesOf(table: TableSpec): (name: string) => ImageColumnSource {
 
 function planLateEvents(planner: Planner, pin: Pin): void {
   const { files, images } = pin.lateEvents;
+  const relation = `${SYSTEM_SCHEMA}.late_events`;
   const scan: PlannedScan | null =
     images.length === 0
       ? null
-      : { columns: columnsFrom(files, sourcesOf(lateTable())), of: { kind: "images", images } };
-  planner.add(`${SYSTEM_SCHEMA}.late_events`, planner.union(files, null, scan));
+      : {
+          relation,
+          columns: columnsFrom(files, sourcesOf(lateTable())),
+          of: { kind: "images", images },
+        };
+  planner.add(relation, planner.union(files, null, scan));
 }
 
 function planDeadLetters(planner: Planner, pin: Pin): void {
   const { files, coveredPosition } = pin.deadLetters;
+  const relation = `${SYSTEM_SCHEMA}.dead_letters`;
   const scan: PlannedScan | null =
     pin.position <= coveredPosition
       ? null
       : {
+          relation,
           columns: columnsFrom(files, sourcesOf(deadLetterTable())),
           of: { kind: "rejects", after: coveredPosition },
         };
   const cut = coveredPosition > pin.position ? pin.position : null;
-  planner.add(`${SYSTEM_SCHEMA}.dead_letters`, planner.union(files, cut, scan));
+  planner.add(relation, planner.union(files, cut, scan));
 }
 
 /** BIGINT and times come as decimal text (µs). */

@@ -25,7 +25,8 @@ export class Sandbox {
   readonly connection: DuckConnection;
   readonly #db: DuckDb;
   #scans: readonly RawScan[] = [];
-  #views: string[] = [];
+  /** Relations that are set up: qualified name -> the SQL of its view. */
+  readonly #views = new Map<string, string>();
 
   private constructor(db: DuckDb, connection: DuckConnection) {
     this.#db = db;
@@ -46,6 +47,8 @@ export class Sandbox {
     await connection.execute([
       `SET allowed_directories = [${quoteText(`${options.warehouseFolder}/`)}]`,
       "SET enable_external_access = false",
+      // Data files never change: their footers are read once.
+      "SET parquet_metadata_cache = true",
       `CREATE SCHEMA ${SYSTEM_SCHEMA}`,
       ...BOUNDED_MACROS,
       ...WINDOW_MACROS,
@@ -54,20 +57,22 @@ export class Sandbox {
     return sandbox;
   }
 
-  /** Sets up the relations of one question. Rejects with DuckDB's error, e.g. when a data file is gone. */
+  /**
+   * Sets up the relations of one question. One whose SQL did not change since an earlier question is there already; what others left is
+   * out of reach, because the guard names what a question reads. Rejects with DuckDB's error, e.g. when a data file is gone.
+   */
   async prepare(relations: readonly PlannedRelation[], scans: readonly RawScan[]): Promise<void> {
     this.#scans = scans;
     for (const { qualifiedName, sql } of relations) {
-      await this.connection.execute([`CREATE VIEW ${qualifiedName} AS ${sql}`]);
-      this.#views.push(qualifiedName);
+      if (this.#views.get(qualifiedName) === sql) continue;
+      this.#views.delete(qualifiedName);
+      await this.connection.execute([`CREATE OR REPLACE VIEW ${qualifiedName} AS ${sql}`]);
+      this.#views.set(qualifiedName, sql);
     }
   }
 
-  /** Takes the relations away again. */
-  async clear(): Promise<void> {
-    const views = this.#views;
-    this.#views = [];
-    await this.connection.execute(views.map((view) => `DROP VIEW ${view}`));
+  /** Lets go of the data of the last question. */
+  clear(): void {
     this.#scans = [];
   }
 
@@ -99,14 +104,10 @@ export class SandboxPool {
     );
   }
 
-  /** Gives a sandbox back; one that cannot be cleared is closed. */
-  async giveBack(sandbox: Sandbox): Promise<void> {
-    try {
-      await sandbox.clear();
-      this.#free.push(sandbox);
-    } catch {
-      sandbox.close();
-    }
+  /** Gives a sandbox back whose connection is well. */
+  giveBack(sandbox: Sandbox): void {
+    sandbox.clear();
+    this.#free.push(sandbox);
   }
 
   /** Closes all free sandboxes but one. */

@@ -8,6 +8,7 @@ import {
   QUERY_KILL_GRACE_MS,
   QUERY_REST_RSS_BYTES_MAX,
   QUERY_RUNNING_MAX,
+  QUERY_TEXTS_KEPT,
   QUERY_TIMEOUT_MS,
   QUERY_WAIT_MS_MAX,
   QUERY_WAITING_MAX,
@@ -17,6 +18,7 @@ import type { Pin } from "./pin.ts";
 import type { Problem } from "./problem.ts";
 import { ChildProcess, type ChildCommand, type ChildLife } from "./process.ts";
 import { FairQueue } from "./queue.ts";
+import { Recent } from "./recent.ts";
 import { ROW_COUNT_HEADER, type PlanReply, type QuestionParam, type RunRequest } from "./wire.ts";
 
 export interface Question {
@@ -99,6 +101,8 @@ export class QueryService {
     waitingMax: QUERY_WAITING_MAX,
   });
 
+  /** Relations that a text reads, as the child said. It checks the text again before it runs it. */
+  readonly #plans = new Recent<readonly string[]>(QUERY_TEXTS_KEPT);
   readonly #clock = systemClock();
   readonly #rest: ReturnType<typeof setInterval>;
   /** When the last question ended, ms; null when the child has had none in this life. */
@@ -180,7 +184,15 @@ export class QueryService {
     }
   }
 
-  async #plan(child: ChildLife, { sql, signal }: Question): Promise<PlanReply | Died> {
+  async #plan(child: ChildLife, question: Question): Promise<PlanReply | Died> {
+    const relations = this.#plans.get(question.sql);
+    if (relations !== undefined) return { kind: "plan", relations };
+    const reply = await this.#askPlan(child, question);
+    if (reply.kind === "plan") this.#plans.set(question.sql, reply.relations);
+    return reply;
+  }
+
+  async #askPlan(child: ChildLife, { sql, signal }: Question): Promise<PlanReply | Died> {
     const timeout = AbortSignal.timeout(PLAN_MS_MAX);
     try {
       const reply = await fetch("http://query/plan", {
@@ -211,6 +223,8 @@ export class QueryService {
       const reply = await fetch("http://query/run", {
         unix: child.socketPath,
         method: "POST",
+        // A connection of its own: a refused one tells that nothing was run, a kept one that breaks does not.
+        keepalive: false,
         body: JSON.stringify(order),
         signal: question.signal,
       });
@@ -222,7 +236,8 @@ export class QueryService {
         position: pin.position,
         rowCount: Number(reply.headers.get(ROW_COUNT_HEADER)),
       };
-    } catch {
+    } catch (error) {
+      if (isNotConnected(error)) return { kind: "died", life: child.life };
       if (stuck) return problem(stuckProblem(timeoutMs));
       const reason = this.#child.killReason(child.life);
       if (reason === "too_much_memory") return TOO_MUCH_MEMORY;
@@ -240,6 +255,12 @@ function stuckProblem(timeoutMs: number): Problem {
     title: "Question took too long",
     detail: `stopped after ${timeoutMs} ms in one long call: give functions shorter texts and lists`,
   };
+}
+
+/** Nobody listened: the child had died before, nothing was run. */
+function isNotConnected(error: unknown): boolean {
+  const code: unknown = error instanceof Error ? Reflect.get(error, "code") : null;
+  return code === "ECONNREFUSED" || code === "ENOENT";
 }
 
 /** Rejects when the promise takes longer. */

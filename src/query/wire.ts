@@ -10,6 +10,10 @@ export type QuestionParam = string | number | boolean | null;
 export interface ChildOptions {
   readonly warehouseFolder: string;
   readonly tempFolder: string;
+  /** Memory of all questions that run at a time, as DuckDB counts it: each may take its share. */
+  readonly memoryBytesMax: number;
+  /** DuckDB's threads for one question. */
+  readonly threads: number;
 }
 
 export interface PlanRequest {

@@ -18,6 +18,7 @@ import type { LogRecord } from "../../src/log/record.ts";
 import { openSqliteLogWriter, type SqliteLogWriter } from "../../src/log/sqlite-log.ts";
 import { deadLetterTable, lateTable, rawTable } from "../../src/table/shapes.ts";
 import type { Pin, PinnedView } from "../../src/query/pin.ts";
+import type { ChildOptions } from "../../src/query/wire.ts";
 import {
   QueryService,
   type Answer,
@@ -138,7 +139,7 @@ export function eventsRecord(
   };
 }
 
-export async function openFixture(): Promise<Fixture> {
+export async function openFixture(more: Partial<ChildOptions> = {}): Promise<Fixture> {
   const folder = mkdtempSync(join(tmpdir(), "millrace-query-"));
   const warehouse = join(folder, "warehouse");
   const temp = join(folder, "tmp");
@@ -156,7 +157,13 @@ export async function openFixture(): Promise<Fixture> {
       join(import.meta.dir, "../../src/threads/query-child.ts"),
     ],
     socketPath: join(folder, "query.sock"),
-    options: { warehouseFolder: warehouse, tempFolder: temp },
+    options: {
+      warehouseFolder: warehouse,
+      tempFolder: temp,
+      memoryBytesMax: 1024 ** 3,
+      threads: 2,
+      ...more,
+    },
     logLine: () => undefined,
   });
   await service.ready();
@@ -165,7 +172,7 @@ export async function openFixture(): Promise<Fixture> {
     warehouse,
     log,
     service,
-    append: (records) => log.append(records.map(encodeRecord)),
+    append: (records) => log.append(records.map((record) => encodeRecord(record))),
     close: async () => {
       await service.close();
       log.close();

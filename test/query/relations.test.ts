@@ -247,6 +247,24 @@ test("the window macro leaves late events out, by _behind", async () => {
   );
 });
 
+test("a relation that changed is set up anew, one that a pin lacks is not there any more", async () => {
+  const pin = emptyPin(fixture, 0);
+  const inline = (value: string) => ({
+    name: "millrace.readers",
+    columns: [{ name: "reader", type: "VARCHAR" }],
+    rows: [[value]],
+  });
+  for (const value of ["a", "b", "b", "a"])
+    expect(
+      await answer("SELECT * FROM millrace.readers", { ...pin, inline: [inline(value)] }),
+    ).toContain(`[["${value}"]]`);
+  const gone = await fixture.service.ask(
+    question("SELECT * FROM millrace.readers"),
+    provider({ ...pin, inline: [] }).pinFor,
+  );
+  expect(gone).toMatchObject({ problem: { code: "unknown_relation" } });
+});
+
 test("only the relations that a question names are asked for and set up", async () => {
   const asked = provider({
     ...emptyPin(fixture, 0),

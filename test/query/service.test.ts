@@ -1,6 +1,6 @@
 // The parent's side with a real child: time and size bounds, a child that is stuck or killed, neighbours of a bad question.
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import type { Answer } from "../../src/query/service.ts";
 import {
   emptyPin,
@@ -65,6 +65,19 @@ test("a child killed in mid-question: 503 at once, the pin released, the next qu
   expect(codeOf(await running)).toBe("503 query_process_died");
   expect(pinned.released).toBe(1);
   expect(textOf(await ask(COUNTED))).toContain("[[3000]]");
+}, 20_000);
+
+test("a child that is found dead before anything was run: asked again, of the next", async () => {
+  expect(textOf(await ask(COUNTED))).toContain("[[3000]]");
+  const pinned = provider(emptyPin(fixture, 1));
+  const dead = fixture.service.childPid();
+  const answer = await fixture.service.ask(question(COUNTED), async (...asked) => {
+    if (existsSync(`/proc/${dead}`)) process.kill(dead, "SIGKILL");
+    while (existsSync(`/proc/${dead}`)) await Bun.sleep(1);
+    return pinned.pinFor(...asked);
+  });
+  expect(textOf(answer)).toContain("[[3000]]");
+  expect(pinned.released).toBe(pinned.asked.length);
 }, 20_000);
 
 test("more questions than places wait, and all are answered", async () => {
