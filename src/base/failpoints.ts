@@ -29,6 +29,7 @@ export const FAILPOINTS: readonly Failpoint[] = [
   // table: table-export.ts, ledger.ts, iceberg-table.ts, tables.ts
   "table.data.write",
   "table.data.unlink",
+  "table.ledger.recover.sync",
   "table.ledger.before",
   "table.ledger.after",
   "table.manifest.write",

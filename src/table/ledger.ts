@@ -90,10 +90,14 @@ export class Ledger {
     this.#files = files;
   }
 
-  /** Opens or makes the ledger of a job. Throws LedgerFailedError when it is of another job or format, or cannot be opened. */
+  /**
+   * Opens or makes the ledger of a job. What a killed process left is synced first, so that the log is not trimmed for an epoch that a
+   * power cut could still take back. Throws LedgerFailedError when it is of another job or format, or cannot be opened.
+   */
   static open(path: string, jobId: string, files: Files): Ledger {
     let database: Database;
     try {
+      if (files.exists(`${path}-wal`)) files.sync(`${path}-wal`, "table.ledger.recover.sync");
       database = new Database(path, { create: true, strict: true });
       database.run("PRAGMA journal_mode = WAL");
       database.run("PRAGMA synchronous = FULL");

@@ -7,11 +7,13 @@ import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import { foldPages } from "../engine-state.ts";
+import type { Files } from "../base/files.ts";
 import { trimPosition } from "../checkpoint/recovery.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { CheckpointChange, CheckpointStore } from "../checkpoint/store.ts";
 import { EXPORT_MEMORY_BYTES_MAX } from "../limits.ts";
 import { ledgerPathOf, logFolderOf, statePathOf, warehouseFolderOf } from "../log/data-folder.ts";
+import { unlinkLogFiles } from "../log/sqlite-log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { Exporter } from "../table/exporter.ts";
 import { openTables, type Tables } from "../table/tables.ts";
@@ -37,6 +39,8 @@ class ExportThread {
   readonly #exporter: Exporter;
   readonly #store: CheckpointStore;
   readonly #engine: MessagePort;
+  readonly #files: Files;
+  readonly #logFolder: string;
   /** Positions that running queries still read from the log. */
   readonly #holds = new Map<number, number>();
   /** Positions that the newest checkpoint contains. */
@@ -49,6 +53,8 @@ class ExportThread {
     const files = openDiskFiles(start.failpoint);
     const clock = systemClock();
     this.#engine = engine;
+    this.#files = files;
+    this.#logFolder = logFolderOf(start.dataFolder);
     this.#store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
     this.#tables = openTables({
       folder: warehouseFolderOf(start.dataFolder),
@@ -61,7 +67,7 @@ class ExportThread {
     const { raw, intervalUs, rows } = start.config.settings.export;
     this.#exporter = new Exporter({
       tables: this.#tables,
-      log: openSqliteLogReader(logFolderOf(start.dataFolder), files),
+      log: openSqliteLogReader(this.#logFolder, files),
       clock,
       streams: start.streams,
       views: start.views,
@@ -108,6 +114,11 @@ class ExportThread {
 
   release(id: number): void {
     this.#holds.delete(id);
+  }
+
+  /** Unlinks files of the log that were trimmed; those that a stop leaves are trimmed after the next start. */
+  discard(firsts: readonly number[]): void {
+    unlinkLogFiles(this.#logFolder, this.#files, firsts);
   }
 
   /** Cuts and commits everything that waits. */
@@ -196,5 +207,6 @@ self.onmessage = (event: MessageEvent<MainToExport>) =>
     const exporter = must(thread, "the export");
     if (message.kind === "pin") exporter.pin(message);
     else if (message.kind === "release") exporter.release(message.id);
+    else if (message.kind === "discard") exporter.discard(message.firsts);
     else exporter.stop();
   });

@@ -196,6 +196,7 @@ export class Fleet {
   #onLog(message: LogToMain): void {
     if (message.kind === "failed") return this.#events.failed(message);
     if (message.kind === "stopped") return this.#reached("log stopped");
+    if (message.kind === "discard") return this.#toExport(message);
     this.#logBytes = message.sizeBytes;
     this.#hasRoom = message.hasRoom;
     if (message.kind === "started") {

@@ -30,6 +30,7 @@ class LogThread {
       jobId: start.jobId,
       fileSizeBytes: start.config.settings.log.fileSizeBytes,
       sizeMaxBytes: start.config.settings.log.sizeMaxBytes,
+      discard: (firsts) => toMain({ kind: "discard", firsts }),
     });
     this.#engine = engine;
     engine.onmessage = ({ data }: { data: EngineToLog }) => latch.run(() => this.#take(data));

@@ -202,6 +202,8 @@ export type LogToMain =
     } & LogRoom)
   /** After trimming. */
   | ({ readonly kind: "room" } & LogRoom)
+  /** Trimmed files by their first positions: the export thread unlinks them, since a busy disk may take 100 ms for it. */
+  | { readonly kind: "discard"; readonly firsts: readonly number[] }
   | Failed
   | { readonly kind: "stopped" };
 
@@ -239,6 +241,7 @@ export type MainToExport =
       }[];
     }
   | { readonly kind: "release"; readonly id: number }
+  | { readonly kind: "discard"; readonly firsts: readonly number[] }
   | { readonly kind: "stop" };
 
 export type ExportToMain =
