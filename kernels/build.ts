@@ -2,7 +2,6 @@
 // command that needs kernels. With names as arguments only those modules are built.
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createMemoryStream, main as compile } from "assemblyscript/asc";
 
 /** Names of the modules, each `assembly/<name>/index.ts`. */
 export const MODULES = ["decode", "admit", "fold", "export"] as const;
@@ -46,6 +45,8 @@ async function buildModule(module: string): Promise<void> {
   const hash = sourceHash(module);
   if (existsSync(out) && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   mkdirSync(join(ROOT, "build"), { recursive: true });
+  // Loading the compiler takes a second: only when there is something to compile.
+  const { createMemoryStream, main: compile } = await import("assemblyscript/asc");
   const stderr = createMemoryStream();
   const { error } = await compile(
     [`assembly/${module}/index.ts`, ...FLAGS, "--baseDir", ROOT, "-o", `build/${module}.wasm`],

@@ -40,7 +40,7 @@ import {
   type Cell,
 } from "../../src/event/image.ts";
 import type { SqlType } from "../../src/event/schema.ts";
-import { isPythonMissing, PYTHON } from "../table/fixture.ts";
+import { isPythonMissing, PYTHON } from "../python/python.ts";
 import { Bench, EVERYTHING } from "./harness.ts";
 
 const COLUMNS = streamImageColumns(EVERYTHING);

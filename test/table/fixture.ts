@@ -1,6 +1,6 @@
 // What the table tests share: a room of kernels, columns of every type, random rows that love extremes, and the plain values that a
 // reader should give back.
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import { buildKernels } from "../../kernels/build.ts";
@@ -18,9 +18,6 @@ export async function exportRoom(): Promise<ExportRoom> {
   const wasm = readFileSync(join(ROOT, "build", "export.wasm"));
   return new ExportRoom(instantiateExport(wasm, 512 * 1024 * 1024));
 }
-
-/** Python of the venv that reads tables back; null when it is not installed (see test/python/requirements.txt). */
-export const PYTHON = join(ROOT, ".venv", "bin", "python");
 
 const TYPES: readonly SqlType[] = [
   { kind: "BOOLEAN" },
@@ -133,26 +130,4 @@ export function decimalText(value: bigint, scale: number): string {
   const digits = (value < 0n ? -value : value).toString().padStart(scale + 1, "0");
   const sign = value < 0n ? "-" : "";
   return `${sign}${digits.slice(0, -scale)}.${digits.slice(-scale)}`;
-}
-
-/** Runs read_table.py and returns what it prints. Throws with Python's own message. */
-export function readBack(kind: "parquet" | "iceberg", path: string): unknown {
-  const { stdout, stderr, exitCode } = Bun.spawnSync([
-    PYTHON,
-    join(import.meta.dir, "read_table.py"),
-    kind,
-    path,
-  ]);
-  if (exitCode !== 0) throw new Error(`read_table.py: ${stderr.toString()}`);
-  return JSON.parse(stdout.toString());
-}
-
-/** Says why Python tests are skipped, once, and whether they are. */
-export function isPythonMissing(): boolean {
-  const isMissing = !existsSync(PYTHON);
-  if (isMissing)
-    console.log(
-      "skipped: no .venv with pyarrow and pyiceberg; python3 -m venv .venv && .venv/bin/pip install -r test/python/requirements.txt",
-    );
-  return isMissing;
 }

@@ -11,16 +11,8 @@ import { sqlTypeText, type Column } from "../../src/event/schema.ts";
 import type { FileColumn } from "../../src/table/chunk.ts";
 import { DayFiles } from "../../src/table/day-files.ts";
 import type { ExportRoom } from "../../src/table/room.ts";
-import {
-  ALL_COLUMNS,
-  DAY_US,
-  decimalText,
-  exportRoom,
-  isPythonMissing,
-  printed,
-  readBack,
-  rowsOf,
-} from "./fixture.ts";
+import { isPythonMissing, readBack } from "../python/python.ts";
+import { ALL_COLUMNS, DAY_US, decimalText, exportRoom, printed, rowsOf } from "./fixture.ts";
 
 let room: ExportRoom;
 let database: DuckDb;

@@ -13,7 +13,7 @@ import { TableRefusedError } from "../../src/table/iceberg-table.ts";
 import { LedgerFailedError } from "../../src/table/ledger.ts";
 import { plainText, printJson, type JsonObject } from "../../src/table/lossless-json.ts";
 import { TableWriteError } from "../../src/table/table-export.ts";
-import { isPythonMissing } from "./fixture.ts";
+import { isPythonMissing } from "../python/python.ts";
 import {
   byPosition,
   currentMetadata,

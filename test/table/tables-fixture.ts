@@ -13,7 +13,7 @@ import type { EventSchema } from "../../src/event/schema.ts";
 import type { EventsRecord } from "../../src/log/record.ts";
 import { parseJson, type JsonObject } from "../../src/table/lossless-json.ts";
 import { openTables, type Tables } from "../../src/table/tables.ts";
-import { readBack } from "./fixture.ts";
+import { readBack } from "../python/python.ts";
 
 /** Microseconds of 2019-10-01 and of a day. */
 export const START_US = 1_569_888_000_000_000;

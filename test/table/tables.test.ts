@@ -8,7 +8,7 @@ import { buildKernels } from "../../kernels/build.ts";
 import { buildImage, type Cell } from "../../src/event/image.ts";
 import { lateTable, tableName } from "../../src/table/shapes.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
-import { isPythonMissing } from "./fixture.ts";
+import { isPythonMissing } from "../python/python.ts";
 import {
   byPosition,
   currentMetadata,
