@@ -1,5 +1,7 @@
 // Functions whose single call can run for seconds or take gigabytes, where an interrupt does not reach: macros of the same name that check
-// their arguments first. Owns the bounds; that a question cannot call the originals (by schema) is guard.ts's.
+// their arguments first; for those that no macro can stand in for (any number of arguments, constant ones), a look at the constant that says
+// how long the result gets. Owns the bounds; that a question cannot call the originals (by schema) is guard.ts's. Calls that no bound covers (a list function with a long
+// function inside, LIKE with many wildcards, map_concat) end with the process.
 import { QUERY_CALL_LENGTH_MAX, QUERY_CALL_PRODUCT_MAX } from "../limits.ts";
 
 /** Parameters of an overload, and when a call is refused. */
@@ -59,3 +61,37 @@ export const BOUNDED_MACROS: readonly string[] = Object.entries(BOUNDS).map(([na
   );
   return `CREATE MACRO ${name}${bodies.join(", ")}`;
 });
+
+/** A replacement goes in at each match: 1,000 characters in a text of 100,000 are 0.1 s. */
+const REPLACEMENT_LENGTH_MAX = 1000;
+
+/** Specifications of Python's format, braces within braces included, and of printf. */
+const SPECIFICATIONS: Readonly<Record<string, RegExp>> = {
+  format: /\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}/g,
+  printf: /%[^a-zA-Z%]*/g,
+};
+const NONE = /$^/g;
+
+/** Functions with an argument that says how long the result gets, and which of them. */
+export const CONSTANT_ARGUMENTS: ReadonlyMap<string, number> = new Map([
+  ["format", 0],
+  ["printf", 0],
+  ["regexp_replace", 2],
+]);
+
+/** Why a call of `name` with this argument is refused, or null. `text` is null when it is not known before the question runs. */
+export function constantFault(name: string, text: string | null): string | null {
+  if (text === null) {
+    const which = name === "regexp_replace" ? "replacement" : "first argument";
+    return `the ${which} of ${name} is a text, written in the question`;
+  }
+  // An opening brace or a percent sign written twice stands for itself.
+  const specifications = text.replaceAll(/\{\{|%%/g, "").match(SPECIFICATIONS[name] ?? NONE) ?? [];
+  if (specifications.some((each) => /\*|\{.*\{/s.test(each)))
+    return `${name}: a width is written as a number, it is no argument`;
+  const widths = specifications.flatMap((each) => each.match(/\d+/g) ?? []);
+  const sum = widths.reduce((total, digits) => total + Number(digits), 0);
+  const isTooMuch =
+    name === "regexp_replace" ? text.length > REPLACEMENT_LENGTH_MAX : sum > QUERY_CALL_LENGTH_MAX;
+  return isTooMuch ? `${name}: the arguments ask for too much in one call` : null;
+}

@@ -11,10 +11,10 @@ import {
   textOf,
   type Node,
 } from "../view/tree.ts";
-import { needlesOfSelect, type Needle } from "./needles.ts";
+import { constantText, needlesOfSelect, type Needle } from "./needles.ts";
 import type { Problem } from "./problem.ts";
 import { SYSTEM_SCHEMA } from "./relations.ts";
-import { BOUNDED_FUNCTIONS } from "./bounded-functions.ts";
+import { BOUNDED_FUNCTIONS, CONSTANT_ARGUMENTS, constantFault } from "./bounded-functions.ts";
 
 /** A relation that a question reads: "clicks", "millrace.late_events", in lower case. `at`: byte offset in the text, or null. */
 export interface UsedRelation {
@@ -33,8 +33,9 @@ export type GuardAnswer =
 /** Table functions of DuckDB that compute from their arguments alone. */
 const TABLE_FUNCTIONS: ReadonlySet<string> = new Set(["range", "generate_series", "unnest"]);
 
-/** Window functions: macros whose first argument names a stream. */
-const WINDOW_FUNCTIONS: ReadonlySet<string> = new Set(["tumble", "hop", "session"]);
+/** The window function: a macro whose first argument names a stream. Others come later. */
+const WINDOW_FUNCTION = "tumble";
+const LATER_WINDOW_FUNCTIONS: ReadonlySet<string> = new Set(["hop", "session"]);
 
 /** Functions that look outside of the data, run other texts, or hold a thread. */
 const REFUSED_FUNCTIONS: ReadonlySet<string> = new Set([
@@ -161,7 +162,9 @@ class TreeGuard {
     if (call === null || schema !== "" || textOf(call, "catalog") !== "")
       throw new Refusal(at, `${name}: table functions are called without a schema`);
     if (TABLE_FUNCTIONS.has(name)) return;
-    if (!WINDOW_FUNCTIONS.has(name))
+    if (LATER_WINDOW_FUNCTIONS.has(name))
+      throw new Refusal(at, `${name} is not in this release: use ${WINDOW_FUNCTION}`);
+    if (name !== WINDOW_FUNCTION)
       throw new Refusal(at, `the table function ${name} is not available to questions`);
     const [stream] = listOf(call, "children");
     const names = stream === undefined ? [] : columnNames(stream);
@@ -177,6 +180,11 @@ class TreeGuard {
     const own = OWN_SCHEMAS.has(textOf(node, "schema").toLowerCase());
     if (BOUNDED_FUNCTIONS.has(name) && (own || textOf(node, "catalog") !== ""))
       throw new Refusal(locationOf(node), `${name} is called without a schema`);
+    const constant = CONSTANT_ARGUMENTS.get(name);
+    if (constant === undefined) return;
+    const argument = listOf(node, "children")[constant];
+    const fault = argument === undefined ? null : constantFault(name, constantText(argument));
+    if (fault !== null) throw new Refusal(locationOf(node), fault);
   }
 }
 

@@ -47,7 +47,12 @@ function needleOf(condition: Node, relation: string): Needle | null {
 
 function textOfValue(value: Node): Needle["text"] | null {
   if (value.type === "VALUE_PARAMETER") return { parameter: textOf(value, "identifier") };
-  const constant = value.type === "VALUE_CONSTANT" ? nodeOf(value, "value") : null;
+  return constantText(value);
+}
+
+/** The text of a constant, or null when the node is another. */
+export function constantText(node: Node): string | null {
+  const constant = node.type === "VALUE_CONSTANT" ? nodeOf(node, "value") : null;
   const type = constant === null ? null : nodeOf(constant, "type");
   if (constant === null || type === null || textOf(type, "id") !== "VARCHAR") return null;
   const text = constant["value"];

@@ -134,6 +134,8 @@ test.each([
   "SELECT len(range(5)), repeat('ab', 3), lpad('a', 5, '-'), levenshtein('a', 'b')",
   "SELECT range(TIMESTAMPTZ '2020-01-01', TIMESTAMPTZ '2020-01-03', INTERVAL 1 DAY)",
   "SELECT * FROM clicks PIVOT (count(*) FOR ok IN (true, false))",
+  "SELECT format('{:>10} {} {{1234567}}', 1, page), printf('%05d 12345678 %% %s', 1, page) FROM clicks",
+  "SELECT regexp_replace(page, '(e)', '<\\1>'), regexp_replace(page, 'e', '', 'g') FROM clicks",
 ])("answered: %s", async (sql) => {
   const answer = await fixture.service.ask(question(sql), provider(emptyPin(fixture, 1)).pinFor);
   expect(textOf(answer)).toContain('"columns"');
@@ -158,10 +160,61 @@ test.each([
   "SELECT len(list_resize([1], 1000000000))",
   "SELECT repeat(repeat('a', 90000), 90000)",
   "SELECT length('a'.repeat(2000000000))".replace("'a'.", "page."),
+  "SELECT length(format('{:100001}', 1))",
+  "SELECT length(format('{{}} {0:>60000} {1:.50000f}', 1, 1.5))",
+  "SELECT ('{:100000000}').format(1)",
+  "SELECT printf('%.100000000f', 1.5)",
+  "SELECT printf('%%%-99999d%2d', 1, 2)",
+  `SELECT length(regexp_replace(repeat('a', 100000), '', '${"x".repeat(1001)}', 'g'))`,
 ])("one call is bounded: %s", async (sql) => {
   const from = sql.includes("page.") ? `${sql} FROM clicks` : sql;
   const problem = await problemOf(from);
   expect(problem.detail).toContain("too much in one call");
+});
+
+test.each([
+  "SELECT format('{:{}}', 1, 1000000000)",
+  "SELECT format('{:.{}f}', 1.5, 1000000000)",
+  "SELECT printf('%*d', 1000000000, 1)",
+  "SELECT printf('%.*f', 1000000000, 1.5)",
+  "SELECT format(page, 1) FROM clicks",
+  "SELECT regexp_replace(page, '', repeat('x', 100000), 'g') FROM clicks",
+  "SELECT system.main.format($1, 1)",
+])("what says how long a text gets is part of the question: %s", async (sql) => {
+  const problem = await problemOf(sql);
+  expect(problem.code).toBe("refused_sql");
+  expect(problem.detail).toMatch(
+    /is a text, written in the question|a width is written as a number/,
+  );
+  expect(problem).toMatchObject({ line: 1, column: 8 });
+});
+
+test.each([
+  ["FROM hop(clicks, event_time, INTERVAL 1 MINUTE, INTERVAL 5 MINUTE)", "hop"],
+  ["FROM session(clicks, event_time, INTERVAL 1 MINUTE)", "session"],
+])("not in this release: %s", async (sql, name) => {
+  expect(await problemOf(`SELECT *\n  ${sql}`)).toMatchObject({
+    code: "refused_sql",
+    detail: `${name} is not in this release: use tumble`,
+    line: 2,
+    column: 8,
+  });
+});
+
+const DEEP = 10_000;
+test.each([
+  ["parentheses", `SELECT ${"(".repeat(DEEP)}1${")".repeat(DEEP)}`],
+  ["operators", `SELECT 1${"+1".repeat(DEEP)}`],
+  ["NOT", `SELECT ${"NOT ".repeat(DEEP)} true`],
+  ["lists", `SELECT ${"[".repeat(DEEP)}1${"]".repeat(DEEP)}`],
+  ["sub-queries", `SELECT * FROM ${"(SELECT * FROM ".repeat(DEEP)}clicks${")".repeat(DEEP)}`],
+  ["CASE", `SELECT ${"CASE WHEN true THEN ".repeat(DEEP)}1${" END".repeat(DEEP)}`],
+  ["functions", `SELECT ${"abs(".repeat(DEEP)}1${")".repeat(DEEP)}`],
+  ["casts", `SELECT 1${"::INT".repeat(DEEP)}`],
+])("a text nested 10,000 deep is refused, the child lives: %s", async (_, sql) => {
+  const pid = fixture.service.childPid();
+  expect(await problemOf(sql)).toMatchObject({ status: 400, code: "bad_sql" });
+  expect(fixture.service.childPid()).toBe(pid);
 });
 
 test.each([
