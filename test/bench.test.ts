@@ -12,7 +12,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   decode: ["90d98fdf8f64aa38", "90d98fdf8f64aa38"],
   admit: ["18df6255e7488672", "12354fdc37887ab2"],
   fold: ["ed7ac9b62ac26cbf", "ed7ac9b62ac26cbf"],
-  log: ["dae1ac8ca9af88d3", "546155d68be387b0"],
+  log: ["bdc1cc65152aea42", "546155d68be387b0"],
   export: ["2b7966033ed0c83a"],
   path: [],
 };

@@ -126,6 +126,19 @@ describe("a packed image", () => {
     packedOf(buildImage(TEXT, cells, new Set([0])));
   });
 
+  test.each([1, 3, 4, 5, 6, 7, 8, 17, 255, 256, 257])("texts that are all of %i bytes", (width) => {
+    for (const varying of [0, 1, 2, 15, 16, 17, width]) {
+      const cells = Array.from({ length: 9000 / width + 3000 }, (_, row) => [
+        Array.from({ length: width }, (_byte, at) =>
+          String.fromCharCode(
+            97 + ((width - 1 - at < varying ? row * (at + 1) + (row >> 4) : at) % 26),
+          ),
+        ).join(""),
+      ]);
+      packedOf(buildImage(TEXT, cells, new Set()));
+    }
+  });
+
   test("in shared memory, at any multiple of 8, is read and left as it is", () => {
     const image = buildImage(
       COLUMNS,
@@ -154,6 +167,15 @@ describe("what packing is for", () => {
       new Set([0]),
     );
     expect(packedOf(coded).length).toBeLessThan(4000 + 2000);
+  });
+
+  test("texts of one length take what differs in them only", () => {
+    const cells = Array.from({ length: 4000 }, (_, row) => [
+      `72d76fde-8bb3-4e00-${(row * 40_503).toString(16).padStart(8, "0").slice(-4)}`,
+    ]);
+    const image = buildImage(TEXT, cells, new Set());
+    // four hexadecimal digits a row, half a byte each, and little else
+    expect(packedOf(image).length).toBeLessThan(4000 * 2.1);
   });
 
   test("what is small, or no image, is not packed", () => {
