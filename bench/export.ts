@@ -139,7 +139,7 @@ export async function run(options: { small: boolean }): Promise<BenchLine[]> {
     const tables = open(folder);
     exportOnce(tables, batches, Math.min(records, 100));
     const seconds = exportOnce(tables, batches, records);
-    const { files } = tables.pinnedFiles("bench.clicks");
+    const { files } = tables.pinnedFiles("bench.clicks_raw");
     tables.close();
     const rows = records * RECORD_ROWS;
     const duck = await duckCopy(files.slice(1), join(folder, "copy.parquet"));

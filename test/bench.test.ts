@@ -2,6 +2,7 @@
 // was computed on the way is the same everywhere: it is held against the hash of the seed's result. A hash that changes says that a format or
 // a result changed: if that was meant, write the new one here.
 import { expect, test } from "bun:test";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BenchLine } from "../bench/line.ts";
 
@@ -14,6 +15,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   fold: ["ed7ac9b62ac26cbf", "ed7ac9b62ac26cbf"],
   log: ["bdc1cc65152aea42", "546155d68be387b0"],
   export: ["2b7966033ed0c83a"],
+  twins: [],
   path: [],
 };
 
@@ -33,6 +35,16 @@ async function runSmall(stage: string): Promise<BenchLine[]> {
     .filter(Boolean)
     .map((line) => JSON.parse(line) as BenchLine);
 }
+
+test("every benchmark is here", () => {
+  const stages = readdirSync(join(ROOT, "bench"))
+    .filter((name) => name.endsWith(".ts"))
+    .filter((name) =>
+      /export (async )?function run\(/.test(readFileSync(join(ROOT, "bench", name), "utf8")),
+    )
+    .map((name) => name.replace(".ts", ""));
+  expect(Object.keys(EXPECTED).toSorted()).toEqual(stages.toSorted());
+});
 
 for (const [stage, hashes] of Object.entries(EXPECTED))
   test(`bench ${stage}, small`, async () => {
