@@ -283,6 +283,14 @@ describe("packages", () => {
     expect(missing).toEqual([]);
   });
 
+  test("nothing runs at an install, and each command does all it needs", () => {
+    const hooks = Object.keys(json("package.json")["scripts"] as object).filter((name) =>
+      /^(pre|post|prepare$|install$)/.test(name),
+    );
+    expect(hooks).toEqual([]);
+    expect(readFileSync(join(ROOT, ".npmrc"), "utf8")).toContain("ignore-scripts=true");
+  });
+
   test("the lock names no registry", () => {
     expect(readFileSync(join(ROOT, "package-lock.json"), "utf8")).not.toMatch(/"resolved"/);
   });
