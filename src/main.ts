@@ -17,7 +17,7 @@ import { runDemo } from "./serve/demo.ts";
 import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
 import { startQueryChild } from "./threads/query-child.ts";
-import { ViewParser } from "./view/parse.ts";
+import { runViewCheck, ViewCheck } from "./threads/view-check.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -29,16 +29,16 @@ const WORKERS = {
   export: new URL("./threads/export.ts", import.meta.url).href,
 };
 
-/** How this program starts itself again as the query process: from source by its path, as an executable by itself. */
-function queryCommand(): string[] {
+/** How this program starts itself again as another process: from source by its path, as an executable by itself. */
+function ownCommand(role: "__query" | "__views"): string[] {
   const isExecutable = import.meta.path.startsWith("/$bunfs/");
   return isExecutable
-    ? [process.execPath, "__query"]
-    : [process.execPath, "--no-install", import.meta.path, "__query"];
+    ? [process.execPath, role]
+    : [process.execPath, "--no-install", import.meta.path, role];
 }
 
 async function check(line: CommandLine): Promise<CheckResult> {
-  const parser = await ViewParser.open();
+  const views = new ViewCheck(ownCommand("__views"));
   const tools: CheckTools = {
     readText: (path) => readFileSync(path, "utf8"),
     parseSchema: ({ text, eventTime, eventId }) => {
@@ -53,7 +53,7 @@ async function check(line: CommandLine): Promise<CheckResult> {
             })),
           };
     },
-    parseView: (source) => parser.parse(source),
+    parseView: (source) => views.parse(source),
   };
   try {
     return await checkConfig(
@@ -66,7 +66,7 @@ async function check(line: CommandLine): Promise<CheckResult> {
       tools,
     );
   } finally {
-    parser.close();
+    views.close();
   }
 }
 
@@ -87,7 +87,7 @@ async function startAppliance(line: CommandLine): Promise<Appliance> {
     return await Appliance.start({
       checked,
       workers: WORKERS,
-      queryCommand: queryCommand(),
+      queryCommand: ownCommand("__query"),
       version: manifest.version,
       key: process.env["MILLRACE_KEY"],
       failpoint: process.env["MILLRACE_FAILPOINT"],
@@ -207,7 +207,8 @@ async function run(line: CommandLine): Promise<void> {
 }
 
 const argv = process.argv.slice(2);
-if (argv[0] === "__query") await startQueryChild(argv.slice(1));
+if (argv[0] === "__views") runViewCheck();
+else if (argv[0] === "__query") await startQueryChild(argv.slice(1));
 else {
   const line = readCommandLine(argv);
   if (typeof line === "string") {
