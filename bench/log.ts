@@ -8,6 +8,7 @@ import { openCheckpointStore } from "../src/checkpoint/sqlite-store.ts";
 import { NO_CHANGE, type StatePage } from "../src/checkpoint/store.ts";
 import { buildImage, type Cell } from "../src/event/image.ts";
 import { decodeRecord, encodeRecord } from "../src/log/codec.ts";
+import { ImagePacker } from "../src/log/image-pack.ts";
 import type { EncodedRecord } from "../src/log/log.ts";
 import type { EventsRecord } from "../src/log/record.ts";
 import { openSqliteLogReader } from "../src/log/sqlite-log-reader.ts";
@@ -116,15 +117,16 @@ function chunked(records: readonly EncodedRecord[], perCommit: number): EncodedR
 
 function encodeLines(images: readonly Uint8Array[], rounds: number): BenchLine[] {
   const events = images.length * rounds * ROWS;
+  const packer = new ImagePacker();
+  const encoded = images.map((image) => encodeRecord(clickRecord(1, ROWS, image), packer));
   const encodeSeconds = timed(() => {
     for (let round = 0; round < rounds; round++)
-      for (const image of images) encodeRecord(clickRecord(1, ROWS, image));
+      for (const image of images) encodeRecord(clickRecord(1, ROWS, image), packer);
   });
   const copy = new Uint8Array(Math.max(...images.map((image) => image.length)));
   const copySeconds = timed(() => {
     for (let round = 0; round < rounds; round++) for (const image of images) copy.set(image);
   });
-  const encoded = images.map((image) => encodeRecord(clickRecord(1, ROWS, image)));
   let decodedRows = 0;
   const decodeSeconds = timed(() => {
     for (let round = 0; round < rounds; round++)

