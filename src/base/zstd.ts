@@ -3,7 +3,7 @@
 
 /** Below this a frame and a call cost more than they save. */
 const COMPRESS_BYTES_MIN = 256;
-/** Level 1: 32 bytes per event at 150-190 ns; level 3 costs twice the time for a tenth fewer bytes. */
+/** Level 1: 1.3 ns for each byte that does not repeat. Level 3 costs a third to twice more time for a tenth fewer bytes. */
 const ZSTD = { level: 1 } as const;
 
 /** One zstd frame of `raw`, or null when there are few bytes or a frame would not be an eighth smaller. `raw` may be shared memory. */

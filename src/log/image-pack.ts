@@ -14,7 +14,8 @@
 //                 position that differs between rows, and for each such position its byte of every row: a plane. Byte transposition as
 //                 in Blosc (https://www.blosc.org), without the positions that are the same in all rows
 //
-// One frame of a whole image took 245 ns a bench click and made 48 bytes of it; with frames, lengths and codes 235 ns and 27 bytes.
+// A bench click in records of 2,000: one frame of the whole image takes 302 ns and 48 bytes; frames, lengths and codes 273 ns and 27 bytes;
+// with planes 144 ns and 22 bytes. Reading: 126, 150, 76 ns.
 import { must } from "../base/assert.ts";
 import { compressIfItPays, decompress } from "../base/zstd.ts";
 import { FRAME_BYTES_MIN, PLANE_WIDTH_MAX, rangesOf, type Range } from "./image-ranges.ts";
