@@ -1,7 +1,7 @@
 // The engine: decode, admit, fold, as synchronous steps over three WASM memories. What it decides depends on its inputs alone: bodies and
 // `now` up to the log, records after it. Reads no clock and writes no file: the caller (pipeline.ts on one thread, threads/engine.ts
 // beside the log's thread) makes records durable between `take` and `fold`.
-import { Admission } from "./admit/admission.ts";
+import { Admission, type AdmissionFull } from "./admit/admission.ts";
 import { Intake, type Body, type Outcome } from "./admit/intake.ts";
 import { instantiate } from "../kernels/host.ts";
 import type { AdmitKernels } from "../kernels/admit.ts";
@@ -47,6 +47,8 @@ export interface EngineStream {
 export interface EngineView {
   readonly plan: ViewPlan;
   readonly since: number;
+  /** The out_of_orderness that its restored state was made with; null when it is new or unchanged. */
+  readonly formerOutOfOrdernessUs?: number | null;
 }
 
 export interface EngineOptions {
@@ -80,7 +82,12 @@ export type Taken =
       readonly cursor: DecodeCursor | null;
     }
   /** Nothing was taken of the first `used` bodies: refuse them. */
-  | { readonly kind: "full"; readonly used: number; readonly cursor: null };
+  | {
+      readonly kind: "full";
+      readonly reason: AdmissionFull["reason"];
+      readonly used: number;
+      readonly cursor: null;
+    };
 
 export class Engine {
   readonly bodiesBase: number;
@@ -119,9 +126,14 @@ export class Engine {
 
   /** Adds views: those of a restored checkpoint go on. Others of the checkpoint are dropped. Call once, after any restore. */
   addViews(views: readonly EngineView[], restored: readonly string[]): void {
-    for (const { plan, since } of views) {
+    for (const { plan, since, formerOutOfOrdernessUs } of views) {
       const { schema, outOfOrdernessUs } = this.#stream(plan.stream);
-      this.windows.addView(plan, schema, { outOfOrdernessUs, since });
+      const former = formerOutOfOrdernessUs ?? outOfOrdernessUs;
+      this.windows.addView(plan, schema, {
+        outOfOrdernessUs,
+        since,
+        formerOutOfOrdernessUs: former,
+      });
     }
     const kept = new Set(views.map(({ plan }) => plan.name));
     for (const name of restored) if (!kept.has(name)) this.windows.dropView(name);
@@ -180,7 +192,7 @@ export class Engine {
       target: address,
       cursor: at.cursor,
     });
-    if (taken.full) return { kind: "full", used: taken.used, cursor: null };
+    if (taken.full) return { kind: "full", reason: taken.reason, used: taken.used, cursor: null };
     const { outcomes, used, cursor, rowCount, duplicateCount, rejects, storedBytes } = taken;
     if (rowCount + duplicateCount + rejects.length === 0)
       return { kind: "taken", sealed: null, outcomes, used, cursor };

@@ -91,6 +91,12 @@ export const SQL_BODY_BYTES_MAX = 1024 * 1024;
 /** Largest gzip body that libdeflate may inflate unbounded: 64 KiB x 1,032 (deflate's best ratio) = 66 MB. Larger ones go a bounded, slower way. */
 export const GZIP_FAST_BYTES_MAX = 64 * 1024;
 
+/** Bodies that are coming in, all connections together, bytes: 16 of the largest, 256 that are read at once. Beyond it 503. */
+export const BODIES_BYTES_MAX = 256 * 1024 * 1024;
+
+/** Largest body that Bun collects at once: it counts as a whole from its beginning. Of a larger one what has come counts. */
+export const BODY_AT_ONCE_BYTES_MAX = 1024 * 1024;
+
 /** Longest window of a view, µs: 366 days. Two of them are open at a time, each with its groups. */
 export const VIEW_WINDOW_US_MAX = 366 * 86_400_000_000;
 
@@ -248,8 +254,11 @@ export const REPLAY_READ_BYTES = 16 * 1024 * 1024;
 /** How long a question waits for the views to fold what it asks for, µs; then 503 naming where they stand. */
 export const PIN_WAIT_US = 5_000_000;
 
-/** Longest pause between two pictures of the open windows, µs; they take at most a tenth of the engine's time otherwise. */
-export const PICTURE_PAUSE_US_MAX = 100_000;
+/**
+ * Longest pause between two pictures of the open windows, µs. Otherwise the pause is nine times what the last one took, so that they take a
+ * tenth of the engine's time; one of 300 ms (a million groups) is taken every 2.3 s at most, within the PIN_WAIT_US of a question.
+ */
+export const PICTURE_PAUSE_US_MAX = 2_000_000;
 
 /** Rows of one output image: as many as a data page of the table takes (PAGE_ROWS_MAX). A window with more closes in several images. */
 export const OUTPUT_ROWS_MAX = 32_768;

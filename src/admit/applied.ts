@@ -7,10 +7,20 @@ import type { ControlKind } from "../log/record.ts";
 export interface AppliedConfiguration {
   readonly version: 1;
   readonly streams: Readonly<
-    Record<string, { readonly schemaId: number; readonly schemaHash: string }>
+    Record<
+      string,
+      {
+        readonly schemaId: number;
+        readonly schemaHash: string;
+        /** The watermark's distance: decides when windows close, so a replay must use the one that they were made with. */
+        readonly outOfOrdernessUs: number;
+      }
+    >
   >;
   /** `since`: the view counts events after this log position. */
   readonly views: Readonly<Record<string, { readonly planHash: string; readonly since: number }>>;
+  /** Plan hashes of views that were removed: their tables are there, so their names keep their meaning. */
+  readonly formerViews: Readonly<Record<string, string>>;
   /** The whole configuration as text, normalised. */
   readonly text: string;
 }
@@ -21,6 +31,7 @@ export interface WantedConfiguration {
     readonly name: string;
     readonly schema: EventSchema;
     readonly schemaHash: string;
+    readonly outOfOrdernessUs: number;
   }[];
   readonly views: readonly { readonly name: string; readonly planHash: string }[];
   readonly text: string;
@@ -45,13 +56,21 @@ export type ConfigurationChange =
       readonly notices: readonly string[];
     };
 
-/** Decides what a wanted configuration does to existing data that ends at `lastPosition`. `before` is null for an empty folder. */
+/** The data that a configuration meets. */
+export interface ExistingData {
+  /** Where the log ends. */
+  readonly lastPosition: number;
+  /** Whether records of the log will be folded again: the last run did not end in order. */
+  readonly isReplayed: boolean;
+}
+
+/** Decides what a wanted configuration does to existing data. `before` is null for an empty folder. */
 export function configurationChange(
   before: AppliedConfiguration | null,
   wanted: WantedConfiguration,
-  lastPosition: number,
+  { lastPosition, isReplayed }: ExistingData,
 ): ConfigurationChange {
-  const reasons = before === null ? [] : refusals(before, wanted);
+  const reasons = before === null ? [] : refusals(before, wanted, isReplayed);
   if (reasons.length > 0) return { kind: "refused", reasons };
   const newStreams = wanted.streams.filter(({ name }) => before?.streams[name] === undefined);
   // The configuration record comes last, so that the schemas that it names are in the log before it.
@@ -61,15 +80,16 @@ export function configurationChange(
     streams: {
       ...before?.streams,
       ...Object.fromEntries(
-        wanted.streams.map(({ name, schema, schemaHash }) => [
+        wanted.streams.map(({ name, schema, schemaHash, outOfOrdernessUs }) => [
           name,
-          { schemaId: schema.id, schemaHash },
+          { schemaId: schema.id, schemaHash, outOfOrdernessUs },
         ]),
       ),
     },
     views: Object.fromEntries(
       wanted.views.map(({ name, planHash }) => [name, before?.views[name] ?? { planHash, since }]),
     ),
+    formerViews: formerViews(before, wanted),
     text: wanted.text,
   };
   if (before !== null && JSON.stringify(before) === JSON.stringify(applied))
@@ -90,18 +110,37 @@ export function configurationChange(
   };
 }
 
-function refusals(before: AppliedConfiguration, wanted: WantedConfiguration): string[] {
+/** Views of before that are gone, and those that were gone before and do not come back. */
+function formerViews(
+  before: AppliedConfiguration | null,
+  wanted: WantedConfiguration,
+): Record<string, string> {
+  const known = Object.entries(before?.views ?? {}).map(([name, { planHash }]) => [name, planHash]);
+  const all = [...Object.entries(before?.formerViews ?? {}), ...known];
+  const names = new Set(wanted.views.map(({ name }) => name));
+  return Object.fromEntries(all.filter(([name]) => !names.has(String(name))));
+}
+
+function refusals(
+  before: AppliedConfiguration,
+  wanted: WantedConfiguration,
+  isReplayed: boolean,
+): string[] {
   const reasons: string[] = [];
-  for (const { name, schemaHash } of wanted.streams) {
+  for (const { name, schemaHash, outOfOrdernessUs } of wanted.streams) {
     const known = before.streams[name];
+    if (isReplayed && known !== undefined && known.outOfOrdernessUs !== outOfOrdernessUs)
+      reasons.push(
+        `stream ${name}: out_of_orderness was ${known.outOfOrdernessUs / 1_000_000}s, now it is ${outOfOrdernessUs / 1_000_000}s, and the last run did not end in order: what it left must be folded under the old value. Start once with the old value, stop with SIGTERM, then change it`,
+      );
     if (known !== undefined && known.schemaHash !== schemaHash)
       reasons.push(
         `stream ${name}: its schema differs from the one that its data was written with; changing a schema in place is not in this release. Give the stream another name, or start with an empty data folder`,
       );
   }
   for (const { name, planHash } of wanted.views) {
-    const known = before.views[name];
-    if (known !== undefined && known.planHash !== planHash)
+    const known = before.views[name]?.planHash ?? before.formerViews[name];
+    if (known !== undefined && known !== planHash)
       reasons.push(
         `view ${name}: its SQL means something else than when its rows were made; changing a view in place is not in this release. Give the changed view another name (it begins at the end of the log), or start with an empty data folder`,
       );

@@ -4,7 +4,7 @@ import { VERDICT_ACCEPTED, VERDICT_DUPLICATE, VERDICT_FUTURE } from "../../kerne
 import type { Decoder, DecodeCursor, DecodedBody } from "../event/decode.ts";
 import type { Reject } from "../event/reject.ts";
 import { ANSWER_ERRORS_MAX, RECORD_BODY_BYTES } from "../limits.ts";
-import type { Admission, Admitted } from "./admission.ts";
+import type { Admission, AdmissionFull, Admitted } from "./admission.ts";
 import type { HashKey } from "./checkpoint.ts";
 
 /** A request's body in the decode memory. */
@@ -46,6 +46,7 @@ export interface Intaken {
 /** The id table is full: nothing was taken; `used` bodies (all that were looked at) are to be refused. */
 export interface IntakeFull {
   readonly full: true;
+  readonly reason: AdmissionFull["reason"];
   readonly used: number;
 }
 
@@ -89,7 +90,7 @@ export class Intake {
     }
     const batch = this.#decoder.forAdmission(this.#key);
     const admitted = this.#admission.admit(stream, batch, at.receivedAtUs);
-    if (admitted.full) return { full: true, used: decoded.length };
+    if (admitted.full) return { full: true, reason: admitted.reason, used: decoded.length };
     const sealed = this.#decoder.seal(admitted.verdicts, admitted.behind, at.target);
     const rejects: Reject[] = [];
     const outcomes = decoded.map((part, ordinal) =>

@@ -1,7 +1,7 @@
 // Images of what the engine still holds, as files that the query process reads. A file is written once (a window that did not change
 // since keeps its file), is named by what it holds, and is unlinked when neither the newest picture nor a pin needs it. Not durable:
 // they lie below tmp/, which is emptied at every start, and are never synced.
-import { mkdirSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** A batch image with a name that changes when its content does. */
@@ -27,14 +27,15 @@ export class ImageFiles {
     return this.#held.has(this.#path(name));
   }
 
-  /** Makes `images` the newest picture of `key` (a view's rows or late events) and returns their paths. */
+  /** Throws OS errors: no room, no rights. What somebody removed is written again. Makes `images` the newest picture of `key` (a view's rows or late events) and returns their paths. */
   replace(key: string, images: readonly NamedImage[]): readonly string[] {
     const before = this.#current.get(key) ?? [];
     const paths = images.map(({ name, image }) => {
       const path = this.#path(name);
-      if (!this.#held.has(path)) {
+      if (!this.#held.has(path) || !existsSync(path)) {
+        mkdirSync(this.#folder, { recursive: true });
         writeFileSync(path, image);
-        this.#held.set(path, 0);
+        this.#held.set(path, this.#held.get(path) ?? 0);
       }
       return path;
     });
@@ -66,7 +67,7 @@ export class ImageFiles {
     for (const path of paths) {
       if (current.has(path) || this.#held.get(path) !== 0) continue;
       this.#held.delete(path);
-      unlinkSync(path);
+      rmSync(path, { force: true });
     }
   }
 }

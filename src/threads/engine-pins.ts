@@ -77,8 +77,19 @@ export class EnginePins {
     });
   }
 
-  /** False when a new picture is needed and it is too early for one. */
+  /** False when a new picture is needed and it is too early for one. A picture that cannot be written refuses the question only. */
   #tryPin(ask: Ask): boolean {
+    try {
+      return this.#pin(ask);
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error)) throw error;
+      this.#picture = { position: -1, views: new Map() };
+      this.#toMain({ kind: "no picture", id: ask.id, message: error.message });
+      return true;
+    }
+  }
+
+  #pin(ask: Ask): boolean {
     const usable =
       this.#picture.position >= ask.after &&
       ask.views.every((view) => this.#picture.views.has(view));
@@ -139,18 +150,24 @@ export class EnginePins {
   #wakeLater(): void {
     if (this.#wakeScheduled) return;
     this.#wakeScheduled = true;
-    setTimeout(() => {
-      this.#wakeScheduled = false;
-      this.answer();
-    }, PICTURE_PAUSE_US_MAX / 1000);
+    const pauseMs = (this.#pauseUntilUs - this.#clock.monotonicUs()) / 1000;
+    setTimeout(
+      () => {
+        this.#wakeScheduled = false;
+        this.answer();
+      },
+      Math.max(1, Math.ceil(pauseMs)),
+    );
   }
 }
 
-/** Outputs with names that stay theirs: those of one position come and go together. */
+/** Outputs with names that stay theirs: those of one kind and position come and go together. */
 function namedOutputs(outputs: readonly ViewOutput[]): (NamedImage & Pick<ViewOutput, "kind">)[] {
-  let ordinal = 0;
-  return outputs.map(({ view, kind, position, image }, index) => {
-    ordinal = outputs[index - 1]?.position === position ? ordinal + 1 : 0;
-    return { kind, name: `${view}-${kind}-${position}-${ordinal}`, image };
+  const counts = new Map<string, number>();
+  return outputs.map(({ view, kind, position, image }) => {
+    const base = `${view}-${kind}-${position}`;
+    const ordinal = counts.get(base) ?? 0;
+    counts.set(base, ordinal + 1);
+    return { kind, name: `${base}-${ordinal}`, image };
   });
 }

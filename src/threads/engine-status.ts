@@ -7,9 +7,10 @@ export function engineStatus(engine: Engine): EngineStatus {
   return {
     admitted: engine.lastPosition,
     position: engine.folded,
-    views: engine.windows.stats().map(({ view, position, counts, groups, windows }) => ({
+    // Views fold together: each stands where the engine does, control records included.
+    views: engine.windows.stats().map(({ view, counts, groups, windows }) => ({
       view,
-      position,
+      position: engine.folded,
       groups,
       windows,
       ...counts,

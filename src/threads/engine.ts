@@ -144,7 +144,12 @@ class EngineThread {
     const used = this.#queue.splice(0, taken.used);
     const freed = this.#freeSlots(used);
     if (taken.kind === "full")
-      return toMain({ kind: "full", requests: used.map(({ request }) => request), freed });
+      return toMain({
+        kind: "full",
+        reason: taken.reason,
+        requests: used.map(({ request }) => request),
+        freed,
+      });
     const answers = packAnswers(taken.outcomes, freed);
     if (taken.sealed === null) return toMain({ kind: "empty", answers });
     this.#inFlight.push({ position: taken.sealed.position, sealed: taken.sealed });

@@ -19,6 +19,7 @@ import type {
 import { PinBoard } from "./pin-board.ts";
 import { Slots } from "./slots.ts";
 import type { Coverage } from "../table/exporter.ts";
+import type { LedgerWriter } from "../table/ledger.ts";
 
 /** What the composition root hears of. */
 export interface FleetEvents {
@@ -75,6 +76,7 @@ export class Fleet {
   #engineStatus: EngineStatus | null = null;
   #readers: FleetStatus["readers"] = [];
   #covered: readonly Coverage[] = [];
+  #writers: readonly LedgerWriter[] = [];
   #lastReceivedAtUs = 0;
   #stopping = false;
   readonly #waits = new Map<string, () => void>();
@@ -108,6 +110,7 @@ export class Fleet {
       ...start,
       kind: "start engine",
       covered: fleet.#covered,
+      writers: fleet.#writers,
       readers: fleet.#readers,
       lastReceivedAtUs: fleet.#lastReceivedAtUs,
     };
@@ -140,7 +143,7 @@ export class Fleet {
 
   health(): Status {
     return {
-      ready: this.#gateway !== null && !this.#stopping,
+      ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
       healthy: true,
       problems: this.#hasRoom ? [] : [LOG_FULL.detail],
       position: this.#durable,
@@ -213,6 +216,7 @@ export class Fleet {
     switch (message.kind) {
       case "started":
         this.#covered = message.covered;
+        this.#writers = message.writers;
         this.#readers = message.readers;
         return this.#reached("export started");
       case "stopped":
@@ -253,7 +257,7 @@ export class Fleet {
       case "empty":
         return this.ingest.answered(0, message.answers);
       case "full":
-        return this.ingest.full(message.requests, message.freed);
+        return this.ingest.full(message);
       case "status":
         this.#engineStatus = message.status;
         return undefined;
@@ -262,6 +266,8 @@ export class Fleet {
         return this.#pins.enginePinned(message);
       case "lagging":
         return this.#pins.lagging(message);
+      case "no picture":
+        return this.#pins.noPicture(message);
     }
   }
 }

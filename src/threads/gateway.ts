@@ -1,5 +1,6 @@
 // Main's side of ingest: puts bodies into slots, hands slots to the engine, and answers each request once the position that holds its
 // events is durable. Wiring: what becomes of an event is decided by the engine's steps.
+import type { AdmissionFull } from "../admit/admission.ts";
 import type { AnswerError, Outcome } from "../admit/intake.ts";
 import {
   ANSWER_ERRORS_MAX,
@@ -11,7 +12,7 @@ import {
 } from "../limits.ts";
 import type { Ingest, IngestAnswer, Refusal } from "../serve/deps.ts";
 import { unpackAnswers } from "./answers.ts";
-import type { Answers, MainToEngine } from "./messages.ts";
+import type { Answers, EngineToMain, MainToEngine } from "./messages.ts";
 import { LARGE_SLOT, Slots, type BodyFormat } from "./slots.ts";
 
 type Reply = (answer: IngestAnswer | Refusal) => void;
@@ -43,14 +44,23 @@ const BUSY: Refusal = {
   retryAfterS: 1,
 };
 
-const IDS_FULL: Refusal = {
-  kind: "refusal",
-  status: 503,
-  code: "dedup_full",
-  detail:
-    "as many event ids are live as dedup_ids_max allows; nothing was taken. Raise dedup_ids_max or lower dedup_ttl, or send again later",
-  retryAfterS: 5,
+/** Why admission has no room, and what helps. Earlier parts of a large body may be stored: a retry gives duplicates, not doubles. */
+const FULL: Readonly<Record<AdmissionFull["reason"], string>> = {
+  ids: "as many event ids are live as dedup_ids_max allows. Raise dedup_ids_max or lower dedup_ttl, or send again later",
+  memory: "the memory for event ids is full. Lower dedup_ttl, or send again later",
+  checkpoint:
+    "too many event ids wait for a checkpoint: the disk is slow or full. Send again later",
 };
+
+function fullRefusal(reason: AdmissionFull["reason"]): Refusal {
+  return {
+    kind: "refusal",
+    status: 503,
+    code: "dedup_full",
+    detail: `${FULL[reason]}; of a body above some 8,000 events the beginning may be stored, and will be told as duplicates`,
+    retryAfterS: 5,
+  };
+}
 
 export class Gateway implements Ingest {
   readonly streams: readonly string[];
@@ -111,12 +121,12 @@ export class Gateway implements Ingest {
     this.#takeBack(answers.freed);
   }
 
-  /** The engine refused these requests because the id table is full. */
-  full(requests: readonly number[], freed: readonly number[]): void {
+  /** Admission has no room for these requests. */
+  full({ reason, requests, freed }: Extract<EngineToMain, { kind: "full" }>): void {
     for (const request of requests) {
       const open = this.#open.get(request);
       this.#open.delete(request);
-      open?.reply(IDS_FULL);
+      open?.reply(fullRefusal(reason));
     }
     this.#takeBack(freed);
   }

@@ -1,10 +1,12 @@
 // What threads say to each other. Small plain objects; event data never travels in a message: bodies and images lie in the shared
 // decode memory, outputs and checkpoint pages are transferred buffers. A message of this size costs 1.3 µs pipelined (measured), so
 // there is no ring of atomics to get wrong.
+import type { AdmissionFull } from "../admit/admission.ts";
 import type { AnswerError } from "../admit/intake.ts";
 import type { Config } from "../config.ts";
 import type { EngineStream } from "../engine.ts";
 import type { Coverage } from "../table/exporter.ts";
+import type { LedgerWriter } from "../table/ledger.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Reject } from "../event/reject.ts";
 import type { ControlKind } from "../log/record.ts";
@@ -38,6 +40,8 @@ export interface Failed {
 export interface EngineStart extends Omit<ThreadStart, "kind"> {
   readonly kind: "start engine";
   readonly covered: readonly Coverage[];
+  /** Everything that the ledger knows, of streams and views that are no longer configured too. */
+  readonly writers: readonly LedgerWriter[];
   readonly readers: readonly ReaderPosition[];
   readonly lastReceivedAtUs: number;
 }
@@ -137,6 +141,7 @@ export type EngineToMain =
   /** The id table of a stream is full: nothing of these requests was taken. */
   | {
       readonly kind: "full";
+      readonly reason: AdmissionFull["reason"];
       readonly requests: readonly number[];
       readonly freed: readonly number[];
     }
@@ -148,6 +153,8 @@ export type EngineToMain =
       readonly status: EngineStatus;
     }
   | { readonly kind: "lagging"; readonly id: number; readonly position: number }
+  /** The images of a pin could not be written. */
+  | { readonly kind: "no picture"; readonly id: number; readonly message: string }
   | { readonly kind: "status"; readonly status: EngineStatus }
   | { readonly kind: "stopped" };
 
@@ -248,6 +255,7 @@ export type ExportToMain =
   | {
       readonly kind: "started";
       readonly covered: readonly Coverage[];
+      readonly writers: readonly LedgerWriter[];
       readonly readers: readonly ReaderPosition[];
     }
   | Failed

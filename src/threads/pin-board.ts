@@ -93,6 +93,18 @@ export class PinBoard {
     });
   }
 
+  noPicture(message: Extract<EngineToMain, { kind: "no picture" }>): void {
+    const pending = this.#pending.get(message.id);
+    this.#pending.delete(message.id);
+    pending?.reply({
+      kind: "refusal",
+      status: 503,
+      code: "no_room_for_images",
+      detail: `open windows could not be written for this question (${message.message}): check the room in the data folder's tmp/, then ask again`,
+      retryAfterS: 5,
+    });
+  }
+
   exportPinned(message: ExportPinned): void {
     const pending = this.#pending.get(message.id);
     if (pending === undefined || pending.engine === null) return;

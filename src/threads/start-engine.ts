@@ -6,6 +6,7 @@ import {
   type AppliedConfiguration,
   type ConfigurationChange,
   type ControlDraft,
+  type ExistingData,
 } from "../admit/applied.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
@@ -29,6 +30,7 @@ import { appliedInLog } from "../reader/applied-log.ts";
 import { planHash } from "../view/explain.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { EngineStart } from "./messages.ts";
+import { refuseRetired } from "./retired.ts";
 import { SLOTS_BYTES } from "./slots.ts";
 import { AdviceError } from "./worker.ts";
 
@@ -54,13 +56,19 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     const positions = new Map(loaded.readers.map(({ name, position }) => [name, position]));
     const bounds = log.bounds();
     refuseUnfit(start, { bounds, positions, hasCheckpoint: loaded.readers.length > 0 });
-    const change = decideChange(start, { loaded, log, last: bounds.last });
-    const engine = await buildEngine(start);
-    restoreEngine(engine, loaded, viewsOf(start, change.applied));
-    for (const { view, output, position } of start.covered)
-      engine.windows.covered(view, output, position);
     const admitted = positions.get(ADMISSION_READER) ?? 0;
     const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
+    const isReplayed = bounds.last > from;
+    const change = decideChange(start, {
+      loaded,
+      log,
+      data: { lastPosition: bounds.last, isReplayed },
+    });
+    refuseRetired(start, change.before, { loaded, log });
+    const engine = await buildEngine(start);
+    restoreEngine(engine, loaded, viewsOf(start, change));
+    for (const { view, output, position } of start.covered)
+      engine.windows.covered(view, output, position);
     replayLog(engine, log, { from, admitted });
     engine.resumeAt(bounds.last, start.lastReceivedAtUs);
     return {
@@ -110,8 +118,14 @@ function refuseUnfit(
 
 function decideChange(
   start: EngineStart,
-  found: { readonly loaded: LoadedCheckpoint; readonly log: LogReader; readonly last: number },
-): Exclude<ConfigurationChange, { kind: "refused" }> {
+  found: {
+    readonly loaded: LoadedCheckpoint;
+    readonly log: LogReader;
+    readonly data: ExistingData;
+  },
+): Exclude<ConfigurationChange, { kind: "refused" }> & {
+  readonly before: AppliedConfiguration | null;
+} {
   const saved = found.loaded.readers.find(({ name }) => name === CONFIGURATION_READER);
   const before =
     appliedInLog(found.log, (saved?.position ?? 0) + 1) ??
@@ -119,17 +133,18 @@ function decideChange(
       ? null
       : (JSON.parse(new TextDecoder().decode(saved.body)) as AppliedConfiguration));
   const wanted = {
-    streams: start.streams.map(({ name, schema }) => ({
+    streams: start.streams.map(({ name, schema, outOfOrdernessUs }) => ({
       name,
       schema,
       schemaHash: schemaHash(schema),
+      outOfOrdernessUs,
     })),
     views: start.views.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
     text: start.configurationText,
   };
-  const change = configurationChange(before, wanted, found.last);
+  const change = configurationChange(before, wanted, found.data);
   if (change.kind === "refused") throw new AdviceError(change.reasons.join("\n"));
-  return change;
+  return { ...change, before };
 }
 
 async function buildEngine(start: EngineStart): Promise<Engine> {
@@ -147,10 +162,14 @@ async function buildEngine(start: EngineStart): Promise<Engine> {
   });
 }
 
-function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[] {
+function viewsOf(
+  start: EngineStart,
+  change: { readonly applied: AppliedConfiguration; readonly before: AppliedConfiguration | null },
+): EngineView[] {
   return start.views.map((plan) => ({
     plan,
-    since: must(applied.views[plan.name], `applied view ${plan.name}`).since,
+    since: must(change.applied.views[plan.name], `applied view ${plan.name}`).since,
+    formerOutOfOrdernessUs: change.before?.streams[plan.stream]?.outOfOrdernessUs ?? null,
   }));
 }
 

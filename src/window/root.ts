@@ -22,13 +22,13 @@ export interface SavedRoot {
   readonly covered: readonly CoveredOutput[];
 }
 
-/** Text of a plan for comparison: members in the order of their names. */
+/** Text of a plan for comparison: members in the order of their names, without the SQL, whose comments and spacing mean nothing. */
 export function planText(plan: ViewPlan): string {
   const ordered = (_: string, value: unknown): unknown => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)));
   };
-  return JSON.stringify(plan, ordered);
+  return JSON.stringify({ ...plan, sql: undefined }, ordered);
 }
 
 export function encodeRoot(root: SavedRoot): Uint8Array {

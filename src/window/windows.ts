@@ -14,7 +14,13 @@ import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { ProgramArea } from "./program.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
-import { ViewFold, type OpenWindow, type ViewCounts, type ViewStats } from "./view-fold.ts";
+import {
+  ViewFold,
+  type OpenWindow,
+  type ViewCounts,
+  type ViewState,
+  type ViewStats,
+} from "./view-fold.ts";
 
 /** A page of the fold memory by number, FOLD_PAGE_BYTES bytes. */
 export interface SavedPage {
@@ -51,6 +57,17 @@ export interface WindowsStats extends ViewStats {
   readonly pendingOutputs: number;
 }
 
+/** A restored state whose watermark stays where it was although the distance has grown: max(its last value, ...), as the rule says. */
+function keptWatermark(
+  state: ViewState | undefined,
+  options: { readonly outOfOrdernessUs: number; readonly formerOutOfOrdernessUs?: number },
+): ViewState | undefined {
+  const grown =
+    options.outOfOrdernessUs - (options.formerOutOfOrdernessUs ?? options.outOfOrdernessUs);
+  if (state === undefined || state.highestUs === null || grown <= 0) return state;
+  return { ...state, highestUs: state.highestUs + BigInt(grown) };
+}
+
 export class Windows {
   readonly #memory: FoldMemory;
   readonly #area = new ProgramArea();
@@ -74,7 +91,12 @@ export class Windows {
   addView(
     plan: ViewPlan,
     schema: EventSchema,
-    options: { readonly outOfOrdernessUs: number; readonly since: number },
+    options: {
+      readonly outOfOrdernessUs: number;
+      readonly since: number;
+      /** What a restored state was made with: a larger distance now must not move the watermark back. */
+      readonly formerOutOfOrdernessUs?: number;
+    },
   ): void {
     assert(!this.#views.has(plan.name), `view ${plan.name} was added`);
     const restored = this.#restored.get(plan.name);
@@ -83,7 +105,7 @@ export class Windows {
       `view ${plan.name} has another plan in the checkpoint`,
     );
     this.#restored.delete(plan.name);
-    const state = restored?.state ?? {
+    const state = keptWatermark(restored?.state, options) ?? {
       root: this.#memory.call.createRoot(),
       position: options.since,
       highestUs: null,

@@ -7,19 +7,21 @@ import {
 
 const schema = { id: 1, columns: [], eventTime: 0, eventId: null };
 const wanted: WantedConfiguration = {
-  streams: [{ name: "clicks", schema, schemaHash: "s1" }],
+  streams: [{ name: "clicks", schema, schemaHash: "s1", outOfOrdernessUs: 0 }],
   views: [{ name: "per_minute", planHash: "p1" }],
   text: "a",
 };
 
+const END = { lastPosition: 90, isReplayed: false };
+
 function applied(): AppliedConfiguration {
-  const change = configurationChange(null, wanted, 0);
+  const change = configurationChange(null, wanted, { lastPosition: 0, isReplayed: false });
   if (change.kind !== "changed") throw new Error(change.kind);
   return change.applied;
 }
 
 test("a first start writes the schemas, then the configuration; views begin after it", () => {
-  const change = configurationChange(null, wanted, 0);
+  const change = configurationChange(null, wanted, { lastPosition: 0, isReplayed: false });
   expect(change).toMatchObject({ kind: "changed", notices: [] });
   if (change.kind !== "changed") return;
   expect(change.controls.map(({ control }) => control)).toEqual(["schema", "configuration"]);
@@ -27,12 +29,12 @@ test("a first start writes the schemas, then the configuration; views begin afte
 });
 
 test("the same configuration again changes nothing", () => {
-  expect(configurationChange(applied(), wanted, 90).kind).toBe("unchanged");
+  expect(configurationChange(applied(), wanted, END).kind).toBe("unchanged");
 });
 
 test("a new view begins at the end of the log and says so", () => {
   const more = { ...wanted, views: [...wanted.views, { name: "second", planHash: "p2" }] };
-  const change = configurationChange(applied(), more, 90);
+  const change = configurationChange(applied(), more, END);
   expect(change).toMatchObject({
     kind: "changed",
     notices: ["view second is new: it counts events after log position 91"],
@@ -45,7 +47,7 @@ test("a new view begins at the end of the log and says so", () => {
 });
 
 test("a removed view keeps its table; a stream that is gone stays known", () => {
-  const change = configurationChange(applied(), { ...wanted, views: [], streams: [] }, 90);
+  const change = configurationChange(applied(), { ...wanted, views: [], streams: [] }, END);
   expect(change).toMatchObject({ kind: "changed" });
   if (change.kind !== "changed") return;
   expect(change.notices.join()).toContain("its table is kept");
@@ -54,13 +56,36 @@ test("a removed view keeps its table; a stream that is gone stays known", () => 
 
 test("a changed view and a changed schema are refused together, with advice", () => {
   const changed: WantedConfiguration = {
-    streams: [{ name: "clicks", schema, schemaHash: "s2" }],
+    streams: [{ name: "clicks", schema, schemaHash: "s2", outOfOrdernessUs: 0 }],
     views: [{ name: "per_minute", planHash: "p9" }],
     text: "b",
   };
-  const change = configurationChange(applied(), changed, 90);
+  const change = configurationChange(applied(), changed, END);
   expect(change.kind).toBe("refused");
   if (change.kind !== "refused") return;
   expect(change.reasons).toHaveLength(2);
   expect(change.reasons[1]).toContain("Give the changed view another name");
+});
+
+test("another out_of_orderness is taken after an orderly stop, and refused while records are to be folded again", () => {
+  const [stream] = wanted.streams;
+  if (stream === undefined) throw new Error("there is a stream");
+  const wider = { ...wanted, streams: [{ ...stream, outOfOrdernessUs: 600_000_000 }] };
+  expect(configurationChange(applied(), wider, END).kind).toBe("changed");
+  const refused = configurationChange(applied(), wider, { lastPosition: 90, isReplayed: true });
+  expect(refused.kind).toBe("refused");
+  if (refused.kind === "refused")
+    expect(refused.reasons[0]).toContain("Start once with the old value");
+});
+
+test("a view that was removed keeps the meaning of its name", () => {
+  const removed = configurationChange(applied(), { ...wanted, views: [] }, END);
+  if (removed.kind !== "changed") throw new Error(removed.kind);
+  const other = { ...wanted, views: [{ name: "per_minute", planHash: "p9" }] };
+  expect(configurationChange(removed.applied, other, END).kind).toBe("refused");
+  const same = configurationChange(removed.applied, wanted, END);
+  expect(same).toMatchObject({
+    kind: "changed",
+    applied: { views: { per_minute: { since: 91 } } },
+  });
 });
