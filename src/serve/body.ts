@@ -1,9 +1,14 @@
 // Verb: a request's body -> at most `bytesMax` plain bytes. Bounds what a sender can make us hold: by its declared length, while a
-// body of unknown length streams in, and while it is decompressed (a gzip bomb is stopped at the bound, not after it).
+// body of unknown length streams in, and while it is decompressed (a gzip bomb is stopped at the bound, not after it); and what all
+// senders together can, while their bodies come in.
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { GZIP_FAST_BYTES_MAX } from "../limits.ts";
+import { BODIES_BYTES_MAX, BODY_AT_ONCE_BYTES_MAX, GZIP_FAST_BYTES_MAX } from "../limits.ts";
 import type { Refusal } from "./deps.ts";
 import { refuse } from "./problem.ts";
+
+/** How a member begins: magic number and the only method there is; and the fewest bytes of one. */
+const GZIP_MEMBER_BEGIN = Buffer.from([0x1f, 0x8b, 8]);
+const GZIP_BYTES_MIN = 18;
 
 function tooLarge(bytesMax: number, what: string): Refusal {
   return {
@@ -16,7 +21,32 @@ function tooLarge(bytesMax: number, what: string): Refusal {
   };
 }
 
-/** A body without a declared length, read until it ends or passes the bound. */
+/** Bytes of all bodies that are coming in now, of every server in this process: its memory is one. */
+const incoming = { bytes: 0 };
+
+function tooManyBodies(): Refusal {
+  return {
+    ...refuse(
+      503,
+      "too_many_bodies",
+      `unfinished bodies hold ${BODIES_BYTES_MAX} bytes already; send it again later, or in smaller requests`,
+    ),
+    retryAfterS: 1,
+  };
+}
+
+/** A small body of declared length: Bun collects it, so all of it counts from the start. */
+async function readAtOnce(request: Request, length: number): Promise<Uint8Array | Refusal> {
+  if (incoming.bytes + length > BODIES_BYTES_MAX) return tooManyBodies();
+  incoming.bytes += length;
+  try {
+    return await request.bytes();
+  } finally {
+    incoming.bytes -= length;
+  }
+}
+
+/** A large body, or one without a declared length: read until it ends or passes a bound; what has come of it counts. */
 async function readChunks(
   stream: ReadableStream<Uint8Array>,
   bytesMax: number,
@@ -24,17 +54,21 @@ async function readChunks(
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   const reader = stream.getReader();
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    bytes += value.length;
-    if (bytes > bytesMax) {
-      await reader.cancel();
-      return tooLarge(bytesMax, "the body");
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return Buffer.concat(chunks, bytes);
+      bytes += value.length;
+      incoming.bytes += value.length;
+      if (bytes <= bytesMax && incoming.bytes <= BODIES_BYTES_MAX) chunks.push(value);
+      else {
+        await reader.cancel();
+        return bytes > bytesMax ? tooLarge(bytesMax, "the body") : tooManyBodies();
+      }
     }
-    chunks.push(value);
+  } finally {
+    incoming.bytes -= bytes;
   }
-  return Buffer.concat(chunks, bytes);
 }
 
 /** The length in bytes of the zstd frame at `at` (RFC 8878), or null when it is cut short or none. */
@@ -75,14 +109,34 @@ function isWholeZstd(body: Uint8Array): boolean {
   return body.length > 0;
 }
 
+/**
+ * Bun's faster way for a small gzip body, or null: it ends at the end of the first member (RFC 1952) and is silent about what follows.
+ * No member follows when none can begin, and nothing else when the last four bytes are the length of what came out.
+ */
+function inflateOneMember(body: Uint8Array): Uint8Array | null {
+  if (body.length < GZIP_BYTES_MIN || body.length > GZIP_FAST_BYTES_MAX) return null;
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  if (bytes.indexOf(GZIP_MEMBER_BEGIN, 1) !== -1) return null;
+  const plain = Bun.gunzipSync(body as Uint8Array<ArrayBuffer>);
+  return bytes.readUInt32LE(bytes.length - 4) === plain.length ? plain : null;
+}
+
+/** Every member of a gzip body, one after another. Throws at an end too early, at other bytes after it, and beyond the bound. */
+function inflateMembers(body: Uint8Array, bytesMax: number): Uint8Array {
+  const options = { maxOutputLength: bytesMax, info: true };
+  // What `info` adds is not in Node's types (https://nodejs.org/api/zlib.html#class-options).
+  const { buffer, engine } = gunzipSync(body, options) as unknown as {
+    readonly buffer: Buffer;
+    readonly engine: { readonly bytesWritten: number };
+  };
+  if (engine.bytesWritten !== body.length) throw new Error("other bytes follow its end");
+  return buffer;
+}
+
 function inflate(body: Uint8Array, encoding: "gzip" | "zstd", bytesMax: number): Uint8Array {
-  const bound = { maxOutputLength: bytesMax };
-  if (encoding === "gzip")
-    return body.length <= GZIP_FAST_BYTES_MAX && body.length > 0
-      ? Bun.gunzipSync(body as Uint8Array<ArrayBuffer>)
-      : gunzipSync(body, bound);
+  if (encoding === "gzip") return inflateOneMember(body) ?? inflateMembers(body, bytesMax);
   if (!isWholeZstd(body)) throw new Error("it ends early or is not zstd");
-  return zstdDecompressSync(body, bound);
+  return zstdDecompressSync(body, { maxOutputLength: bytesMax });
 }
 
 function decompress(
@@ -103,27 +157,26 @@ function decompress(
 
 /**
  * The whole body of a request, decompressed. Refusals: 413 (too large), 415 (unknown Content-Encoding), 400 (broken compression, or
- * the sender hung up half-way).
+ * the sender hung up half-way), 503 (unfinished bodies hold too much).
  */
 export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array | Refusal> {
   const { headers } = request;
-  const encoding = headers.get("content-encoding");
-  const known =
-    encoding === null || encoding === "identity" || encoding === "gzip" || encoding === "zstd";
-  if (!known)
+  const encoding = (headers.get("content-encoding") ?? "identity").toLowerCase();
+  if (encoding !== "identity" && encoding !== "gzip" && encoding !== "zstd")
     return refuse(
       415,
       "unknown_encoding",
       `Content-Encoding ${JSON.stringify(encoding)} is not understood; send gzip, zstd or none`,
     );
-  const length = headers.get("content-length");
-  if (length !== null && Number(length) > bytesMax) return tooLarge(bytesMax, "the body");
+  const declared = headers.get("content-length");
+  const length = declared === null ? Number.POSITIVE_INFINITY : Number(declared);
+  if (declared !== null && length > bytesMax) return tooLarge(bytesMax, "the body");
   let body: Uint8Array | Refusal;
   try {
     body =
-      length === null && request.body !== null
-        ? await readChunks(request.body, bytesMax)
-        : await request.bytes();
+      length <= BODY_AT_ONCE_BYTES_MAX || request.body === null
+        ? await readAtOnce(request, declared === null ? 0 : length)
+        : await readChunks(request.body, bytesMax);
   } catch {
     return refuse(
       400,
@@ -131,6 +184,6 @@ export async function readBody(request: Request, bytesMax: number): Promise<Uint
       "the connection ended before the body did; send it again",
     );
   }
-  if (encoding === null || encoding === "identity" || "kind" in body) return body;
+  if (encoding === "identity" || "kind" in body) return body;
   return decompress(body, encoding, bytesMax);
 }

@@ -207,6 +207,24 @@ describe("what is refused", () => {
       }
   });
 
+  test("a gzip body counts with all its members, or is refused", async () => {
+    const packed = (events: object[]): Uint8Array => Bun.gzipSync(JSON.stringify(events));
+    const lines = (): Uint8Array => Bun.gzipSync(`{"id":${id()}}\n`);
+    const [first, second] = [lines(), lines()];
+    const send = (parts: Uint8Array[], encoding = "gzip") =>
+      post(Buffer.concat(parts), { ...NDJSON_TYPE, "content-encoding": encoding });
+    expect((await send([first, second])).body).toMatchObject({ accepted: 2, duplicates: 0 });
+    expect((await send([first, first], "GZIP")).body).toMatchObject({ accepted: 0, duplicates: 2 });
+    const many = Array.from({ length: 9000 }, () => ({ id: id(), r: Math.random() }));
+    const bytes = packed(many);
+    expect(bytes.length).toBeGreaterThan(64 * 1024);
+    for (const whole of [first, bytes])
+      for (const more of [[1], [0, 0, 0, 0], [0x1f, 0x8b], [...second.subarray(0, 20)]]) {
+        const answer = await send([whole, Uint8Array.from(more)]);
+        expect([more, answer.status, answer.body["code"]]).toEqual([more, 400, "bad_compression"]);
+      }
+  });
+
   test("another method is 405 with what is allowed", async () => {
     const response = await fetch(`${url}/v1/events/clicks`);
     expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
@@ -255,6 +273,34 @@ describe("bounds", () => {
     }
     expect(process.memoryUsage().rss - beforeBytes).toBeLessThan(200 * 1024 * 1024);
   });
+
+  test("unfinished bodies hold so much together; then 503, until they end", async () => {
+    const chunk = Buffer.alloc(15 * 1024 * 1024, " ");
+    let answers = "";
+    const unfinished = Array.from({ length: 19 }, (_, index) => {
+      const socket = connect(server.port, "127.0.0.1");
+      socket.on("error", () => {});
+      socket.on("data", (bytes) => void (answers += bytes.toString()));
+      const [length, begin] =
+        index % 2 === 0
+          ? [`Content-Length: ${chunk.length + 1}`, ""]
+          : ["Transfer-Encoding: chunked", `${chunk.length.toString(16)}\r\n`];
+      socket.write(
+        `POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${length}\r\n\r\n${begin}`,
+      );
+      socket.write(chunk);
+      return socket;
+    });
+    while (!answers.includes("too_many_bodies")) await Bun.sleep(20);
+    expect(answers).toStartWith("HTTP/1.1 503");
+    expect(answers.toLowerCase()).toContain("retry-after: 1");
+    for (const socket of unfinished) socket.destroy();
+    await Bun.sleep(200);
+    const many = await Promise.all(
+      Array.from({ length: 8 }, () => post(`{"id":${id()}}${" ".repeat(15 * 1024 * 1024)}`)),
+    );
+    expect(many.map(({ status }) => status)).toEqual(Array(8).fill(200));
+  }, 20_000);
 
   test("a client that hangs up half-way harms nobody", async () => {
     const heldBefore = appliance.events.get("clicks")?.size ?? 0;
