@@ -1,13 +1,13 @@
 // Other engines read what a running appliance wrote: pyiceberg the tables, DuckDB and pyarrow the Parquet files; the same rows as its
 // own SQL, the same types, the marker in the snapshot.
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { isPythonMissing, NEEDS_PYTHON, PYTHON } from "../python/python.ts";
 import { Appliance, exampleClicks, temporaryFolder } from "./appliance.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
 const CONFIG = join(ROOT, "examples", "clickstream", "millrace.yaml");
-const PYTHON = join(ROOT, ".venv", "bin", "python");
 const folder = temporaryFolder();
 afterAll(folder.dispose);
 
@@ -44,8 +44,8 @@ interface Read {
   readonly sums: Readonly<Record<string, number>>;
 }
 
-test.skipIf(!existsSync(PYTHON))(
-  "pyiceberg, pyarrow and DuckDB read the tables (needs .venv with pyiceberg: see test/python/requirements.txt)",
+test.skipIf(isPythonMissing)(
+  `pyiceberg, pyarrow and DuckDB read the tables ${NEEDS_PYTHON}`,
   async () => {
     const flags = ["--export.interval=200ms", "--export.rows=5000"];
     const appliance = await Appliance.start({ config: CONFIG, data: folder.path, flags });

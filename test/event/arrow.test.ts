@@ -40,7 +40,7 @@ import {
   type Cell,
 } from "../../src/event/image.ts";
 import type { SqlType } from "../../src/event/schema.ts";
-import { isPythonMissing, PYTHON } from "../python/python.ts";
+import { isPythonMissing, NEEDS_PYTHON, PYTHON } from "../python/python.ts";
 import { Bench, EVERYTHING } from "./harness.ts";
 
 const COLUMNS = streamImageColumns(EVERYTHING);
@@ -221,7 +221,7 @@ test("Arrow reads the image's own buffers as the values that were sent", () => {
   ).toHaveLength(EVERYTHING.columns.filter(({ nullable }) => nullable).length + 1);
 });
 
-test.skipIf(isPythonMissing())("pyarrow finds the buffers valid (needs pyarrow)", () => {
+test.skipIf(isPythonMissing)(`pyarrow finds the buffers valid ${NEEDS_PYTHON}`, () => {
   const program = `import sys, pyarrow as pa, pyarrow.compute
 table = pa.ipc.open_stream(sys.stdin.buffer).read_all()
 table.validate(full=True)

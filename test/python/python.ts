@@ -17,12 +17,8 @@ export function readBack(kind: "parquet" | "iceberg", path: string): unknown {
   return JSON.parse(stdout.toString());
 }
 
-/** Says why Python tests are skipped, once, and whether they are. */
-export function isPythonMissing(): boolean {
-  const isMissing = !existsSync(PYTHON);
-  if (isMissing)
-    console.log(
-      "skipped: no .venv with pyarrow and pyiceberg; python3 -m venv .venv && .venv/bin/pip install -r test/python/requirements.txt",
-    );
-  return isMissing;
-}
+/** Whether there is none: what needs it is skipped, and says so in its name. */
+export const isPythonMissing = !existsSync(PYTHON);
+
+/** The end of such a name. */
+export const NEEDS_PYTHON = "(needs .venv with pyiceberg: see test/python/requirements.txt)";

@@ -11,7 +11,7 @@ import { sqlTypeText, type Column } from "../../src/event/schema.ts";
 import type { FileColumn } from "../../src/table/chunk.ts";
 import { DayFiles } from "../../src/table/day-files.ts";
 import type { ExportRoom } from "../../src/table/room.ts";
-import { isPythonMissing, readBack } from "../python/python.ts";
+import { isPythonMissing, NEEDS_PYTHON, readBack } from "../python/python.ts";
 import { ALL_COLUMNS, DAY_US, decimalText, exportRoom, printed, rowsOf } from "./fixture.ts";
 
 let room: ExportRoom;
@@ -230,8 +230,8 @@ describe("parquet", () => {
     });
   }, 60_000);
 
-  test.skipIf(isPythonMissing())(
-    "pyarrow reads the same values, and bounds that hold",
+  test.skipIf(isPythonMissing)(
+    `pyarrow reads the same values, and bounds that hold ${NEEDS_PYTHON}`,
     () => {
       const all = fc.sample(batches(60), { numRuns: 3, seed: 7 }).flat();
       for (const { path, rows } of write(all, "arrow")) {

@@ -133,7 +133,7 @@ describe("what goes wrong", () => {
     expect(text).toContain(`"parent-snapshot-id":${id}`);
     expect(currentMetadata(tables)["x-foreign"]).toEqual({ kept: true });
     expect(await duckRows(tables)).toEqual(expectedRows(2));
-    if (!isPythonMissing())
+    if (!isPythonMissing)
       expect(byPosition(pyiceberg(tables.metadataPath(RAW)).rows)).toEqual(expectedRows(2));
     tables.close();
   });
@@ -272,7 +272,7 @@ describe("metadata stays bounded", () => {
       (name) => name.endsWith(".metadata.json"),
     );
     expect(versions.length).toBe(101);
-    if (!isPythonMissing()) {
+    if (!isPythonMissing) {
       const found = pyiceberg(tables.metadataPath(RAW));
       expect(found.rows.length).toBe(commits * RECORD_ROWS);
       expect(byPosition(found.rows)).toEqual(expectedRows(commits));

@@ -8,7 +8,7 @@ import { buildKernels } from "../../kernels/build.ts";
 import { buildImage, type Cell } from "../../src/event/image.ts";
 import { lateTable, tableName } from "../../src/table/shapes.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
-import { isPythonMissing } from "../python/python.ts";
+import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
 import {
   byPosition,
   currentMetadata,
@@ -67,8 +67,8 @@ describe("raw events", () => {
     tables.close();
   });
 
-  test.skipIf(isPythonMissing())(
-    "pyiceberg reads rows, types, partitions, bounds, summaries",
+  test.skipIf(isPythonMissing)(
+    `pyiceberg reads rows, types, partitions, bounds, summaries ${NEEDS_PYTHON}`,
     () => {
       const tables = open(folder);
       exportAll(tables, 8);
@@ -128,7 +128,7 @@ describe("raw events", () => {
     },
   );
 
-  test.skipIf(isPythonMissing())("dead letters keep bytes that are not UTF-8", () => {
+  test.skipIf(isPythonMissing)(`dead letters keep bytes that are not UTF-8 ${NEEDS_PYTHON}`, () => {
     const tables = open(folder);
     exportAll(tables, 6);
     const found = pyiceberg(tables.metadataPath("millrace.dead_letters"));
@@ -178,8 +178,8 @@ describe("outputs of views", () => {
     late: { policy: "side" },
   };
 
-  test.skipIf(isPythonMissing())(
-    "rows by the day of their window; late events of several views",
+  test.skipIf(isPythonMissing)(
+    `rows by the day of their window; late events of several views ${NEEDS_PYTHON}`,
     () => {
       const tables = open(folder);
       const rows = tables.rows("shop", plan);
