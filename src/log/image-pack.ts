@@ -20,8 +20,8 @@ import { must } from "../base/assert.ts";
 import { compressIfItPays, decompress } from "../base/zstd.ts";
 import { FRAME_BYTES_MIN, PLANE_WIDTH_MAX, rangesOf, type Range } from "./image-ranges.ts";
 
-/** Below this a packed image is hardly smaller than one frame of it, and takes longer. */
-const PACK_BYTES_MIN = 8192;
+/** Below this (80 clicks) a packed image takes longer than one frame of it. */
+const PACK_BYTES_MIN = 12_288;
 /** Above this an image is not packed: its lengths would reach the bits of the forms. */
 const PACK_BYTES_MAX = 0x0800_0000;
 
