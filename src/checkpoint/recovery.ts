@@ -112,6 +112,29 @@ function refuse(reason: RefusalReason, what: string): RecoveryDecision {
   return { kind: "refuse", reason, message: `${what}. ${RESTORE}` };
 }
 
+/** What a stream or view that is no longer configured left behind, for which nothing will write its table any more. */
+export interface RetiredFacts {
+  readonly kind: "stream" | "view";
+  readonly name: string;
+  /** Last log position with rows of it: events in the log, closed rows in the checkpoint; 0 = none. */
+  readonly last: number;
+  /** Log position up to which its table has them; 0 = nothing. */
+  readonly ledger: number;
+  /** False for a stream when the raw export is off: to write its table it must be on. */
+  readonly isExported: boolean;
+}
+
+/** Why a start without these streams and views would lose acknowledged rows, a reason each; the log forgets what nobody reads. */
+export function retiredRefusals(retired: readonly RetiredFacts[]): string[] {
+  return retired
+    .filter(({ last, ledger }) => last > ledger)
+    .map(({ kind, name, last, ledger, isExported }) => {
+      const what = kind === "stream" ? "events" : "closed rows";
+      const also = isExported ? "" : " and with the raw export on";
+      return `${kind} ${name} is no longer in the configuration, but its ${what} up to log position ${last} are not in its table, which ends at ${ledger}: they would be lost. Start once more with the ${kind}${also}, stop in order (SIGTERM), then remove it`;
+    });
+}
+
 /**
  * The position to give to LogWriter.trim: records below it are durable in what every reader keeps. `durable` are positions up to which
  * each reader's state (checkpoint) or tables (ledger) are on disk; a suspended reader is left out. At least one reader is named, since

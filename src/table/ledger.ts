@@ -71,6 +71,14 @@ export interface WriterPosition {
   readonly epoch: number;
 }
 
+/** A writer of a table, configured or not. */
+export interface LedgerWriter {
+  /** `namespace.table`. */
+  readonly table: string;
+  readonly writer: string;
+  readonly position: number;
+}
+
 /** A data file that queries may read. */
 export interface LedgerFile {
   readonly epoch: number;
@@ -159,6 +167,13 @@ export class Ledger {
         .get(table, writer),
     ) as WriterPosition | null;
     return row ?? { position: 0, epoch: 0 };
+  }
+
+  /** Everybody who ever wrote, or was moved on. */
+  writers(): LedgerWriter[] {
+    return this.#guard("read", () =>
+      this.#database.query('SELECT table_name AS "table", writer, position FROM writers').all(),
+    ) as LedgerWriter[];
   }
 
   /** Records an epoch and its files, durably: from now on it is the truth. `epoch` must be `epochNext`. */

@@ -50,6 +50,11 @@ const RAW_SOURCES: Readonly<Record<string, ColumnSource>> = {
   _index: { from: "index" },
 };
 
+/** Name of the table of a stream's raw events, within its namespace. */
+export function rawTableName(stream: string): string {
+  return `${stream}_raw`;
+}
+
 /** `<stream>_raw`, the raw events of a stream: the columns of its batch images, then received_at, _position, _index; parted by the event time's day. */
 export function rawTable(namespace: string, stream: string, schema: EventSchema): TableSpec {
   const declared = schema.columns.map((column, ordinal) =>
@@ -68,7 +73,7 @@ export function rawTable(namespace: string, stream: string, schema: EventSchema)
   const time = must(schema.columns[schema.eventTime], "event time column");
   return {
     namespace,
-    name: `${stream}_raw`,
+    name: rawTableName(stream),
     columns: [...declared, ...extra, ...admission],
     day: { name: time.name, ordinal: schema.eventTime },
   };

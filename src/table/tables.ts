@@ -9,7 +9,13 @@ import type { Column, EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
 import { IcebergTable, TableRefusedError } from "./iceberg-table.ts";
-import { Ledger, type LedgerFile, type PendingEpoch, type WriterPosition } from "./ledger.ts";
+import {
+  Ledger,
+  type LedgerFile,
+  type LedgerWriter,
+  type PendingEpoch,
+  type WriterPosition,
+} from "./ledger.ts";
 import { decideRecovery } from "./recovery.ts";
 import { ExportRoom } from "./room.ts";
 import {
@@ -148,6 +154,11 @@ export class Tables {
   /** How far a writer's rows are in the ledger: position 0 when there is nothing. Writers: the stream, "events", the view. */
   ledgerPosition(table: string, writer: string): WriterPosition {
     return this.#ledger.writerPosition(table, writer);
+  }
+
+  /** All writers in the ledger, those too that are no longer configured. */
+  writers(): LedgerWriter[] {
+    return this.#ledger.writers();
   }
 
   /**

@@ -81,6 +81,7 @@ class ExportThread {
     toMain({
       kind: "started",
       covered: this.#exporter.coverage(),
+      writers: this.#tables.writers(),
       readers: this.#exporter.readers(),
     });
   }

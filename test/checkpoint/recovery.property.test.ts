@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
   recoveryPlan,
+  retiredRefusals,
   trimPosition,
   type ReaderFacts,
   type RecoveryDecision,
@@ -173,4 +174,17 @@ describe("recovery", () => {
       { numRuns: 2000 },
     );
   });
+});
+
+test("what a removed stream or view has nowhere but in the log or the checkpoint refuses the start", () => {
+  const facts = { kind: "stream", name: "one", last: 5, ledger: 5, isExported: true } as const;
+  expect(retiredRefusals([facts, { ...facts, last: 0, ledger: 0 }])).toEqual([]);
+  const [stream, silent, ofView] = retiredRefusals([
+    { ...facts, ledger: 4 },
+    { ...facts, ledger: 0, isExported: false },
+    { ...facts, kind: "view", last: 6 },
+  ]);
+  expect(stream).toContain("events up to log position 5");
+  expect(silent).toContain("with the raw export on");
+  expect(ofView).toContain("closed rows up to log position 6");
 });

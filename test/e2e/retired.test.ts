@@ -1,0 +1,53 @@
+// A stream that is taken out of the configuration: its acknowledged events are in its table before the log may forget them.
+import { afterAll, expect, test } from "bun:test";
+import { copyFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Appliance, temporaryFolder } from "./appliance.ts";
+
+const BENCH = join(import.meta.dir, "..", "..", "bench");
+const folder = temporaryFolder();
+afterAll(() => folder.dispose());
+
+function config(name: string, streams: readonly string[]): string {
+  const path = join(folder.path, `${name}.yaml`);
+  copyFileSync(join(BENCH, "clicks.avsc"), join(folder.path, "clicks.avsc"));
+  const text = streams.map(
+    (stream) =>
+      `  ${stream}:\n    schema: clicks.avsc\n    event_time: event_time\n    event_id: event_id\n    dedup_ttl: 30s\n    dedup_ids_max: 100000\n    out_of_orderness: 10s\n`,
+  );
+  writeFileSync(path, `streams:\n${text.join("")}`);
+  return path;
+}
+
+const event = JSON.stringify({
+  event_id: "a",
+  event_time: "2025-06-01T12:00:00Z",
+  event_type: "view",
+  user_id: "u",
+  session_id: "s",
+  page_url: "/",
+  category: "c",
+  brand: "b",
+  price: 1,
+  country: "DE",
+});
+
+test("a stream cannot be removed while its events are only in the log; after a stop in order it can", async () => {
+  const both = config("both", ["one", "two"]);
+  const without = config("without", ["two"]);
+  const data = join(folder.path, "data");
+  const first = await Appliance.start({ config: both, data });
+  expect((await first.post(event, "application/x-ndjson", "one")).status).toBe(200);
+  await first.kill();
+  const refused = await Appliance.start({ config: without, data }).then(
+    (appliance) => appliance.kill().then(() => "it started"),
+    (error: unknown) => String(error),
+  );
+  expect(refused).toContain("stream one is no longer in the configuration");
+  expect(refused).toContain("stop in order (SIGTERM)");
+  const second = await Appliance.start({ config: both, data });
+  expect((await second.rows("SELECT count(*) FROM one")).rows).toEqual([[1]]);
+  expect(await second.stop()).toBe(0);
+  const third = await Appliance.start({ config: without, data });
+  expect(await third.stop()).toBe(0);
+}, 60_000);
