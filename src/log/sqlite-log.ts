@@ -19,6 +19,7 @@ import {
   logFileName,
   LogFileWriter,
 } from "./log-file.ts";
+import { checkWalEnd } from "./wal-check.ts";
 
 /** The next file before it has a position. */
 const PREPARED_NAME = "next.tmp";
@@ -91,6 +92,7 @@ export class SqliteLogWriter implements LogWriter {
     }
     this.#currentFirst = firsts.at(-1) ?? 1;
     if (firsts.length === 0) this.#publishNext(1);
+    checkWalEnd(join(folder, `${logFileName(this.#currentFirst)}-wal`));
     this.#current = this.#openFile(this.#currentFirst);
     this.#currentBytes = this.#bytesOf(this.#currentFirst);
     this.#syncRecovered();
@@ -169,10 +171,13 @@ export class SqliteLogWriter implements LogWriter {
     // when the disk is short nothing is appended: only asking again can find room
     if (this.#freeBytes - wantedBytes < DISK_FREE_BYTES_MIN)
       this.#freeBytes = this.#files.freeBytes(this.#folder);
-    return (
-      this.sizeBytes() + wantedBytes <= this.#options.sizeMaxBytes &&
-      this.#freeBytes - wantedBytes >= DISK_FREE_BYTES_MIN
-    );
+    const fits = this.sizeBytes() + wantedBytes <= this.#options.sizeMaxBytes;
+    return (fits || this.#isOnlyFileFull()) && this.#freeBytes - wantedBytes >= DISK_FREE_BYTES_MIN;
+  }
+
+  /** Looks again how much room the disk has: others write to it and free it too. Call it now and then while nothing is appended. */
+  measureDisk(): void {
+    this.#freeBytes = this.#files.freeBytes(this.#folder);
   }
 
   close(): void {
@@ -197,6 +202,16 @@ export class SqliteLogWriter implements LogWriter {
       { cause },
     );
     return this.#failure;
+  }
+
+  /**
+   * Whether trimming has done all that it can before the next append: the only file with records is full (`size_max` or `file_size`
+   * became smaller, or one transaction was large), and the last record is never trimmed. The next append goes to a new file, then the
+   * full one can go: a log that refused it would refuse for good.
+   */
+  #isOnlyFileFull(): boolean {
+    if (this.#currentSinceUs === null) return this.#sealed.length === 1;
+    return this.#sealed.length === 0 && this.#currentBytes >= this.#options.fileSizeBytes;
   }
 
   #isFull(nowUs: number): boolean {

@@ -323,6 +323,53 @@ describe("a disk that fails", () => {
     expect(writer.hasRoom(MB)).toBe(false);
     freeBytes = 600 * MB;
     expect(writer.hasRoom(MB)).toBe(true);
+    // others fill the disk while nothing is appended
+    freeBytes = 400 * MB;
+    expect(writer.hasRoom(MB)).toBe(true);
+    writer.measureDisk();
+    expect(writer.hasRoom(MB)).toBe(false);
+    writer.close();
+  });
+});
+
+describe("a log that became larger than its bounds", () => {
+  const small = { jobId: "job", fileSizeBytes: 200_000, sizeMaxBytes: 3 * MB };
+
+  test("goes on once its only file is read: one append, then that file is trimmed", () => {
+    const folder = newFolder();
+    const large = openSqliteLogWriter(folder, new DiskFiles(), { ...small, fileSizeBytes: 9 * MB });
+    fill(large, 400);
+    expect(large.sizeBytes()).toBeGreaterThan(small.sizeMaxBytes);
+    large.close();
+    const writer = openSqliteLogWriter(folder, new DiskFiles(), small);
+    writer.trim(401);
+    expect(writer.firstPosition).toBe(1);
+    expect(writer.hasRoom(0)).toBe(true);
+    fill(writer, 401);
+    // until the readers have that record nothing more is taken
+    expect(writer.hasRoom(0)).toBe(false);
+    writer.trim(402);
+    expect(writer.firstPosition).toBe(401);
+    expect(writer.hasRoom(0)).toBe(true);
+    writer.close();
+  });
+
+  test("and after a crash between the next file's beginning and its first record", () => {
+    const folder = newFolder();
+    const large = openSqliteLogWriter(folder, new DiskFiles(), { ...small, fileSizeBytes: 9 * MB });
+    fill(large, 400);
+    large.close();
+    const plan = { name: "log.roll.after", countdown: 1, action: "EIO" } as const;
+    const crashing = openSqliteLogWriter(folder, new DiskFiles(plan), small);
+    expect(() => fill(crashing, 401)).toThrow(LogFailedError);
+    crashing.close();
+    const writer = openSqliteLogWriter(folder, new DiskFiles(), small);
+    expect(writer.lastPosition).toBe(400);
+    expect(writer.lastReceivedAtUs).toBe(recordAt(400).receivedAtUs);
+    expect(writer.hasRoom(0)).toBe(true);
+    fill(writer, 401);
+    writer.trim(402);
+    expect(writer.firstPosition).toBe(401);
     writer.close();
   });
 });
