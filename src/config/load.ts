@@ -7,6 +7,9 @@ import {
   DEDUP_IDS_CEILING,
   DEDUP_IDS_MIN,
   DEDUP_TTL_US_MAX,
+  IMAGE_BYTES_MAX,
+  IMAGE_COUNT,
+  LOG_ROOM_BYTES,
   QUERY_RUNNING_MAX,
   QUERY_THREAD_BYTES_MIN,
   QUERY_THREADS_MAX,
@@ -232,6 +235,20 @@ function checkDedupBounds(loader: Loader, stream: StreamConfig): void {
     );
 }
 
+/** What the log needs to go on: one file that is trimmed while the next is written, and what may be under way. */
+function checkLogBounds(loader: Loader, { log }: Config["settings"]): void {
+  const reserveBytes = IMAGE_COUNT * IMAGE_BYTES_MAX + LOG_ROOM_BYTES;
+  const leastBytes = 2 * log.fileSizeBytes + reserveBytes;
+  if (log.sizeMaxBytes >= leastBytes) return;
+  const mb = (bytes: number): string => `${Math.ceil(bytes / 1024 ** 2)}MB`;
+  loader.fault(
+    loader.placeOf("log.size_max"),
+    "log.size_max",
+    `the log must have room for two files of log.file_size and ${mb(reserveBytes)} on the way`,
+    `make log.size_max at least 2 x ${mb(log.fileSizeBytes)} + ${mb(reserveBytes)} = ${mb(leastBytes)}`,
+  );
+}
+
 /** What DuckDB needs to answer at all: see limits.ts. */
 function checkQueryBounds(loader: Loader, { query }: Config["settings"]): void {
   const fault = (key: string, problem: string, instead: string): void =>
@@ -254,14 +271,7 @@ function checkQueryBounds(loader: Loader, { query }: Config["settings"]): void {
 
 /** Faults that show only between keys. */
 function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<string, Place>): void {
-  const { log } = config.settings;
-  if (log.fileSizeBytes * 2 > log.sizeMaxBytes)
-    loader.fault(
-      loader.placeOf("log.size_max"),
-      "log.size_max",
-      "the log must have room for two files of log.file_size",
-      "make log.size_max at least twice log.file_size",
-    );
+  checkLogBounds(loader, config.settings);
   const streams = new Set(config.streams.map(({ name }) => name));
   for (const { name } of config.views) {
     const place = places.get(`views.${name}`) ?? loader.placeOf("views");

@@ -13,6 +13,9 @@ import { IMAGE_BYTES_MAX, IMAGE_COUNT } from "../limits.ts";
 
 declare const self: Worker;
 
+/** How often the disk's free room is looked at: others fill and free it while the log is idle, and an idle log tells nothing else. */
+const DISK_INTERVAL_MS = 1000;
+
 const toMain = (message: LogToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
 
@@ -23,6 +26,7 @@ class LogThread {
   #memory: Uint8Array = new Uint8Array(0);
   #ready: Exclude<EngineToLog, { kind: "memory" }>[] = [];
   #scheduled = false;
+  #hadRoom: boolean;
 
   constructor(start: ThreadStart, engine: MessagePort) {
     const files = openDiskFiles(start.failpoint);
@@ -35,7 +39,10 @@ class LogThread {
     this.#engine = engine;
     engine.onmessage = ({ data }: { data: EngineToLog }) => latch.run(() => this.#take(data));
     const { lastPosition: last, lastReceivedAtUs } = this.#writer;
-    toMain({ kind: "started", last, lastReceivedAtUs, ...this.#room() });
+    const room = this.#room();
+    this.#hadRoom = room.hasRoom;
+    toMain({ kind: "started", last, lastReceivedAtUs, ...room });
+    setInterval(() => latch.run(() => this.#lookAtDisk()), DISK_INTERVAL_MS);
   }
 
   trim(position: number): void {
@@ -81,6 +88,13 @@ class LogThread {
       sizeBytes: this.#writer.sizeBytes(),
       hasRoom: this.#writer.hasRoom(IMAGE_COUNT * IMAGE_BYTES_MAX),
     };
+  }
+
+  #lookAtDisk(): void {
+    this.#writer.measureDisk();
+    const room = this.#room();
+    if (room.hasRoom !== this.#hadRoom) toMain({ kind: "room", ...room });
+    this.#hadRoom = room.hasRoom;
   }
 
   #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord {
