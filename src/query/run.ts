@@ -3,11 +3,12 @@
 import type { DuckConnection, DuckParameter, DuckStream } from "../base/duckdb.ts";
 import { encoderFor, type ResultFormat } from "./format.ts";
 import { problemOfDuckError, type Problem } from "./problem.ts";
+import type { QuestionParam } from "./wire.ts";
 
 /** What to run, and how far. */
 export interface RunOrder {
   readonly sql: string;
-  readonly params: readonly DuckParameter[];
+  readonly params: readonly QuestionParam[];
   readonly format: ResultFormat;
   readonly position: number;
   readonly timeoutMs: number;
@@ -48,14 +49,20 @@ function cutProblem(cut: Cut, order: RunOrder): Problem {
   }
 }
 
+function duckParameter(param: QuestionParam): DuckParameter {
+  return typeof param === "object" && param !== null ? BigInt(param.integer) : param;
+}
+
 class Run {
   readonly #connection: DuckConnection;
   readonly #order: RunOrder;
+  readonly #params: readonly DuckParameter[];
   #cut: Cut | null = null;
 
   constructor(connection: DuckConnection, order: RunOrder) {
     this.#connection = connection;
     this.#order = order;
+    this.#params = order.params.map(duckParameter);
   }
 
   cut(cut: Cut): void {
@@ -67,7 +74,10 @@ class Run {
     const { sql } = this.#order;
     await this.#connection.execute(["BEGIN TRANSACTION READ ONLY"]);
     try {
-      return await this.#encode(await this.#connection.stream(sql, this.#order.params));
+      // An interrupt ends a statement that runs, not one that is to come.
+      if (this.#cut !== null)
+        return { kind: "problem", problem: cutProblem(this.#cut, this.#order) };
+      return await this.#encode(await this.#connection.stream(sql, this.#params));
     } catch (error) {
       const problem =
         this.#cut === null ? problemOfDuckError(error, sql) : cutProblem(this.#cut, this.#order);
@@ -108,9 +118,9 @@ class Run {
     } catch {
       await this.#connection.execute(["ROLLBACK", "BEGIN TRANSACTION READ ONLY"]);
     }
-    const { sql, params } = this.#order;
+    const { sql } = this.#order;
     try {
-      await this.#connection.run(`SELECT count(COLUMNS(*)) FROM (${sql}\n)`, params);
+      await this.#connection.run(`SELECT count(COLUMNS(*)) FROM (${sql}\n)`, this.#params);
     } catch (error) {
       return this.#cut === null
         ? problemOfDuckError(error, "")
@@ -131,6 +141,8 @@ export async function runQuestion(
   const hangUp = (): void => run.cut("hung_up");
   const timer = setTimeout(() => run.cut("timeout"), order.timeoutMs);
   signal.addEventListener("abort", hangUp);
+  // An event that came before the listener does not come again.
+  if (signal.aborted) hangUp();
   try {
     return await run.answer();
   } finally {

@@ -3,8 +3,8 @@ import type { ResultFormat } from "./format.ts";
 import type { Pin } from "./pin.ts";
 import type { Problem } from "./problem.ts";
 
-/** A question's parameter, for `?` or `$1`: JSON values as they are. */
-export type QuestionParam = string | number | boolean | null;
+/** A question's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits. */
+export type QuestionParam = string | number | boolean | null | { readonly integer: string };
 
 /** How the child is started: the second argument of its command line, as JSON. */
 export interface ChildOptions {

@@ -15,12 +15,22 @@ const OPEN_PATHS: ReadonlySet<string> = new Set(["/health", "/ready"]);
 const LATER_PATHS =
   /^\/(v1\/(batch|track|identify|page|metrics|alert-rules|dead-letters)|subjects|schemas|compatibility|iceberg|openapi\.json)(\/|$)/;
 
+type Handler = (request: Request, asker: Asker) => Response | Promise<Response>;
+
 /** GET (with HEAD) and POST handlers of a path; every other method is 405. */
 interface Route {
   readonly path: string;
-  readonly get?: (request: Request) => Response | Promise<Response>;
-  readonly post?: (request: Request) => Response | Promise<Response>;
+  readonly get?: Handler;
+  readonly post?: Handler;
 }
+
+/** Who asks: the address, or "" when the connection has gone. Beside the request to `fetch`. */
+export interface Asker {
+  readonly client: string;
+}
+
+/** The app's type, which says what `fetch` takes. */
+export type App = Hono<{ Bindings: Asker }>;
 
 function jsonResponse(body: object, status: number): Response {
   return new Response(`${JSON.stringify(body)}\n`, {
@@ -42,8 +52,8 @@ class Routes {
     return problemResponse(refusal, this.#ids.of(request), headers);
   }
 
-  readonly sql = async (request: Request): Promise<Response> => {
-    const question = await readQuestion(request);
+  readonly sql = async (request: Request, { client }: Asker): Promise<Response> => {
+    const question = await readQuestion(request, client);
     if ("kind" in question) return this.problem(request, question);
     const answer = await this.#deps.questions.ask(question);
     if (answer.kind === "refusal") return this.problem(request, answer);
@@ -111,8 +121,8 @@ function methodsOf(route: Route): string {
 }
 
 /** The app. Its `fetch` never rejects: what a handler throws is logged and answered 500. */
-export function createApp(deps: ServeDeps, ids: RequestIds): Hono {
-  const app = new Hono();
+export function createApp(deps: ServeDeps, ids: RequestIds): App {
+  const app: App = new Hono();
   const routes = new Routes(deps, ids);
   app.use(async (context, next) => {
     if (routes.authorized(context.req.raw, context.req.path)) return next();
@@ -122,8 +132,8 @@ export function createApp(deps: ServeDeps, ids: RequestIds): Hono {
   });
   for (const route of routes.all()) {
     const { get, post } = route;
-    if (get !== undefined) app.get(route.path, (context) => get(context.req.raw));
-    if (post !== undefined) app.post(route.path, (context) => post(context.req.raw));
+    if (get !== undefined) app.get(route.path, (context) => get(context.req.raw, context.env));
+    if (post !== undefined) app.post(route.path, (context) => post(context.req.raw, context.env));
     const allow = methodsOf(route);
     app.all(route.path, (context: Context) => {
       const detail = `${context.req.method} is not served here; use ${allow}`;

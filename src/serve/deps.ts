@@ -55,8 +55,8 @@ export interface Ingest {
 
 export type AnswerFormat = "json" | "ndjson" | "csv";
 
-/** A query's parameter, for `?` or `$1`: JSON values as they are. */
-export type SqlParam = string | number | boolean | null;
+/** A query's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, 128 bits at most. */
+export type SqlParam = string | number | boolean | null | { readonly integer: string };
 
 export interface Question {
   readonly sql: string;
@@ -64,6 +64,8 @@ export interface Question {
   readonly format: AnswerFormat;
   /** Wait until this log position is in the answer; null: the newest acknowledged. */
   readonly after: number | null;
+  /** Who asks, for fairness between clients: an address. */
+  readonly client: string;
   /** Aborted when the client hangs up. */
   readonly signal: AbortSignal;
 }

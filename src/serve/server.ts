@@ -5,7 +5,7 @@ import type { Address } from "../config.ts";
 import { createApp } from "./app.ts";
 import type { ServeDeps } from "./deps.ts";
 import { EVENTS_PATH, IngestRoute } from "./ingest.ts";
-import { RequestIds } from "./problem.ts";
+import { problemResponse, refuse, RequestIds } from "./problem.ts";
 
 /** Seconds without a byte after which a connection is closed: longer than any pause between a keep-alive client's requests. */
 const IDLE_TIMEOUT_S = 120;
@@ -71,24 +71,29 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
     else requests({ route: "events", status: String(response.status) }).add(1);
     return response;
   };
-  const serveOthers = async (request: Request): Promise<Response> => {
+  const answerOthers = (request: Request, client: string): Response | Promise<Response> => {
+    const { url } = request;
+    const whole = url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;
+    if (URL.canParse(whole.url)) return app.fetch(whole, { client });
+    const detail = "the Host header is not a host; send the name or address of this server";
+    return problemResponse(refuse(400, "bad_host", detail), ids.of(request));
+  };
+  const serveOthers = async (request: Request, client: string): Promise<Response> => {
     load.working++;
     try {
-      const { url } = request;
-      const whole = url.startsWith("/") ? new Request(`http://localhost${url}`, request) : request;
-      const response = await app.fetch(whole);
+      const response = await answerOthers(request, client);
       requests({ route: "others", status: String(response.status) }).add(1);
       return response;
     } finally {
       load.working--;
     }
   };
-  const server = listen(address, (request) => {
+  const server = listen(address, (request, bun) => {
     const { url } = request;
     const start = pathStart(url);
     return isEvents(url, start)
       ? serveEvents(request, url.slice(start + EVENTS_PATH.length))
-      : serveOthers(request);
+      : serveOthers(request, bun.requestIP(request)?.address ?? "");
   });
   const port = server.port ?? address.port;
   return {
@@ -105,7 +110,7 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
 
 function listen(
   address: Address,
-  fetch: (request: Request) => Promise<Response>,
+  fetch: (request: Request, server: Bun.Server<undefined>) => Promise<Response>,
 ): Bun.Server<undefined> {
   try {
     return Bun.serve({

@@ -4,8 +4,8 @@ import { readBody } from "./body.ts";
 import type { AnswerFormat, Question, QuestionAnswer, Refusal, SqlParam } from "./deps.ts";
 import { refuse } from "./problem.ts";
 
-/** What a request asks, apart from its signal. */
-type Asked = Omit<Question, "signal">;
+/** What a request asks, apart from who asks. */
+type Asked = Omit<Question, "signal" | "client">;
 
 const CONTENT_TYPES: Readonly<Record<AnswerFormat, string>> = {
   json: "application/json",
@@ -48,8 +48,53 @@ function chooseFormat(given: unknown, accept: string | null): AnswerFormat | Ref
   return "json";
 }
 
-function isParam(value: unknown): value is SqlParam {
-  return value === null || ["string", "number", "boolean"].includes(typeof value);
+/** JSON.parse with the text of numbers (https://github.com/tc39/proposal-json-parse-with-source), which TypeScript does not know yet. */
+const parseWithSource = JSON.parse as (
+  text: string,
+  reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+) => unknown;
+
+/** A whole number beyond 2^53, which JSON.parse would round. */
+class LargeInteger {
+  readonly integer: string;
+  constructor(digits: string) {
+    this.integer = digits;
+  }
+}
+
+/** JSON text -> its value, with LargeInteger. Throws SyntaxError. */
+function parseExactly(text: string): unknown {
+  return parseWithSource(text, (_key, value, { source = "" }) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
+      ? new LargeInteger(source)
+      : value,
+  );
+}
+
+function fits128Bits(digits: string): boolean {
+  // 2^127 has 39 digits: no longer text is made a number of.
+  return digits.length <= 40 && BigInt.asIntN(128, BigInt(digits)) === BigInt(digits);
+}
+
+function paramsOf(given: unknown): readonly SqlParam[] | Refusal {
+  const refused = badMember("params", "must be an array of strings, numbers, booleans and nulls");
+  if (!Array.isArray(given)) return refused;
+  const params: SqlParam[] = [];
+  for (const value of given as unknown[]) {
+    if (value instanceof LargeInteger) {
+      if (!fits128Bits(value.integer))
+        return badMember("params", "has a whole number beyond 128 bits; send it as a string");
+      params.push({ integer: value.integer });
+    } else if (
+      value === null ||
+      typeof value === "string" ||
+      typeof value === "number" ||
+      typeof value === "boolean"
+    )
+      params.push(value);
+    else return refused;
+  }
+  return params;
 }
 
 /** Checks the members of a question, from JSON or from the URL. */
@@ -62,9 +107,8 @@ function askedOf(given: Readonly<Record<string, unknown>>, accept: string | null
   const sql = given["sql"] ?? given["query"];
   if (typeof sql !== "string" || sql.trim() === "")
     return badMember("sql", "is missing; send a SELECT");
-  const params = given["params"] ?? [];
-  if (!Array.isArray(params) || !params.every(isParam))
-    return badMember("params", "must be an array of strings, numbers, booleans and nulls");
+  const params = paramsOf(given["params"] ?? []);
+  if ("kind" in params) return params;
   const after = given["after"] ?? null;
   if (after !== null && (typeof after !== "number" || !Number.isSafeInteger(after) || after < 0))
     return badMember(
@@ -83,7 +127,7 @@ function askedByUrl(request: Request): Asked | Refusal {
   const params = query.get("params");
   if (params !== null) {
     try {
-      given["params"] = JSON.parse(params) as unknown;
+      given["params"] = parseExactly(params);
     } catch {
       return badMember("params", "must be a JSON array");
     }
@@ -123,7 +167,7 @@ async function askedByBody(request: Request): Promise<Asked | Refusal> {
   }
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseExactly(text);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     return refuse(400, "bad_json", `the body is not JSON: ${why}`);
@@ -144,10 +188,10 @@ function askedByUrlOptions(request: Request): Record<string, unknown> {
   return options;
 }
 
-/** Reads a question from GET or POST. */
-export async function readQuestion(request: Request): Promise<Question | Refusal> {
+/** Reads a question of `client` from GET or POST. */
+export async function readQuestion(request: Request, client: string): Promise<Question | Refusal> {
   const asked = request.method === "POST" ? await askedByBody(request) : askedByUrl(request);
-  return "kind" in asked ? asked : { ...asked, signal: request.signal };
+  return "kind" in asked ? asked : { ...asked, client, signal: request.signal };
 }
 
 /** The response for an answer; the position is a header too, for formats whose body cannot say it. */

@@ -77,6 +77,27 @@ describe("/v1/sql", () => {
     });
   });
 
+  test("whole numbers arrive digit for digit, or are refused", async () => {
+    const digits = "9007199254740993";
+    const large = (10n ** 38n).toString();
+    const json = `{"sql":"SELECT ?","params":[${digits},-${digits},1e300,${large},7]}`;
+    expect((await ask(json, "application/json")).status).toBe(200);
+    const params = [{ integer: digits }, { integer: `-${digits}` }, 1e300, { integer: large }, 7];
+    expect(appliance.questions.at(-1)?.params).toEqual(params);
+    await fetch(`${url}/v1/sql?query=x&params=[${digits}]`);
+    expect(appliance.questions.at(-1)?.params).toEqual([{ integer: digits }]);
+    for (const bad of [`"params":[1${large}0]`, `"params":[{"integer":"1"}]`, `"format":${digits}`])
+      expect(await problemOf(await ask(`{"sql":"x",${bad}}`, "application/json"))).toEqual([
+        400,
+        "bad_request",
+      ]);
+  });
+
+  test("a question says who asks", async () => {
+    await ask("SELECT 1", "text/plain");
+    expect(appliance.questions.at(-1)?.client).toMatch(/^(127\.0\.0\.1|::1|::ffff:127\.0\.0\.1)$/);
+  });
+
   test.each([
     ["", "text/plain", 400, "bad_request"],
     ["{", "application/json", 400, "bad_json"],
@@ -136,6 +157,15 @@ describe("probes, metrics, index", () => {
     const [first] = (await once(socket, "data")) as [Buffer];
     socket.destroy();
     expect(first.toString()).toStartWith("HTTP/1.1 200");
+  });
+
+  test.each(["/ready", "/v1/sql", "/nothing", "/"])("%s with a broken Host: 400", async (path) => {
+    const socket = connect(server.port, "127.0.0.1");
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: [bad\r\n\r\n`);
+    const [first] = (await once(socket, "data")) as [Buffer];
+    socket.destroy();
+    expect(first.toString()).toStartWith("HTTP/1.1 400");
+    expect(first.toString()).toContain("bad_host");
   });
 
   test("HEAD works where GET does", async () => {
