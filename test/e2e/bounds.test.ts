@@ -1,6 +1,6 @@
 // What happens at the bounds: a log that may not grow, an id table that is full, a disk that fails, several streams beside each other.
 import { afterAll, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { LoadBody } from "../../bench/load-body.ts";
 import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
@@ -55,6 +55,67 @@ test(
     expect(await second.stop()).toBe(0);
   },
   { timeout: 120_000 },
+);
+
+/** Sends one body every 200 ms until one is taken (200) or refused (503), whichever is asked for; the ms that it took. */
+async function sendUntil(appliance: Appliance, status: number, sequence: number): Promise<number> {
+  const body = LoadBody.make({ seed: 7, events: 10, users: 10, categories: 5 });
+  const start = performance.now();
+  for (let at = sequence; performance.now() - start < 30_000; at++) {
+    body.stamp(at, Date.now());
+    const response = await appliance.post(body.bytes);
+    await response.text();
+    if (response.status === status) return performance.now() - start;
+    await Bun.sleep(200);
+  }
+  throw new Error(`no answer ${status} in 30 s:\n${appliance.output}`);
+}
+
+test(
+  "a full log goes on by itself once a checkpoint is taken and the tables have the rows",
+  async () => {
+    const data = folder();
+    const flags = [
+      "--checkpoint.interval=6s",
+      "--export.interval=200ms",
+      "--log.file_size=4MB",
+      "--log.size_max=60MB",
+    ];
+    const appliance = await Appliance.start({ config: CONFIG, data, flags });
+    const { refused } = await sendUntilRefused(appliance, 3000);
+    expect(await refused?.json()).toMatchObject({ code: "log_full" });
+    await sendUntil(appliance, 200, 900_000);
+    expect((await sendUntilRefused(appliance, 3)).refused).toBeNull();
+    await appliance.kill();
+  },
+  { timeout: 60_000 },
+);
+
+/** A disk of 700 MB at `path`, of which the log may not touch the last 512 MB; false where mounting is not allowed. */
+function mountDisk(path: string): boolean {
+  mkdirSync(path, { recursive: true });
+  const { success } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", path], {
+    stderr: "ignore",
+  });
+  if (success) folders.unshift(() => Bun.spawnSync(["umount", path]));
+  return success;
+}
+
+const DISK = folder();
+
+test.skipIf(!mountDisk(DISK))(
+  "a disk that others fill answers 503 though nothing is appended, and goes on when they free it",
+  async () => {
+    const appliance = await Appliance.start({ config: CONFIG, data: join(DISK, "data") });
+    await sendUntil(appliance, 200, 1);
+    writeFileSync(join(DISK, "ballast"), new Uint8Array(150 * 1024 * 1024));
+    await Bun.sleep(1500);
+    expect(await sendUntil(appliance, 503, 1000)).toBeLessThan(1000);
+    rmSync(join(DISK, "ballast"));
+    expect(await sendUntil(appliance, 200, 2000)).toBeLessThan(5000);
+    await appliance.kill();
+  },
+  { timeout: 60_000 },
 );
 
 test(
