@@ -15,7 +15,7 @@ export interface ChildCommand {
 }
 
 /** Why the parent killed a child. */
-export type KillReason = "stuck" | "too_much_memory";
+export type KillReason = "stuck" | "too_much_memory" | "unreachable";
 
 type Process = ReturnType<typeof spawnChild>;
 

@@ -237,11 +237,15 @@ export class QueryService {
         rowCount: Number(reply.headers.get(ROW_COUNT_HEADER)),
       };
     } catch (error) {
-      if (isNotConnected(error)) return { kind: "died", life: child.life };
+      if (isNotConnected(error)) {
+        // Dead already, or alive behind a socket that somebody removed: nobody would ever reach it again.
+        this.#child.kill(child.life, "unreachable");
+        return { kind: "died", life: child.life };
+      }
       if (stuck) return problem(stuckProblem(timeoutMs));
       const reason = this.#child.killReason(child.life);
       if (reason === "too_much_memory") return TOO_MUCH_MEMORY;
-      return reason === "stuck" ? { kind: "died", life: child.life } : DIED;
+      return reason === null ? DIED : { kind: "died", life: child.life };
     } finally {
       clearTimeout(killer);
     }
@@ -257,7 +261,7 @@ function stuckProblem(timeoutMs: number): Problem {
   };
 }
 
-/** Nobody listened: the child had died before, nothing was run. */
+/** Nobody listened: the child had died before or its socket is gone, nothing was run. */
 function isNotConnected(error: unknown): boolean {
   const code: unknown = error instanceof Error ? Reflect.get(error, "code") : null;
   return code === "ECONNREFUSED" || code === "ENOENT";

@@ -1,6 +1,7 @@
 // The parent's side with a real child: time and size bounds, a child that is stuck or killed, neighbours of a bad question.
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Answer } from "../../src/query/service.ts";
 import {
   emptyPin,
@@ -90,6 +91,17 @@ test("a child that is found dead before anything was run: asked again, of the ne
   });
   expect(textOf(answer)).toContain("[[3000]]");
   expect(pinned.released).toBe(pinned.asked.length);
+}, 20_000);
+
+test("a removed socket costs the child its life; questions are answered by the next", async () => {
+  expect(textOf(await ask(COUNTED))).toContain("[[3000]]");
+  const unreachable = fixture.service.childPid();
+  const running = ask(ENDLESS, { timeoutMs: 2000 });
+  await Bun.sleep(100);
+  rmSync(join(fixture.folder, "query.sock"));
+  expect(textOf(await ask(COUNTED))).toContain("[[3000]]");
+  expect(codeOf(await running)).toBe("408 query_timeout");
+  expect(fixture.service.childPid()).not.toBe(unreachable);
 }, 20_000);
 
 test("more questions than places wait, and all are answered", async () => {
