@@ -21,14 +21,7 @@ import { Recent } from "./recent.ts";
 import { planRelations, type RelationPlan } from "./relations.ts";
 import { runQuestion, type RunAnswer } from "./run.ts";
 import { SandboxPool, type Sandbox } from "./sandbox.ts";
-import {
-  READY_LINE,
-  ROW_COUNT_HEADER,
-  type ChildOptions,
-  type PlanReply,
-  type PlanRequest,
-  type RunRequest,
-} from "./wire.ts";
+import { READY_LINE, ROW_COUNT_HEADER, type ChildOptions, type RunRequest } from "./wire.ts";
 
 /** What the child needs from others. */
 export interface ChildDeps {
@@ -53,8 +46,6 @@ class QueryChild {
   async handle(request: Request): Promise<Response> {
     this.#lastUsedMs = this.#nowMs();
     const { pathname } = new URL(request.url);
-    if (pathname === "/plan")
-      return Response.json(await this.#plan((await request.json()) as PlanRequest));
     if (pathname !== "/run") return new Response(null, { status: 404 });
     const order = (await request.json()) as RunRequest;
     const answer = await this.#run(order, request.signal);
@@ -91,14 +82,7 @@ class QueryChild {
     }
   }
 
-  async #plan({ sql }: PlanRequest): Promise<PlanReply> {
-    const guarded = await this.#guard(sql);
-    if (guarded.kind === "refused") return { kind: "problem", problem: guarded.problem };
-    return { kind: "plan", relations: [...new Set(guarded.relations.map(({ name }) => name))] };
-  }
-
   async #run(order: RunRequest, signal: AbortSignal): Promise<RunAnswer> {
-    // Checked again: what runs does not depend on what the parent remembered.
     const guarded = await this.#guard(order.sql);
     if (guarded.kind === "refused") return { kind: "problem", problem: guarded.problem };
     const unknown = unknownRelation(order.sql, order.pin, guarded.relations);

@@ -39,7 +39,7 @@ async function listening(child: Process): Promise<void> {
   throw new Error("the query process ended before it was ready");
 }
 
-/** Threads of Bun's pool that the child needs: each running question occupies one, /plan and files some more. */
+/** Threads of Bun's pool that the child needs: each running question occupies one, parsing and files some more. */
 const CHILD_POOL_THREADS = QUERY_RUNNING_MAX + 4;
 
 const RESTART_MS_MIN = 50;

@@ -8,18 +8,17 @@ import {
   QUERY_KILL_GRACE_MS,
   QUERY_REST_RSS_BYTES_MAX,
   QUERY_RUNNING_MAX,
-  QUERY_TEXTS_KEPT,
   QUERY_TIMEOUT_MS,
   QUERY_WAIT_MS_MAX,
   QUERY_WAITING_MAX,
 } from "../limits.ts";
 import type { ResultFormat } from "./format.ts";
+import { namesIn } from "./names.ts";
 import type { Pin } from "./pin.ts";
 import type { Problem } from "./problem.ts";
 import { ChildProcess, type ChildCommand, type ChildLife } from "./process.ts";
 import { FairQueue } from "./queue.ts";
-import { Recent } from "./recent.ts";
-import { ROW_COUNT_HEADER, type PlanReply, type QuestionParam, type RunRequest } from "./wire.ts";
+import { ROW_COUNT_HEADER, type QuestionParam, type RunRequest } from "./wire.ts";
 
 export interface Question {
   readonly sql: string;
@@ -41,13 +40,10 @@ export type PinAnswer =
   | { readonly kind: "refused"; readonly problem: Problem };
 
 /**
- * Fixes what a question may see: `relations` in lower case ("clicks", "millrace.readers"); unknown ones are left out of the pin, and the
- * child says so with their place. `after` as in the question.
+ * Fixes what a question may see. `names`: all that its text could read, in lower case ("clicks", "millrace.readers"); those of no relation
+ * are passed over. What the text reads and the pin lacks, the child says with its place. `after` as in the question.
  */
-export type PinProvider = (
-  relations: readonly string[],
-  after: number | null,
-) => Promise<PinAnswer>;
+export type PinProvider = (names: readonly string[], after: number | null) => Promise<PinAnswer>;
 
 export type Answer =
   | {
@@ -91,8 +87,8 @@ interface Died {
   readonly life: number;
 }
 
-/** ms for what takes the child a millisecond when it is well: /plan, and getting ready. */
-const PLAN_MS_MAX = 10_000;
+/** ms for a child to get ready, which takes 0.2 s when it is well. */
+const READY_MS_MAX = 10_000;
 
 export class QueryService {
   readonly #child: ChildProcess;
@@ -101,8 +97,6 @@ export class QueryService {
     waitingMax: QUERY_WAITING_MAX,
   });
 
-  /** Relations that a text reads, as the child said. It checks the text again before it runs it. */
-  readonly #plans = new Recent<readonly string[]>(QUERY_TEXTS_KEPT);
   readonly #clock = systemClock();
   readonly #rest: ReturnType<typeof setInterval>;
   /** When the last question ended, ms; null when the child has had none in this life. */
@@ -172,40 +166,13 @@ export class QueryService {
 
   /** Asks the child in a later life than `after`. */
   async #askOnce(question: Question, pinFor: PinProvider, after: number): Promise<Answer | Died> {
-    const child = await withTimeout(this.#child.ready(after), PLAN_MS_MAX);
-    const planned = await this.#plan(child, question);
-    if (planned.kind !== "plan") return planned;
-    const pinned = await pinFor(planned.relations, question.after);
+    const child = await withTimeout(this.#child.ready(after), READY_MS_MAX);
+    const pinned = await pinFor(namesIn(question.sql), question.after);
     if (pinned.kind === "refused") return problem(pinned.problem);
     try {
       return await this.#run(child, question, pinned.pin);
     } finally {
       pinned.release();
-    }
-  }
-
-  async #plan(child: ChildLife, question: Question): Promise<PlanReply | Died> {
-    const relations = this.#plans.get(question.sql);
-    if (relations !== undefined) return { kind: "plan", relations };
-    const reply = await this.#askPlan(child, question);
-    if (reply.kind === "plan") this.#plans.set(question.sql, reply.relations);
-    return reply;
-  }
-
-  async #askPlan(child: ChildLife, { sql, signal }: Question): Promise<PlanReply | Died> {
-    const timeout = AbortSignal.timeout(PLAN_MS_MAX);
-    try {
-      const reply = await fetch("http://query/plan", {
-        unix: child.socketPath,
-        method: "POST",
-        body: JSON.stringify({ sql }),
-        signal: AbortSignal.any([signal, timeout]),
-      });
-      return (await reply.json()) as PlanReply;
-    } catch {
-      if (!timeout.aborted) return { kind: "died", life: child.life };
-      this.#child.kill(child.life, "stuck");
-      return DIED;
     }
   }
 

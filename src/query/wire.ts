@@ -1,7 +1,6 @@
 // Nouns: what parent and query child say to each other, as JSON over HTTP on a unix socket. Result bytes go as they are.
 import type { ResultFormat } from "./format.ts";
 import type { Pin } from "./pin.ts";
-import type { Problem } from "./problem.ts";
 
 /** A question's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits. */
 export type QuestionParam = string | number | boolean | null | { readonly integer: string };
@@ -15,14 +14,6 @@ export interface ChildOptions {
   /** DuckDB's threads for one question. */
   readonly threads: number;
 }
-
-export interface PlanRequest {
-  readonly sql: string;
-}
-/** Names of relations in lower case, each once. */
-export type PlanReply =
-  | { readonly kind: "plan"; readonly relations: readonly string[] }
-  | { readonly kind: "problem"; readonly problem: Problem };
 
 export interface RunRequest {
   readonly sql: string;
