@@ -283,3 +283,7 @@ export const ENUM_SYMBOLS_MAX = 1024;
 
 /** How long requests in work may take to finish at shutdown, ms. */
 export const DRAIN_MS = 10_000;
+
+// A table that cannot be written: the first wait until it is tried again, and the longest; a full disk is not helped by a try every 50 ms.
+export const TABLE_RETRY_US_MIN = 1_000_000;
+export const TABLE_RETRY_US_MAX = 30_000_000;

@@ -8,6 +8,7 @@ import type { LogReader } from "../log/log.ts";
 import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
+import { Backoff } from "./backoff.ts";
 import type { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
 import { TableWriteError, type TableExport } from "./table-export.ts";
 import type { TableFiles, Tables } from "./tables.ts";
@@ -49,6 +50,12 @@ export interface ExporterOptions {
   readonly rawEpoch: { readonly ageUsMax: number; readonly rowsMax: number };
 }
 
+/** Cuts what failed before, then what was added since. */
+function cutAll(table: TableExport, upTo: number, watermark: string): void {
+  if (table.isFailed) table.cut(upTo, watermark);
+  table.cut(upTo, watermark);
+}
+
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #raws = new Map<string, RawExport>();
@@ -62,11 +69,13 @@ export class Exporter {
   #watermarks: ReadonlyMap<string, string> = new Map();
   #advancedUs = 0;
   #failures: readonly TableWriteError[] = [];
+  readonly #backoff: Backoff;
 
   /** Opens and recovers all tables. Throws TableRefusedError, LedgerFailedError, OS errors. */
   constructor(options: ExporterOptions) {
     const { tables, streams, views, log, rawOn } = options;
     this.#options = options;
+    this.#backoff = new Backoff(options.clock);
     if (rawOn)
       for (const { name, schema } of streams)
         this.#raws.set(name, tables.raw(USER_NAMESPACE, name, schema));
@@ -82,8 +91,9 @@ export class Exporter {
     );
   }
 
-  /** Takes a bounded number of records in; true when there may be more. */
+  /** Takes a bounded number of records in; true when there may be more. While a table cannot be written nothing is: the log keeps it. */
   readLog(): boolean {
+    if (this.#failures.length > 0) return false;
     return this.#raws.size > 0 ? this.#readRecords() : this.#readRejects();
   }
 
@@ -120,21 +130,29 @@ export class Exporter {
     this.#watermarks = watermarks;
   }
 
-  /** Cuts every epoch that is due (all of them when `force`); returns what is covered anew. A failed write is kept for the next turn. */
+  /**
+   * Cuts every epoch that is due (all of them when `force`); returns what is covered anew. What a table failed to write is kept, and tried
+   * again after a wait that grows, or at once when `force`.
+   */
   cut(force: boolean): Coverage[] {
-    const failures: TableWriteError[] = [];
+    const mayRetry = force || this.#backoff.isOver();
+    const failures = mayRetry ? [] : [...this.#failures];
     for (const [reader, table] of this.#logExports())
-      if (this.#isDue(table, force))
-        this.#try(failures, () => table.cut(this.#position, this.#watermarkOf(streamOf(reader))));
+      if (this.#isDue(table, force) && (mayRetry || !table.isFailed))
+        this.#try(failures, () =>
+          cutAll(table, this.#position, this.#watermarkOf(streamOf(reader))),
+        );
     const covered: Coverage[] = [];
     for (const { view, output, table } of this.#outputExports()) {
       if (!(force || table.due() !== "wait") || table.rows === 0) continue;
-      this.#try(failures, () =>
-        table.cut(this.#folded, this.#watermarkOf(this.#streamOfView(view))),
-      );
+      if (!mayRetry && table.isFailed) continue;
+      const watermark = this.#watermarkOf(this.#streamOfView(view));
+      this.#try(failures, () => cutAll(table, this.#folded, watermark));
       covered.push({ view, output, position: table.position, epoch: table.epoch });
     }
     this.#advanceIdle();
+    if (failures.length === 0) this.#backoff.reset();
+    else if (mayRetry) this.#backoff.failed();
     this.#failures = failures;
     return covered;
   }

@@ -131,6 +131,11 @@ export class TableExport {
     return this.#rows.rowCount + (this.#unwritten?.rowCount ?? 0);
   }
 
+  /** Whether the last cut failed: its rows wait in memory for the next. */
+  get isFailed(): boolean {
+    return this.#unwritten !== null;
+  }
+
   /** Age of the oldest of them, µs. */
   get ageUs(): number {
     return this.#oldestUs === null ? 0 : this.#context.clock.monotonicUs() - this.#oldestUs;

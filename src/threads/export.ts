@@ -47,6 +47,8 @@ class ExportThread {
   #checkpointed: number | null = null;
   #trimmed = 0;
   #turnScheduled = false;
+  #isStopped = false;
+  readonly #timers: readonly ReturnType<typeof setInterval>[];
   #told = "";
 
   constructor(start: ThreadStart, kernels: Uint8Array, engine: MessagePort) {
@@ -76,8 +78,10 @@ class ExportThread {
     });
     engine.onmessage = ({ data }: { data: EngineToExport }) =>
       latch.run(() => this.#onEngine(data));
-    setInterval(() => latch.run(() => this.#turn()), TURN_INTERVAL_MS);
-    setInterval(() => latch.run(() => this.#commit()), COMMIT_INTERVAL_MS);
+    this.#timers = [
+      setInterval(() => latch.run(() => this.#turn()), TURN_INTERVAL_MS),
+      setInterval(() => latch.run(() => this.#commit()), COMMIT_INTERVAL_MS),
+    ];
     toMain({
       kind: "started",
       covered: this.#exporter.coverage(),
@@ -124,7 +128,11 @@ class ExportThread {
 
   /** Cuts and commits everything that waits. */
   stop(): void {
-    while (this.#exporter.readLog());
+    this.#isStopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    // what failed is tried first: nothing is read beside it
+    this.#cover(true);
+    while (this.#exporter.readLog()) this.#cover(false);
     this.#cover(true);
     this.#commit();
     this.#store.close();
@@ -147,6 +155,7 @@ class ExportThread {
     this.#turnScheduled = true;
     setImmediate(() => {
       this.#turnScheduled = false;
+      if (this.#isStopped) return;
       latch.run(() => this.#turn());
     });
   }
@@ -168,6 +177,8 @@ class ExportThread {
     const failures = this.#exporter.commit();
     const text = failures.map(({ message }) => message).join("\n");
     if (text !== "" && text !== this.#told) toMain({ kind: "notice", text });
+    if (text !== this.#told)
+      toMain({ kind: "problems", problems: failures.map(({ message }) => message) });
     this.#told = text;
     toMain({ kind: "readers", readers: this.#exporter.readers() });
   }

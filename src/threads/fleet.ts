@@ -77,6 +77,7 @@ export class Fleet {
   #readers: FleetStatus["readers"] = [];
   #covered: readonly Coverage[] = [];
   #writers: readonly LedgerWriter[] = [];
+  #tableProblems: readonly string[] = [];
   #lastReceivedAtUs = 0;
   #stopping = false;
   readonly #waits = new Map<string, () => void>();
@@ -144,8 +145,8 @@ export class Fleet {
   health(): Status {
     return {
       ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
-      healthy: true,
-      problems: this.#hasRoom ? [] : [LOG_FULL.detail],
+      healthy: this.#tableProblems.length === 0,
+      problems: [...(this.#hasRoom ? [] : [LOG_FULL.detail]), ...this.#tableProblems],
       position: this.#durable,
     };
   }
@@ -225,6 +226,9 @@ export class Fleet {
         return this.#events.failed(message);
       case "notice":
         return this.#events.notice(message.text);
+      case "problems":
+        this.#tableProblems = message.problems;
+        return undefined;
       case "trim":
         return this.#log.postMessage({
           kind: "trim",

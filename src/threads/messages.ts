@@ -275,4 +275,6 @@ export type ExportToMain =
   | { readonly kind: "trim"; readonly position: number }
   | { readonly kind: "readers"; readonly readers: readonly ReaderPosition[] }
   | { readonly kind: "notice"; readonly text: string }
+  /** All that is wrong with tables now; empty when it is over. */
+  | { readonly kind: "problems"; readonly problems: readonly string[] }
   | { readonly kind: "stopped" };
