@@ -107,13 +107,17 @@ test.skipIf(!mountDisk(DISK))(
   "a disk that others fill answers 503 though nothing is appended, and goes on when they free it",
   async () => {
     const appliance = await Appliance.start({ config: CONFIG, data: join(DISK, "data") });
-    await sendUntil(appliance, 200, 1);
-    writeFileSync(join(DISK, "ballast"), new Uint8Array(150 * 1024 * 1024));
-    await Bun.sleep(1500);
-    expect(await sendUntil(appliance, 503, 1000)).toBeLessThan(1000);
-    rmSync(join(DISK, "ballast"));
-    expect(await sendUntil(appliance, 200, 2000)).toBeLessThan(5000);
-    await appliance.kill();
+    try {
+      await sendUntil(appliance, 200, 1);
+      writeFileSync(join(DISK, "ballast"), new Uint8Array(150 * 1024 * 1024));
+      await Bun.sleep(1500);
+      expect(await sendUntil(appliance, 503, 1000)).toBeLessThan(1000);
+      rmSync(join(DISK, "ballast"));
+      expect(await sendUntil(appliance, 200, 2000)).toBeLessThan(5000);
+    } finally {
+      // also after a failure: its files would keep the disk mounted
+      await appliance.kill();
+    }
   },
   { timeout: 60_000 },
 );
