@@ -13,7 +13,7 @@ import type { Problem } from "./query/problem.ts";
 import { QueryService, type PinAnswer } from "./query/service.ts";
 import type { CheckedConfig } from "./serve/check.ts";
 import type { Question, QuestionAnswer, Questions, Refusal } from "./serve/deps.ts";
-import { chooseKey, isLoopback } from "./serve/key.ts";
+import { checkGivenKey, chooseKey, isLoopback } from "./serve/key.ts";
 import { MetricRegistry } from "./serve/metrics.ts";
 import { startServer, type RunningServer } from "./serve/server.ts";
 import { registerFleetMetrics } from "./threads/fleet-metrics.ts";
@@ -59,10 +59,12 @@ export class Appliance {
     this.#server = parts.server;
   }
 
-  /** Resolves once events are accepted. Throws DataFolderError and ListenError with advice. */
+  /** Resolves once events are accepted. Throws DataFolderError, KeyError and ListenError with advice. */
   static async start(options: ApplianceOptions): Promise<Appliance> {
     const { checked, say } = options;
     const { settings } = checked.config;
+    // Before anything is made on disk.
+    checkGivenKey(options.key);
     const folder = openDataFolder(settings.storage.path, openDiskFiles(null));
     const key = chooseKey(settings.server.listen, folder.path, options.key);
     if (key.made !== null)

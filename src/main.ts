@@ -14,6 +14,7 @@ import { checkConfig, type CheckResult, type CheckTools } from "./serve/check.ts
 import { Client, ApplianceError } from "./serve/client.ts";
 import { readClicks } from "./serve/clicks.ts";
 import { runDemo } from "./serve/demo.ts";
+import { KeyError } from "./serve/key.ts";
 import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
 import { startQueryChild } from "./threads/query-child.ts";
@@ -95,7 +96,8 @@ async function startAppliance(line: CommandLine): Promise<Appliance> {
       failed,
     });
   } catch (error) {
-    const isAdvice = error instanceof DataFolderError || error instanceof ListenError;
+    const isAdvice =
+      error instanceof DataFolderError || error instanceof KeyError || error instanceof ListenError;
     complain(isAdvice ? error.message : String(error instanceof Error ? error.stack : error));
     return process.exit(isAdvice ? 2 : 1);
   }

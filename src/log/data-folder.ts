@@ -5,7 +5,7 @@
 //   state.db      checkpoints                           warehouse/   Iceberg tables
 //   ledger.db     epochs of the tables                  tmp/         emptied at every start
 import { randomBytes, randomUUID } from "node:crypto";
-import { readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Database, SQLiteError } from "bun:sqlite";
 import { must } from "../base/assert.ts";
@@ -69,7 +69,10 @@ export function openDataFolder(
   makeWritable(path, files);
   const lockPath = join(path, "lock.db");
   const isKnown = files.sizeBytes(lockPath) > 0;
-  if (!isKnown) refuseForeign(path, files);
+  if (!isKnown) {
+    refuseForeign(path, files);
+    makePrivate(lockPath);
+  }
   const lock = openLock(lockPath);
   try {
     const { identity, isNew } = claim(lock, { path, files, makeIdentity });
@@ -127,6 +130,16 @@ function refuseForeign(path: string, files: Files): void {
       ? `${path} has a log but no lock.db, which holds its identity. Restore lock.db from a backup`
       : `${path} is not a data folder of Millrace: it holds ${foreign.slice(0, 3).join(", ")}. Name an empty folder with --data`,
   );
+}
+
+/** Makes an empty file for this user alone: it will hold the hash key. SQLite's own would be open to all; its journal follows it. */
+function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    // Another process made it meanwhile: the lock decides between us.
+    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+  }
 }
 
 function openLock(lockPath: string): Database {

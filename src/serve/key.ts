@@ -11,6 +11,19 @@ export interface KeyChoice {
   readonly made: string | null;
 }
 
+/** The key cannot be used; the message says what to do. */
+export class KeyError extends Error {
+  override readonly name = "KeyError";
+}
+
+/** Throws KeyError when `MILLRACE_KEY` is given (not empty) and shorter than 16 characters. Touches no file. */
+export function checkGivenKey(given: string | undefined): void {
+  if (given !== undefined && given !== "" && given.length < 16)
+    throw new KeyError(
+      "MILLRACE_KEY has fewer than 16 characters; use a longer one, for example `openssl rand -hex 24`",
+    );
+}
+
 /** SHA-256 of a key. */
 export function keyHash(key: string): Uint8Array {
   return createHash("sha256").update(key).digest();
@@ -29,26 +42,21 @@ export function isLoopback(host: string): boolean {
 
 /**
  * Decides the key at the start: `MILLRACE_KEY` if given; on loopback none; else the one whose hash is in the data folder, made now
- * if there is none. Throws when the file is not ours, or the key given is shorter than 16 characters.
+ * if there is none. Throws KeyError when the file is not ours, or as checkGivenKey.
  */
 export function chooseKey(
   address: Address,
   dataFolder: string,
   given: string | undefined,
 ): KeyChoice {
-  if (given !== undefined && given !== "") {
-    if (given.length < 16)
-      throw new Error(
-        "MILLRACE_KEY has fewer than 16 characters; use a longer one, for example `openssl rand -hex 24`",
-      );
-    return { hash: keyHash(given), made: null };
-  }
+  checkGivenKey(given);
+  if (given !== undefined && given !== "") return { hash: keyHash(given), made: null };
   if (isLoopback(address.host)) return { hash: null, made: null };
   const path = join(dataFolder, "key.sha256");
   if (existsSync(path)) {
     const text = readFileSync(path, "utf8").trim();
     if (!/^[0-9a-f]{64}$/.test(text))
-      throw new Error(
+      throw new KeyError(
         `${path} does not hold the hash of a key; remove it to have a new key made, or set MILLRACE_KEY`,
       );
     return { hash: Buffer.from(text, "hex"), made: null };

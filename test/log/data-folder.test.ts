@@ -1,7 +1,15 @@
 // The data folder: made, owned by one process, refused when it is not ours.
 import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test, setDefaultTimeout } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
@@ -25,6 +33,7 @@ describe("data folder", () => {
     expect(made.hashKey.length).toBe(16);
     for (const name of ["lock.db", "log", "tmp", "warehouse"])
       expect(readdirSync(path)).toContain(name);
+    expect(statSync(join(path, "lock.db")).mode & 0o777).toBe(0o600);
     writeFileSync(join(path, "tmp", "left-over"), "x");
     made.close();
     const again = openDataFolder(path, files);

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
-import { carriesKey, chooseKey, keyHash } from "../../src/serve/key.ts";
+import { carriesKey, chooseKey, keyHash, KeyError } from "../../src/serve/key.ts";
 import { ListenError, startServer } from "../../src/serve/server.ts";
 import type { RunningServer } from "../../src/serve/server.ts";
 import { MemoryAppliance, serveMemory } from "./memory-appliance.ts";
@@ -225,10 +225,25 @@ describe("keys", () => {
   });
 
   test("a short key is refused", () => {
-    expect(() => chooseKey({ host: "0.0.0.0", port: 1 }, "/nowhere", "short")).toThrow(
-      "fewer than 16",
-    );
+    const choose = (): unknown => chooseKey({ host: "0.0.0.0", port: 1 }, "/nowhere", "short");
+    expect(choose).toThrow(KeyError);
+    expect(choose).toThrow("fewer than 16");
   });
+
+  test("serve with a short key: advice and exit code 2, and nothing is made", () => {
+    const root = join(import.meta.dir, "..", "..");
+    const data = join(mkdtempSync(join(tmpdir(), "millrace-key-")), "data");
+    const config = join(root, "examples", "clickstream", "millrace.yaml");
+    const serve = ["src/main.ts", "serve", "--config", config, "--data", data];
+    const { exitCode, stderr } = Bun.spawnSync([process.execPath, "--no-install", ...serve], {
+      cwd: root,
+      env: { ...process.env, MILLRACE_KEY: "short" },
+    });
+    expect(stderr.toString()).toMatch(/^MILLRACE_KEY has fewer than 16 characters; [^\n]+\n$/);
+    expect(exitCode).toBe(2);
+    expect(existsSync(data)).toBe(false);
+    rmSync(join(data, ".."), { recursive: true });
+  }, 20_000);
 });
 
 test("a taken address is refused with what to do", async () => {
