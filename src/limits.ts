@@ -287,3 +287,6 @@ export const DRAIN_MS = 10_000;
 // A table that cannot be written: the first wait until it is tried again, and the longest; a full disk is not helped by a try every 50 ms.
 export const TABLE_RETRY_US_MIN = 1_000_000;
 export const TABLE_RETRY_US_MAX = 30_000_000;
+
+// Files of a table that are written in one turn of the export: about 1 ms each with its sync, so pins wait 0.2 s for three tables at most.
+export const EXPORT_FILES_PER_TURN = 64;

@@ -2,7 +2,12 @@
 // they are due, commits them, and says what the ledger covers. Synchronous, one thread. The clock is only asked how old rows are.
 import { must } from "../base/assert.ts";
 import type { EventSchema } from "../event/schema.ts";
-import { EXPORT_READ_BYTES, EXPORT_IDLE_ADVANCE_US, LOG_HEADS_PER_LOOK } from "../limits.ts";
+import {
+  EXPORT_FILES_PER_TURN,
+  EXPORT_READ_BYTES,
+  EXPORT_IDLE_ADVANCE_US,
+  LOG_HEADS_PER_LOOK,
+} from "../limits.ts";
 import type { Clock } from "../base/clock.ts";
 import type { LogReader } from "../log/log.ts";
 import type { EventsRecord } from "../log/record.ts";
@@ -50,12 +55,6 @@ export interface ExporterOptions {
   readonly rawEpoch: { readonly ageUsMax: number; readonly rowsMax: number };
 }
 
-/** Cuts what failed before, then what was added since. */
-function cutAll(table: TableExport, upTo: number, watermark: string): void {
-  if (table.isFailed) table.cut(upTo, watermark);
-  table.cut(upTo, watermark);
-}
-
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #raws = new Map<string, RawExport>();
@@ -91,9 +90,16 @@ export class Exporter {
     );
   }
 
+  /** Whether an epoch of many files is not written whole: `cut` goes on with it. */
+  get isWriting(): boolean {
+    return [...this.#logExports().map(([, table]) => table), ...this.#outputTables()].some(
+      (table) => table.isWriting && !table.isFailed,
+    );
+  }
+
   /** Takes a bounded number of records in; true when there may be more. While a table cannot be written nothing is: the log keeps it. */
   readLog(): boolean {
-    if (this.#failures.length > 0) return false;
+    if (this.#failures.length > 0 || this.isWriting) return false;
     return this.#raws.size > 0 ? this.#readRecords() : this.#readRejects();
   }
 
@@ -140,14 +146,18 @@ export class Exporter {
     for (const [reader, table] of this.#logExports())
       if (this.#isDue(table, force) && (mayRetry || !table.isFailed))
         this.#try(failures, () =>
-          cutAll(table, this.#position, this.#watermarkOf(streamOf(reader))),
+          this.#cutTable(table, {
+            upTo: this.#position,
+            watermark: this.#watermarkOf(streamOf(reader)),
+            force,
+          }),
         );
     const covered: Coverage[] = [];
     for (const { view, output, table } of this.#outputExports()) {
       if (!(force || table.due() !== "wait") || table.rows === 0) continue;
       if (!mayRetry && table.isFailed) continue;
       const watermark = this.#watermarkOf(this.#streamOfView(view));
-      this.#try(failures, () => cutAll(table, this.#folded, watermark));
+      this.#try(failures, () => this.#cutTable(table, { upTo: this.#folded, watermark, force }));
       covered.push({ view, output, position: table.position, epoch: table.epoch });
     }
     this.#advanceIdle();
@@ -248,6 +258,16 @@ export class Exporter {
       if (table.rows === 0 && table.position < this.#position) table.cut(this.#position);
   }
 
+  /** A bounded number of files, unless all is to be out: then what was under way, and what came after it. */
+  #cutTable(
+    table: TableExport,
+    how: { readonly upTo: number; readonly watermark: string; readonly force: boolean },
+  ): void {
+    const { upTo, watermark, force } = how;
+    table.cut(upTo, watermark, force ? Number.MAX_SAFE_INTEGER : EXPORT_FILES_PER_TURN);
+    if (force && table.rows > 0) table.cut(upTo, watermark);
+  }
+
   #try(failures: TableWriteError[], cut: () => void): void {
     try {
       cut();
@@ -262,6 +282,10 @@ export class Exporter {
       ...[...this.#raws].map(([stream, raw]) => [RAW_READER + stream, raw.export] as const),
       ["dead_letters", this.#deadLetters.export] as const,
     ];
+  }
+
+  #outputTables(): TableExport[] {
+    return this.#outputExports().map(({ table }) => table);
   }
 
   #outputExports(): { view: string; output: ViewOutput["kind"]; table: TableExport }[] {

@@ -55,6 +55,8 @@ export interface ExportContext {
   readonly clock: Clock;
   /** Told of each file (absolute path) once the ledger has it. */
   readonly recorded: (file: LedgerFile) => void;
+  /** A number that no file of the table got in this process. */
+  readonly nameNext: () => number;
 }
 
 /** Which table, who writes, where. */
@@ -68,6 +70,9 @@ export interface ExportTarget {
 
 /** Files of an epoch that are finished in memory but not recorded. */
 interface Unwritten {
+  /** Files on disk already: of as many days, from the first. */
+  files: FileDescriptor[];
+  hasFailed: boolean;
   readonly days: readonly FinishedDay[];
   readonly position: number;
   readonly rowCount: number;
@@ -98,7 +103,6 @@ export class TableExport {
   #added: number;
   #oldestUs: number | null = null;
   #unwritten: Unwritten | null = null;
-  #nameNext = 0;
 
   constructor(target: ExportTarget, context: ExportContext) {
     this.#target = target;
@@ -133,6 +137,11 @@ export class TableExport {
 
   /** Whether the last cut failed: its rows wait in memory for the next. */
   get isFailed(): boolean {
+    return this.#unwritten?.hasFailed === true;
+  }
+
+  /** Whether an epoch is not written whole: the next cut goes on with it. */
+  get isWriting(): boolean {
     return this.#unwritten !== null;
   }
 
@@ -171,20 +180,23 @@ export class TableExport {
   /**
    * Writes all rows added as one epoch that covers positions up to `upTo` (at least the highest added): files, synced, then the ledger.
    * `watermark`: the stream's there, µs as decimal text. After an error the same epoch is written first by the next call, which
-   * returns it, and rows added since wait for the call after. Throws TableWriteError, LedgerFailedError.
+   * returns it, and rows added since wait for the call after. At most `filesMax` files are written; when there are more, nothing is
+   * recorded (epoch 0), and the next call goes on. Throws TableWriteError, LedgerFailedError.
    */
-  cut(upTo: number, watermark = ""): CutEpoch {
+  cut(upTo: number, watermark = "", filesMax = Number.MAX_SAFE_INTEGER): CutEpoch {
     const position = Math.max(upTo, this.#added);
     if (this.#unwritten === null) {
       const rowCount = this.#rows.rowCount;
       if (rowCount === 0) return this.#advance(position);
-      this.#unwritten = { days: this.#rows.finish(), position, rowCount, watermark };
+      const days = this.#rows.finish();
+      this.#unwritten = { files: [], hasFailed: false, days, position, rowCount, watermark };
     }
     const unwritten = this.#unwritten;
     const { ledger } = this.#context;
     const epoch = ledger.epochNext(this.#table);
-    const files = this.#write(epoch, unwritten.days);
-    const { rowCount } = unwritten;
+    this.#write(epoch, unwritten, filesMax);
+    const { rowCount, files, days } = unwritten;
+    if (files.length < days.length) return { epoch: 0, position: this.#position, rowCount: 0 };
     const record = {
       epoch,
       writer: this.#target.writer,
@@ -216,24 +228,29 @@ export class TableExport {
     return { epoch: 0, position: this.#position, rowCount: 0 };
   }
 
-  /** All files of the epoch, synced, or none. */
-  #write(epoch: number, days: readonly FinishedDay[]): FileDescriptor[] {
-    const { files } = this.#context;
-    const written: FileDescriptor[] = [];
+  /**
+   * The next files of the epoch, synced; after a failure none is left. Another writer of the table may record an epoch before all are
+   * written: a file's name tells the lowest epoch that it can be of.
+   */
+  #write(epoch: number, unwritten: Unwritten, filesMax: number): void {
+    const { files, nameNext } = this.#context;
+    const from = unwritten.files.length;
     let path = "";
     try {
-      for (const { day, file } of days) {
+      for (const { day, file } of unwritten.days.slice(from, from + filesMax)) {
         const folder = this.#dayFolder(day);
         files.makeFolder(`${this.#target.folder}/${folder}`);
-        path = `${folder}/${String(epoch).padStart(8, "0")}-${this.#nameNext++}.parquet`;
+        path = `${folder}/${String(epoch).padStart(8, "0")}-${nameNext()}.parquet`;
         const target = `${this.#target.folder}/${path}`;
         const bytes = files.writeSynced(target, file.parts, "table.data.write");
-        written.push(describeFile(file, { path, day, bytes }));
+        unwritten.files.push(describeFile(file, { path, day, bytes }));
       }
-      return written;
+      unwritten.hasFailed = false;
     } catch (cause) {
-      for (const name of [...written.map((file) => file.path), path])
+      for (const name of [...unwritten.files.map((file) => file.path), path])
         this.#tryUnlink(`${this.#target.folder}/${name}`);
+      unwritten.files = [];
+      unwritten.hasFailed = true;
       throw TableWriteError.from(this.#table, `writing epoch ${epoch}`, cause);
     }
   }

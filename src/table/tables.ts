@@ -46,6 +46,8 @@ interface OpenTable {
   readonly iceberg: IcebergTable;
   /** Absolute paths of all files that queries may read, in order of epochs. */
   readonly files: LedgerFile[];
+  /** Data files named in this process. */
+  names: number;
 }
 
 /** Files of a table at one moment, for a pin. */
@@ -118,7 +120,7 @@ export class Tables {
       .files(name)
       .map((file) => ({ ...file, path: `${iceberg.folder}/${file.path}` }));
     this.#removeOrphans(name, `${iceberg.folder}/data`, readable);
-    this.#tables.set(name, { spec, iceberg, files: readable });
+    this.#tables.set(name, { spec, iceberg, files: readable, names: 0 });
   }
 
   /** Names of the open tables, `namespace.table`. */
@@ -203,15 +205,16 @@ export class Tables {
 
   #export(spec: TableSpec, writer: string, kind: "raw" | "output"): TableExport {
     this.define(spec);
-    const { iceberg, files } = must(this.#tables.get(tableName(spec)), "open table");
+    const table = must(this.#tables.get(tableName(spec)), "open table");
     return new TableExport(
-      { spec, writer, kind, folder: iceberg.folder },
+      { spec, writer, kind, folder: table.iceberg.folder },
       {
         room: this.#room,
         ledger: this.#ledger,
         files: this.#options.files,
         clock: this.#options.clock,
-        recorded: (file) => files.push(file),
+        recorded: (file) => table.files.push(file),
+        nameNext: () => table.names++,
       },
     );
   }

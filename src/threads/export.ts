@@ -165,7 +165,7 @@ class ExportThread {
     const more = this.#exporter.readLog();
     this.#cover(false);
     this.#trim();
-    if (more) this.#scheduleTurn();
+    if (more || this.#exporter.isWriting) this.#scheduleTurn();
   }
 
   #cover(force: boolean): void {

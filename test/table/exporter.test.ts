@@ -7,10 +7,21 @@ import { buildKernels } from "../../kernels/build.ts";
 import { ManualClock } from "../../src/base/clock.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import type { Failpoint } from "../../src/base/files.ts";
+import { buildImage, streamImageColumns, type Cell } from "../../src/event/image.ts";
 import { encodeRecord } from "../../src/log/codec.ts";
 import { MemoryLog } from "../../src/log/memory-log.ts";
+import type { EventsRecord } from "../../src/log/record.ts";
+import { EXPORT_FILES_PER_TURN } from "../../src/limits.ts";
 import { Exporter } from "../../src/table/exporter.ts";
-import { open, record, RECORD_ROWS, SCHEMA, START_US } from "./tables-fixture.ts";
+import {
+  eventRow,
+  open,
+  record,
+  RECORD_ROWS,
+  SCHEMA,
+  START_US,
+  US_PER_DAY,
+} from "./tables-fixture.ts";
 
 const root = mkdtempSync(join(tmpdir(), "millrace-exporter-"));
 beforeAll(() => buildKernels(["export"]));
@@ -28,11 +39,11 @@ class FullDisk extends DiskFiles {
   }
 }
 
-function setUp(): {
+function setUp(rowsMax = RECORD_ROWS): {
   files: FullDisk;
   clock: ManualClock;
   exporter: Exporter;
-  append: (position: number) => void;
+  append: (position: number, made?: EventsRecord) => void;
 } {
   const files = new FullDisk(null);
   const clock = new ManualClock(START_US);
@@ -45,9 +56,14 @@ function setUp(): {
     streams: [{ name: "clicks", schema: SCHEMA }],
     views: [],
     rawOn: true,
-    rawEpoch: { ageUsMax: 1_000_000, rowsMax: RECORD_ROWS },
+    rawEpoch: { ageUsMax: 1_000_000, rowsMax },
   });
-  return { files, clock, exporter, append: (at) => writer.append([encodeRecord(record(at))]) };
+  return {
+    files,
+    clock,
+    exporter,
+    append: (at, made = record(at)) => writer.append([encodeRecord(made)]),
+  };
 }
 
 test("while a table cannot be written nothing is read, and it is tried less and less often", () => {
@@ -75,4 +91,32 @@ test("while a table cannot be written nothing is read, and it is tried less and 
   exporter.cut(false);
   expect(exporter.readers()[0]).toMatchObject({ position: 2, durable: 2 });
   expect(exporter.commit()).toEqual([]);
+});
+
+test("a record of events on many days is written in turns of bounded work, and recorded once it is whole", () => {
+  const { files, exporter, append } = setUp();
+  const days = 3 * EXPORT_FILES_PER_TURN + 1;
+  const [, ...cells] = eventRow(1, 1);
+  const rows = Array.from({ length: days }, (_, day): Cell[] => [
+    BigInt(START_US + day * US_PER_DAY),
+    ...cells,
+  ]);
+  const image = buildImage(streamImageColumns(SCHEMA), rows, new Set([1]));
+  append(1, { ...record(1), rejects: [], rowCount: days, image });
+  append(2);
+  exporter.readLog();
+  const seen: number[][] = [];
+  do {
+    exporter.cut(false);
+    const { raw, coveredPosition } = exporter.pinnedStream("clicks");
+    seen.push([files.tries, raw.files.length, coveredPosition]);
+    if (exporter.isWriting) expect(exporter.readLog()).toBe(false);
+  } while (exporter.isWriting);
+  // the second record came with the first and lies on two days that are among the others
+  expect(seen).toEqual([
+    [64, 0, 0],
+    [128, 0, 0],
+    [192, 0, 0],
+    [193, 193, 2],
+  ]);
 });

@@ -62,7 +62,7 @@ export const RAW_NAMES = [
   "_index",
 ];
 
-function eventRow(position: number, index: number): Cell[] {
+export function eventRow(position: number, index: number): Cell[] {
   const day = index === RECORD_ROWS - 1 ? 1 : 0;
   return [
     BigInt(START_US + day * US_PER_DAY + position * 1000 + index),
