@@ -312,9 +312,16 @@ export class IcebergTable {
 
   #read(version: number): JsonObject {
     const path = this.#metadataPath(version);
-    const value = parseJson(Buffer.from(this.#files.read(path)).toString("utf8"));
+    const text = Buffer.from(this.#files.read(path)).toString("utf8");
+    const refused = `${path} is not table metadata: restore it from a copy.`;
+    let value: unknown;
+    try {
+      value = parseJson(text);
+    } catch (cause) {
+      throw new TableRefusedError(refused, { cause });
+    }
     if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw new TableRefusedError(`${path} is not table metadata: restore it from a copy.`);
+      throw new TableRefusedError(refused);
     return value as JsonObject;
   }
 

@@ -7,6 +7,9 @@ import type { FileDescriptor } from "./manifest.ts";
 /** Format of ledger.db, in PRAGMA user_version: counted up with every change. */
 const FORMAT = 1;
 
+/** "MRLE" in PRAGMA application_id, so that no other program's file is taken for a ledger. */
+const APPLICATION_ID = 0x4d524c45;
+
 const DDL = `
 CREATE TABLE job (
   id TEXT NOT NULL                 -- the job that writes these tables; one row
@@ -45,7 +48,12 @@ CREATE INDEX epochs_pending ON epochs (table_name, epoch) WHERE snapshot_id IS N
 
 /** Operating error, latched: the ledger could not be read or written. The process must end; the next start recovers. */
 export class LedgerFailedError extends Error {
-  override readonly name = "LedgerFailedError";
+  override readonly name: string = "LedgerFailedError";
+}
+
+/** Operating error at the start: ledger.db is not this job's. The message says what to do. */
+export class LedgerRefusedError extends LedgerFailedError {
+  override readonly name: string = "LedgerRefusedError";
 }
 
 /** One export: files that cover a position interval of one writer. */
@@ -87,6 +95,20 @@ export interface LedgerFile {
   readonly path: string;
 }
 
+/** Only a file without tables becomes a ledger. Reads: a file that is not ours is not even switched to another journal. */
+function refuseForeign(database: Database, path: string): void {
+  const found = database
+    .query(
+      "SELECT application_id AS application, (SELECT count(*) FROM sqlite_schema) AS tables FROM pragma_application_id",
+    )
+    .get() as { application: number; tables: number };
+  if (found.tables === 0 || found.application === APPLICATION_ID) return;
+  database.close();
+  throw new LedgerRefusedError(
+    `${path} is a database of another program, not a ledger of Millrace: it was left as it is. Move it away, or give another data folder.`,
+  );
+}
+
 /** ledger.db, one writer. Every method throws LedgerFailedError, and from then on all do. */
 export class Ledger {
   readonly #database: Database;
@@ -107,9 +129,11 @@ export class Ledger {
     try {
       if (files.exists(`${path}-wal`)) files.sync(`${path}-wal`, "table.ledger.recover.sync");
       database = new Database(path, { create: true, strict: true });
+      refuseForeign(database, path);
       database.run("PRAGMA journal_mode = WAL");
       database.run("PRAGMA synchronous = FULL");
     } catch (cause) {
+      if (cause instanceof LedgerRefusedError) throw cause;
       throw new LedgerFailedError(`ledger ${path} cannot be opened: ${String(cause)}`, { cause });
     }
     const ledger = new Ledger(database, files);
@@ -121,17 +145,18 @@ export class Ledger {
     const version = this.#database.query("PRAGMA user_version").get() as { user_version: number };
     if (version.user_version === 0) {
       this.#database.run(DDL);
+      this.#database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
       this.#database.run(`PRAGMA user_version = ${FORMAT}`);
       this.#database.query("INSERT INTO job (id) VALUES (?)").run(jobId);
       return;
     }
     if (version.user_version !== FORMAT)
-      throw new LedgerFailedError(
+      throw new LedgerRefusedError(
         `ledger ${path} has format ${version.user_version}, this release knows ${FORMAT}. Use the release that wrote it.`,
       );
     const job = this.#database.query("SELECT id FROM job").get() as { id: string } | null;
     if (job?.id !== jobId)
-      throw new LedgerFailedError(
+      throw new LedgerRefusedError(
         `ledger ${path} is of job ${job?.id ?? "?"}, this is job ${jobId}. Restore the files of one data folder together.`,
       );
   }

@@ -38,6 +38,7 @@ const WITH_ADVICE: ReadonlySet<string> = new Set([
   "AdmissionFormatError",
   "CheckpointError",
   "CorruptRecordError",
+  "LedgerRefusedError",
   "LogFolderError",
   "TableRefusedError",
 ]);

@@ -1,10 +1,11 @@
 // What a killed process left in the ledger is on disk before anything is built on it.
+import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
-import { Ledger, LedgerFailedError } from "../../src/table/ledger.ts";
+import { Ledger, LedgerFailedError, LedgerRefusedError } from "../../src/table/ledger.ts";
 
 const root = mkdtempSync(join(tmpdir(), "millrace-ledger-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -53,3 +54,17 @@ test("a new ledger has nothing to sync", () => {
   Ledger.open(join(mkdtempSync(join(root, "t-")), "ledger.db"), "job", files).close();
   expect(files.synced).toEqual([]);
 });
+
+test.each([0, 1])(
+  "another program's database of version %d is refused and left alone",
+  (version) => {
+    const path = join(mkdtempSync(join(root, "t-")), "ledger.db");
+    const made = new Database(path);
+    made.run("CREATE TABLE theirs (a INTEGER)");
+    made.run(`PRAGMA user_version = ${version}`);
+    made.close();
+    const before = readFileSync(path);
+    expect(() => Ledger.open(path, "job", new DiskFiles())).toThrow(LedgerRefusedError);
+    expect(readFileSync(path).equals(before)).toBe(true);
+  },
+);

@@ -46,6 +46,18 @@ describe("what goes wrong", () => {
     }
   }
 
+  test("damaged metadata is refused by the name of its file", () => {
+    const tables = open(folder);
+    tables.raw("shop", "clicks", SCHEMA);
+    const path = tables.metadataPath(RAW);
+    tables.close();
+    writeFileSync(path, "{ half");
+    const again = open(folder);
+    expect(() => again.raw("shop", "clicks", SCHEMA)).toThrow(TableRefusedError);
+    expect(() => again.raw("shop", "clicks", SCHEMA)).toThrow(basename(path));
+    again.close();
+  });
+
   test("a data file that cannot be written is written again by the next cut", async () => {
     const files = new FailingFiles();
     const tables = open(folder, { files });
