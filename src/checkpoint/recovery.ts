@@ -112,6 +112,15 @@ function refuse(reason: RefusalReason, what: string): RecoveryDecision {
   return { kind: "refuse", reason, message: `${what}. ${RESTORE}` };
 }
 
+/** Why tables do not fit a checkpoint that was saved when they held the log up to `checkpoint`; null when they do. */
+export function olderTablesRefusal(
+  name: string,
+  at: { readonly checkpoint: number; readonly ledger: number },
+): string | null {
+  if (at.ledger >= at.checkpoint) return null;
+  return `the tables of reader ${name} hold the log up to record ${at.ledger}, but when the checkpoint was saved they held it up to ${at.checkpoint}. ${RESTORE}`;
+}
+
 /** What a stream or view that is no longer configured left behind, for which nothing will write its table any more. */
 export interface RetiredFacts {
   readonly kind: "stream" | "view";

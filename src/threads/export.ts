@@ -184,7 +184,13 @@ class ExportThread {
   }
 
   #save(change: CheckpointChange): void {
-    this.#store.save(change);
+    // beside the engine's readers, how far the tables are: a start refuses a ledger that is older than its checkpoint
+    const tables = this.#exporter.readers().map(({ reader, durable }) => ({
+      name: reader,
+      position: durable,
+      body: new Uint8Array(0),
+    }));
+    this.#store.save({ ...change, readers: [...change.readers, ...tables] });
     this.#checkpointed = Math.min(...change.readers.map(({ position }) => position));
     this.#toEngine({ kind: "checkpointed" });
     this.#trim();

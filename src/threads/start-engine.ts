@@ -11,7 +11,7 @@ import {
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
-import { recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
+import { olderTablesRefusal, recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { LoadedCheckpoint } from "../checkpoint/store.ts";
 import { Engine, type EngineView } from "../engine.ts";
@@ -112,6 +112,11 @@ function refuseUnfit(
       ledger: durable === 0 ? null : durable,
       keepsState: false,
     });
+  for (const { reader, durable } of start.readers) {
+    const at = { checkpoint: positions.get(reader) ?? 0, ledger: durable };
+    const older = olderTablesRefusal(reader, at);
+    if (older !== null) throw new AdviceError(older);
+  }
   const decision = recoveryPlan({ log: bounds, hasCheckpoint, readers });
   if (decision.kind === "refuse") throw new AdviceError(decision.message);
 }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
+  olderTablesRefusal,
   recoveryPlan,
   retiredRefusals,
   trimPosition,
@@ -187,4 +188,10 @@ test("what a removed stream or view has nowhere but in the log or the checkpoint
   expect(stream).toContain("events up to log position 5");
   expect(silent).toContain("with the raw export on");
   expect(ofView).toContain("closed rows up to log position 6");
+});
+
+test("tables older than the checkpoint are refused, new and grown ones are not", () => {
+  expect(olderTablesRefusal("raw:one", { checkpoint: 7, ledger: 6 })).toContain("one backup");
+  expect(olderTablesRefusal("raw:one", { checkpoint: 7, ledger: 7 })).toBeNull();
+  expect(olderTablesRefusal("raw:one", { checkpoint: 0, ledger: 0 })).toBeNull();
 });

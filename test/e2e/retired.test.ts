@@ -1,6 +1,6 @@
 // A stream that is taken out of the configuration: its acknowledged events are in its table before the log may forget them.
 import { afterAll, expect, test } from "bun:test";
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
 
@@ -50,4 +50,30 @@ test("a stream cannot be removed while its events are only in the log; after a s
   expect(await second.stop()).toBe(0);
   const third = await Appliance.start({ config: without, data });
   expect(await third.stop()).toBe(0);
+}, 60_000);
+
+test("a ledger and tables older than the checkpoint beside them are refused", async () => {
+  const one = config("one", ["one"]);
+  const data = join(folder.path, "restored");
+  const copied = join(folder.path, "copied");
+  const first = await Appliance.start({ config: one, data });
+  expect(await first.stop()).toBe(0);
+  cpSync(data, copied, { recursive: true });
+  for (const id of ["a", "b"]) {
+    const next = await Appliance.start({ config: one, data });
+    const body = event.replace('"a"', `"${id}"`);
+    expect((await next.post(body, "application/x-ndjson", "one")).status).toBe(200);
+    expect(await next.stop()).toBe(0);
+  }
+  const last = await Appliance.start({ config: one, data });
+  expect(await last.stop()).toBe(0);
+  for (const part of ["ledger.db", "warehouse"]) {
+    rmSync(join(data, part), { recursive: true });
+    cpSync(join(copied, part), join(data, part), { recursive: true });
+  }
+  const refused = await Appliance.start({ config: one, data }).then(
+    (appliance) => appliance.kill().then(() => "it started"),
+    (error: unknown) => String(error),
+  );
+  expect(refused).toContain("when the checkpoint was saved they held it up to");
 }, 60_000);
