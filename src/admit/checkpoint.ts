@@ -56,7 +56,7 @@ function seal(bytes: Uint8Array, magic: number, version: number): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   view.setUint32(0, magic, true);
   view.setUint32(4, version, true);
-  view.setBigUint64(8, BigInt(Bun.hash.xxHash3(bytes.subarray(CHECKED_FROM))), true);
+  view.setBigUint64(8, Bun.hash.xxHash3(bytes.subarray(CHECKED_FROM)), true);
   return bytes;
 }
 
@@ -77,7 +77,7 @@ function open(
   const version = view.getUint32(4, true);
   if (version !== format.version)
     return refuse(`has version ${version}, this release reads version ${format.version}`);
-  const checksum = BigInt(Bun.hash.xxHash3(bytes.subarray(CHECKED_FROM)));
+  const checksum = Bun.hash.xxHash3(bytes.subarray(CHECKED_FROM));
   if (view.getBigUint64(8, true) !== checksum) return refuse("is damaged (wrong checksum)");
   return view;
 }

@@ -149,7 +149,7 @@ export class Evaluator {
     const scale = to.kind === "DECIMAL" ? to.scale : 0;
     if (from.kind === "DOUBLE" || from.kind === "FLOAT")
       return this.#fromDouble(Number(value), to, { scale, single: from.kind === "FLOAT" });
-    const integer = BigInt(value as bigint);
+    const integer = BigInt(value as bigint | number);
     const fromScale = from.kind === "DECIMAL" ? from.scale : 0;
     if (to.kind === "DOUBLE" || to.kind === "FLOAT") return toDouble(integer, fromScale, to);
     if (scale >= fromScale) return this.#range(integer * 10n ** BigInt(scale - fromScale), to);

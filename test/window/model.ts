@@ -38,7 +38,7 @@ function aggregateValue({ fn, arg }: Aggregate, values: readonly Cell[]): Cell {
     const sum = held.reduce<number>((a, b) => a + Number(b), 0);
     return fn === "sum" ? sum : sum / held.length;
   }
-  const sum = held.reduce<bigint>((a, b) => a + BigInt(b as number), 0n);
+  const sum = held.reduce<bigint>((a, b) => a + BigInt(b), 0n);
   // DuckDB refuses to add beyond 127 bits; the kernels give NULL for a sum that has no 38 digits.
   if (fn === "sum") return sum < 10n ** 38n && sum > -(10n ** 38n) ? sum : null;
   if (sum >= 2n ** 127n || sum < -(2n ** 127n)) return null;
