@@ -45,6 +45,7 @@ const CHILD_POOL_THREADS = QUERY_RUNNING_MAX + 4;
 const RESTART_MS_MIN = 50;
 const RESTART_MS_MAX = 5_000;
 /** A call that doubles its text takes a gigabyte in half a second. */
+const GONE_MS = 1000;
 const WATCH_MS = 100;
 
 /** One life of the child. Requests carry its number, so that a late answer is known to be of a former life. */
@@ -111,6 +112,15 @@ export class ChildProcess {
   /** Replaces the child by a fresh one. Only when it has no work. */
   recycle(): void {
     this.#process?.kill("SIGKILL");
+  }
+
+  /**
+   * Resolves when that life is over, at the latest after GONE_MS: a connection breaks a moment before the end is noticed, and who is told
+   * to ask again must not meet the dead.
+   */
+  async gone(life: number): Promise<void> {
+    if (life === this.#life && this.#process !== null)
+      await Promise.race([this.#ended, Bun.sleep(GONE_MS)]);
   }
 
   /** Why that life was killed by us, or null. */

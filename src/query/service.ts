@@ -212,7 +212,9 @@ export class QueryService {
       if (stuck) return problem(stuckProblem(timeoutMs));
       const reason = this.#child.killReason(child.life);
       if (reason === "too_much_memory") return TOO_MUCH_MEMORY;
-      return reason === null ? DIED : { kind: "died", life: child.life };
+      if (reason !== null) return { kind: "died", life: child.life };
+      if (!question.signal.aborted) await this.#child.gone(child.life);
+      return DIED;
     } finally {
       clearTimeout(killer);
     }
