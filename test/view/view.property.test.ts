@@ -26,6 +26,9 @@ beforeAll(async () => {
   db = await DuckDb.open({ threads: "1" });
   duckdb = await db.connect();
   await duckdb.execute([
+    // Rewritten, CAST(x AS INTEGER) = 7 becomes x = 7, which no longer raises where x is no INTEGER: whether a text raises must not
+    // depend on what the optimizer sees.
+    "SET disabled_optimizers = 'expression_rewriter'",
     ...WINDOW_MACROS,
     `CREATE TABLE clicks (${columnList(SCHEMA)})`,
     // Times step by 7 minutes; every third row is behind the watermark, every ninth by more than its window.
