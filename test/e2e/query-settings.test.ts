@@ -21,15 +21,15 @@ async function withFlags<T>(
   use: (appliance: Appliance) => Promise<T>,
 ): Promise<T> {
   const folder = temporaryFolder();
-  const appliance = await Appliance.start({
-    config: CONFIG,
-    data: join(folder.path, "data"),
-    flags,
-  });
   try {
-    return await use(appliance);
+    const data = join(folder.path, "data");
+    const appliance = await Appliance.start({ config: CONFIG, data, flags });
+    try {
+      return await use(appliance);
+    } finally {
+      await appliance.kill();
+    }
   } finally {
-    await appliance.kill();
     folder.dispose();
   }
 }
