@@ -26,7 +26,9 @@ const FLAGS = [
 function sourceHash(module: string): string {
   const hash = new Bun.CryptoHasher("sha256");
   hash.update(FLAGS.join(" "));
-  const folders = [join(ROOT, "assembly", "base"), join(ROOT, "assembly", module)];
+  const folders = ["assembly/base", `assembly/${module}`, "kernels/abi"].map((name) =>
+    join(ROOT, name),
+  );
   const files = folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".ts"))

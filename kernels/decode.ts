@@ -1,5 +1,5 @@
 // What the host may call in the `decode` module, with units. All functions are synchronous and work on the module's own memory.
-// Structures: assembly/decode/layout.ts (room, schema block, results, rejects, rows).
+// Structures: kernels/abi/decode.ts (room, schema block, results, rejects, rows).
 
 /** Exports of build/decode.wasm. Addresses are byte offsets into the module's memory. */
 export interface DecodeKernels {

@@ -1,5 +1,5 @@
 // What the host may call in the `fold` module, with units. All functions are synchronous and work on the module's own memory; layouts:
-// assembly/fold/abi.ts. Addresses are byte offsets into the memory, registers are numbers, -1 = none, times are µs.
+// kernels/abi/fold.ts. Addresses are byte offsets into the memory, registers are numbers, -1 = none, times are µs.
 
 /** Exports of build/fold.wasm. */
 export interface FoldKernels {

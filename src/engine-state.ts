@@ -1,7 +1,7 @@
 // The engine's state as a checkpoint, and back: what is saved of admission, views and the applied configuration, and how a start puts it
 // together again with the log behind it. Names the readers in a checkpoint; knows nothing of where it is kept.
 import type { AppliedConfiguration } from "./admit/applied.ts";
-import { FOLD_PAGE_BYTES } from "../assembly/fold/abi.ts";
+import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import type { CheckpointChange, LoadedCheckpoint, StatePage } from "./checkpoint/store.ts";
 import type { Engine, EngineView } from "./engine.ts";
 import { REPLAY_READ_BYTES } from "./limits.ts";

@@ -162,6 +162,19 @@ describe("imports", () => {
     expect(breaches).toEqual([]);
   });
 
+  test("what host and kernels share has one door, kernels/abi.ts", () => {
+    const breaches = SOURCES.flatMap((source) =>
+      importsOf(source)
+        .filter(
+          (target) =>
+            (target.startsWith("kernels/abi/") && source.path !== "kernels/abi.ts") ||
+            (target.startsWith("assembly/") && !source.path.startsWith("assembly/")),
+        )
+        .map((target) => `${source.path} imports ${target}`),
+    );
+    expect(breaches).toEqual([]);
+  });
+
   test("nothing leaves the repository", () => {
     const outside = SOURCES.filter(
       ({ path, text }) => path !== "test/tidy.test.ts" && /\.\.\/shared\b|\/work\//.test(text),

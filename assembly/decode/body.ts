@@ -2,7 +2,7 @@
 // event is one reject and spoils no neighbour; where a JSON text's grammar breaks, the rest of it is one reject.
 import { answerDoubles, forgetDoubles, listedDoubles, waitingDoubles } from "./double";
 import { parseAny, parseLikeLast } from "./event";
-import * as L from "./layout";
+import * as L from "../../kernels/abi";
 import { skip, stackEnded } from "./skip";
 import * as S from "./state";
 import { space } from "./text";

@@ -5,7 +5,7 @@ import {
   FIELD_SCALE,
   REASON_OUT_OF_RANGE,
   REASON_WRONG_TYPE,
-} from "./layout";
+} from "../../kernels/abi";
 import { exponentOf } from "./double";
 import { digits8, digits16, nonDigits } from "./number";
 import { numberEnd } from "./skip";

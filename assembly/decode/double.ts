@@ -7,7 +7,7 @@ import {
   FIELD_NONE,
   REASON_OUT_OF_RANGE,
   SCRATCH_DOUBLES,
-} from "./layout";
+} from "../../kernels/abi";
 import { numberEnd } from "./skip";
 import * as S from "./state";
 

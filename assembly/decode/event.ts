@@ -1,6 +1,6 @@
 // One event into one row. Two ways that give the same rows: `parseLikeLast` follows the template of an earlier event, byte for byte
 // between the values; `parseAny` looks every member up, and learns the next template.
-import * as L from "./layout";
+import * as L from "../../kernels/abi";
 import { findName, hashText } from "./names";
 import { skip } from "./skip";
 import * as S from "./state";

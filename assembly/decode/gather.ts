@@ -28,7 +28,7 @@ import {
 } from "../../kernels/abi";
 import { sipHash128 } from "../base/siphash";
 import { rows } from "./body";
-import * as L from "./layout";
+import * as L from "../../kernels/abi";
 import { hashText } from "./names";
 import * as S from "./state";
 import { copyText, sameBytes } from "./text";

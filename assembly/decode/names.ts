@@ -6,7 +6,7 @@ import {
   NAME_LAST,
   NAME_LENGTH,
   NAME_VALUE,
-} from "./layout";
+} from "../../kernels/abi";
 import { sameBytes } from "./text";
 
 // @ts-ignore: decorator

@@ -1,5 +1,5 @@
 // Integers, and the digits that all numbers are made of: eight at a time (Lemire, "Quickly parsing eight digits", 2018).
-import { FIELD_NONE, REASON_OUT_OF_RANGE, REASON_WRONG_TYPE } from "./layout";
+import { FIELD_NONE, REASON_OUT_OF_RANGE, REASON_WRONG_TYPE } from "../../kernels/abi";
 import * as S from "./state";
 
 /** The value that the last successful parser of this module found. */

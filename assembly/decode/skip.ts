@@ -1,6 +1,6 @@
 // The grammar checker: walks over one JSON value of any shape (RFC 8259) without recursion. Says where grammar broke, and notes
 // faults that leave the grammar intact.
-import { DEPTH_HARD_MAX, DEPTH_MAX, REASON_TOO_DEEP, SCRATCH_STACK } from "./layout";
+import { DEPTH_HARD_MAX, DEPTH_MAX, REASON_TOO_DEEP, SCRATCH_STACK } from "../../kernels/abi";
 import * as S from "./state";
 import { space, stringEnd } from "./text";
 

@@ -1,6 +1,6 @@
 // What is known while a body is parsed: where the room is, which schema is in use, and why the event at hand fails. Set by `configure`
 // and `use`; no logic.
-import * as L from "./layout";
+import * as L from "../../kernels/abi";
 
 export let rowsAt: usize = 0;
 export let rowsBytes: u32 = 0;

@@ -1,6 +1,6 @@
 // Strings of JSON: white space, the closing quote, escapes, UTF-8 (RFC 8259, RFC 3629). SIMD finds what is special 16 bytes at a
 // time; a zero byte behind every body stops all scans.
-import { REASON_BAD_UTF8 } from "./layout";
+import { REASON_BAD_UTF8 } from "../../kernels/abi";
 import * as S from "./state";
 
 /** Set by `stringEnd`: the string holds escapes. */

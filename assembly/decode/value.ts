@@ -27,7 +27,7 @@ import {
   REASON_UNKNOWN_SYMBOL,
   REASON_WRONG_TYPE,
   ROW_VALID,
-} from "./layout";
+} from "../../kernels/abi";
 import { decimalHigh, decimalLow, parseDecimal } from "./decimal";
 import { double, parseDouble } from "./double";
 import { findName } from "./names";

@@ -20,7 +20,7 @@ import {
   WORK_ROWS_AT,
   WORK_SELECTED_2_AT,
   WORK_SELECTED_AT,
-} from "./abi";
+} from "../../kernels/abi";
 import { compareDouble, compareText } from "./compare";
 import { addCoupon, reachCoupon } from "./hll";
 import { step, valid, validStep, values } from "./vector";

@@ -13,7 +13,7 @@ import {
   RANGE_F32,
   RANGE_I32,
   RANGE_I64,
-} from "./abi";
+} from "../../kernels/abi";
 import { fail, isValid, mergeValid, copyValid, own, step, values, writableValid } from "./vector";
 import { add, divideUnsigned, fits, high, low, multiply, negate, restHigh, restLow, set } from "./wide";
 

@@ -14,7 +14,7 @@ import {
   TRUNC_SECOND,
   TRUNC_WEEK,
   TRUNC_YEAR,
-} from "./abi";
+} from "../../kernels/abi";
 import { copyValid, own, step, values } from "./vector";
 
 export const DAY_US: i64 = 86400000000;

@@ -20,7 +20,7 @@ import {
   RANGE_F32,
   RANGE_I32,
   RANGE_I64,
-} from "./abi";
+} from "../../kernels/abi";
 import { clear, outside, setRange } from "./arithmetic";
 import { DAY_US, floorDivide } from "./calendar";
 import { copyValid, own, step, values } from "./vector";

@@ -1,6 +1,6 @@
 // Comparison, three-valued logic, NULL tests and coalesce over registers. Doubles have DuckDB's total order: NaN equals NaN and is
 // greatest, -0.0 equals 0.0. Text compares by bytes.
-import { CLASS_D, CLASS_H, CLASS_I, CLASS_S, COMPARE_EQUAL } from "./abi";
+import { CLASS_D, CLASS_H, CLASS_I, CLASS_S, COMPARE_EQUAL } from "../../kernels/abi";
 import { allValid, copyValid, isValid, mergeValid, own, ownValid, step, valid, validStep, values } from "./vector";
 import { compare as compareWide } from "./wide";
 

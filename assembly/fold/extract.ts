@@ -1,15 +1,13 @@
 // Rows of groups as columns of a batch image: values in Arrow layout, validity bitmaps, texts. What a NULL is, and the final value of
 // each aggregate, is decided here. Output buffers are zeroed by the host, so null slots are zero.
 import {
+  CAST_DOWN,
   PHYSICAL_BOOL,
   PHYSICAL_F32,
   PHYSICAL_F64,
   PHYSICAL_I128,
   PHYSICAL_I32,
   PHYSICAL_I64,
-} from "../../kernels/abi";
-import {
-  CAST_DOWN,
   ROW_NULLS_AT,
   SOURCE_AVG_D,
   SOURCE_AVG_H,
@@ -27,7 +25,7 @@ import {
   SOURCE_SUM_I,
   TEXT_INLINE_BYTES,
   WINDOW_SEGMENT_AT,
-} from "./abi";
+} from "../../kernels/abi";
 import { average } from "./average";
 import { estimate } from "./hll";
 import { fits, powerOfTen, low, toDouble } from "./wide";

@@ -23,7 +23,7 @@ import {
   WORK_SELECTED_AT,
   WORK_SPLIT_AT,
   WORK_WINDOWS_AT,
-} from "./abi";
+} from "../../kernels/abi";
 import { compareText } from "./compare";
 import { mix64 } from "./hash";
 import { touch } from "./pages";

@@ -1,5 +1,5 @@
 // Hashes: coupons of Apache DataSketches' HyperLogLog, and the hash and form of group keys.
-import { CLASS_D, CLASS_S, TEXT_INLINE_BYTES } from "./abi";
+import { CLASS_D, CLASS_S, TEXT_INLINE_BYTES } from "../../kernels/abi";
 import { copyValid, own, step, values } from "./vector";
 
 const C1: u64 = 0x87c37b91114253d5;

@@ -1,7 +1,7 @@
 // HyperLogLog with lgK = 12 in the modes of Apache DataSketches: a LIST of up to 8 coupons in the row, a SET (open addressing) from 32
 // entries doubling above 3/4, from 512 entries on HLL_8 registers. What a sketch holds depends on the set of coupons only, never on
 // their order; so does its estimate.
-import { HLL_DENSE, ROW_WINDOW_AT } from "./abi";
+import { HLL_DENSE, ROW_WINDOW_AT } from "../../kernels/abi";
 import { touch } from "./pages";
 import { allocateBlock, freeBlock } from "./window";
 

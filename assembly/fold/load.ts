@@ -1,13 +1,5 @@
 // Columns of the batch as registers: a copy only where the layout differs (bits to bytes, 32 to 64 bits, offsets to references).
 import {
-  PHYSICAL_BOOL,
-  PHYSICAL_F32,
-  PHYSICAL_F64,
-  PHYSICAL_I128,
-  PHYSICAL_I32,
-  PHYSICAL_I64,
-} from "../../kernels/abi";
-import {
   BATCH_COLUMN_BYTES,
   BATCH_DICT_COUNT_AT,
   BATCH_DICT_OFFSETS_AT,
@@ -16,7 +8,13 @@ import {
   BATCH_TEXT_AT,
   BATCH_VALIDITY_AT,
   BATCH_VALUES_AT,
-} from "./abi";
+  PHYSICAL_BOOL,
+  PHYSICAL_F32,
+  PHYSICAL_F64,
+  PHYSICAL_I128,
+  PHYSICAL_I32,
+  PHYSICAL_I64,
+} from "../../kernels/abi";
 import { allValid, fail, own, ownValid, point, valid, values } from "./vector";
 
 let columns: u32 = 0;

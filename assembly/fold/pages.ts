@@ -9,7 +9,7 @@ import {
   FOLD_PAGE_BYTES,
   FOLD_PAGE_COUNT_MAX,
   FOLD_PAGES_AT,
-} from "./abi";
+} from "../../kernels/abi";
 
 const CHAIN_END: u32 = 1;
 const WASM_PAGE_BITS: u32 = 16;

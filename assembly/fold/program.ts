@@ -20,7 +20,7 @@ import {
   OP_OR,
   OP_WIDEN,
   OP_WINDOW,
-} from "./abi";
+} from "../../kernels/abi";
 import { arithmetic, negation } from "./arithmetic";
 import { dateTrunc } from "./calendar";
 import { cast } from "./cast";

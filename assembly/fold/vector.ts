@@ -8,7 +8,7 @@ import {
   REGISTER_VALID_AT,
   REGISTER_VALID_STEP_AT,
   REGISTER_VALUES_AT,
-} from "./abi";
+} from "../../kernels/abi";
 
 /** Address of the registers, and of the error bytes of the rows, set for each run. */
 export let registers: u32 = 0;

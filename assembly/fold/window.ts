@@ -31,7 +31,7 @@ import {
   WORK_RESULT_AT,
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
-} from "./abi";
+} from "../../kernels/abi";
 import { floorDivide } from "./calendar";
 import { allocatePages, freeChain, touch } from "./pages";
 import { isValid, own, copyValid, step, values } from "./vector";

@@ -1,7 +1,7 @@
 // Verb: bodies of producers to a batch image of events, through the decode kernel. Owns the decode memory's working room, the
 // batch that is being made, and the words for people in a reject. Knows nothing of duplicates, watermarks or the log: admission's
 // verdicts come in by argument.
-import * as L from "../../assembly/decode/layout.ts";
+import * as L from "../../kernels/abi.ts";
 import type { DecodeKernels } from "../../kernels/decode.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
@@ -39,7 +39,7 @@ export interface DecodeCursor {
   readonly offset: number;
   /** Events seen so far. */
   readonly index: number;
-  /** STATE_* of assembly/decode/layout.ts. */
+  /** STATE_* of kernels/abi.ts. */
   readonly state: number;
 }
 

@@ -1,10 +1,10 @@
 // What a reject says: the kernel's codes to the words of the outside contract. Pure.
-import * as L from "../../assembly/decode/layout.ts";
+import * as L from "../../kernels/abi.ts";
 import { must, unreachable } from "../base/assert.ts";
 import type { Reject, RejectReason } from "./reject.ts";
 import { sqlTypeText, type EventColumn, type EventSchema } from "./schema.ts";
 
-/** A reject as the kernel notes it (REJECT_* of assembly/decode/layout.ts). */
+/** A reject as the kernel notes it (REJECT_* of kernels/abi.ts). */
 export interface RejectedEvent {
   readonly reason: number;
   /** Ordinal of the declared member, or FIELD_NONE. */

@@ -1,6 +1,6 @@
 // A stream's schema as the decode kernel reads it: fields, table of names, defaults, room for the template. Layout:
-// assembly/decode/layout.ts. Written once per schema; decides nothing.
-import * as L from "../../assembly/decode/layout.ts";
+// kernels/abi.ts. Written once per schema; decides nothing.
+import * as L from "../../kernels/abi.ts";
 import {
   COLUMN_BYTES,
   IMAGE_HEADER_BYTES,

@@ -8,8 +8,6 @@ import {
   BATCH_TEXT_AT,
   BATCH_VALIDITY_AT,
   BATCH_VALUES_AT,
-} from "../../assembly/fold/abi.ts";
-import {
   COLUMN_BYTES,
   COLUMN_DICT_COUNT_AT,
   COLUMN_DICT_OFFSETS_AT,

@@ -9,7 +9,7 @@ import {
   RANGE_F64,
   RANGE_I32,
   RANGE_I64,
-} from "../../assembly/fold/abi.ts";
+} from "../../kernels/abi.ts";
 import { unreachable } from "../base/assert.ts";
 import type { SqlType } from "../event/schema.ts";
 

@@ -1,6 +1,6 @@
 // Verb: a plan and the shape of a batch -> the program in the fold memory and the registers that the kernels of windows, groups and
 // aggregates read.
-import { KEY_COLUMN_BYTES, STATE_HLL } from "../../assembly/fold/abi.ts";
+import { KEY_COLUMN_BYTES, STATE_HLL } from "../../kernels/abi.ts";
 import type { EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { RowLayout } from "./layout.ts";

@@ -21,8 +21,9 @@ import {
   PHYSICAL_I32,
   PHYSICAL_I64,
   PHYSICAL_UTF8,
+  WINDOW_END_AT,
+  WINDOW_START_AT,
 } from "../../kernels/abi.ts";
-import { WINDOW_END_AT, WINDOW_START_AT } from "../../assembly/fold/abi.ts";
 import { OUTPUT_IMAGE_BYTES_MAX, OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { OutputLayout, RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";

@@ -1,6 +1,6 @@
 // Pure: where keys and states of aggregates lie in the rows of a view's groups, and which source each output column has. Follows from
 // the plan alone: it is part of the checkpoint's format.
-import * as abi from "../../assembly/fold/abi.ts";
+import * as abi from "../../kernels/abi.ts";
 import { assert, must, unreachable } from "../base/assert.ts";
 import { physicalOf, type SqlType } from "../event/schema.ts";
 import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";

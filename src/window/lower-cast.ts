@@ -1,5 +1,5 @@
 // Pure: the instruction of a cast between two types, with DuckDB's rounding and range.
-import * as abi from "../../assembly/fold/abi.ts";
+import * as abi from "../../kernels/abi.ts";
 import type { SqlType } from "../event/schema.ts";
 import { classOf, rangeOf, scaleOf } from "./classes.ts";
 import type { Instruction } from "./program.ts";

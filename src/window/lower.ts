@@ -1,6 +1,6 @@
 // Verb: an expression -> instructions. What depends on one dictionary column only runs over its entries, once per batch, and is
 // gathered by the codes of the rows; equal subexpressions are computed once. Owns which operation gives DuckDB's result for which types.
-import * as abi from "../../assembly/fold/abi.ts";
+import * as abi from "../../kernels/abi.ts";
 import { assert, must, unreachable } from "../base/assert.ts";
 import type { SqlType } from "../event/schema.ts";
 import type { Expr } from "../view/plan.ts";

@@ -1,6 +1,6 @@
 // The fold memory as the host uses it: the fixed parts of scratch and one view per element type. Scratch never moves, so that its views
 // stay good when the memory grows; pages are read through `pages()`, taken anew after each growth.
-import { FOLD_DIRTY_AT, FOLD_PAGES_AT, WORK_END_AT } from "../../assembly/fold/abi.ts";
+import { FOLD_DIRTY_AT, FOLD_PAGES_AT, WORK_END_AT } from "../../kernels/abi.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 

@@ -10,7 +10,7 @@ import {
   REGISTER_VALID_AT,
   REGISTER_VALID_STEP_AT,
   REGISTER_VALUES_AT,
-} from "../../assembly/fold/abi.ts";
+} from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
 import { BATCH_AT, PROGRAMS_AT, VECTORS_AT, type FoldMemory } from "./memory.ts";
 

@@ -1,5 +1,5 @@
-// Codec: the root body of a checkpoint of views, JSON text. Beside it lie pages (assembly/fold/abi.ts) and pending outputs.
-import { FOLD_LAYOUT_VERSION } from "../../assembly/fold/abi.ts";
+// Codec: the root body of a checkpoint of views, JSON text. Beside it lie pages (kernels/abi.ts) and pending outputs.
+import { FOLD_LAYOUT_VERSION } from "../../kernels/abi.ts";
 import { assert } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewState } from "./view-fold.ts";

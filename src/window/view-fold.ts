@@ -16,7 +16,7 @@ import {
   WINDOW_VERSION_AT,
   WORK_ERRORS_AT,
   WORK_RESULT_AT,
-} from "../../assembly/fold/abi.ts";
+} from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";

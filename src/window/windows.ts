@@ -1,6 +1,6 @@
 // All views of the engine over one fold memory: what the path calls. Folds durable records into every view of their stream, keeps outputs
 // until they are covered by the ledger, and takes and restores checkpoints. A pure function of the records.
-import { DIRTY_CHANGED, FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../assembly/fold/abi.ts";
+import { DIRTY_CHANGED, FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../kernels/abi.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";

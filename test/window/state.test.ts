@@ -1,7 +1,7 @@
 // State in pages: memory of closed windows comes back, checkpoints are small and restore a million groups at once, outputs stay until they
 // are covered, plans that changed are refused.
 import { expect, test } from "bun:test";
-import { FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../assembly/fold/abi.ts";
+import { FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../kernels/abi.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import { instantiate } from "../../kernels/host.ts";
 import { buildImage } from "../../src/event/image.ts";

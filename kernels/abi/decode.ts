@@ -1,5 +1,5 @@
-// The structures that the decode module and its host (src/event/decode*.ts) share, beside kernels/abi.ts. Integer constants only: both
-// sides import them. All fields are little-endian; u32 unless said otherwise. Addresses are absolute in the decode memory.
+// Part of kernels/abi.ts: the structures that the decode module and its host (src/event/decode*.ts) share. Fields are u32 unless said
+// otherwise. Addresses are absolute in the decode memory.
 
 // ## Room: one per instance, written by the host once, read by `configure`.
 /** rows of the batch being parsed, and their bytes */

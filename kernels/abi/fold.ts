@@ -1,4 +1,4 @@
-// Layout of the fold memory and the words that host and kernels share: integer constants only, compiled by both sides.
+// Part of kernels/abi.ts: what the fold module and its host (src/window) share: the memory's layout and the words of programs.
 // Memory map: static data | dirty bytes (FOLD_DIRTY_AT) | scratch (from WORK_RESULT_AT on: columns of the batch, registers, outputs; never
 // in a checkpoint) | pages (FOLD_PAGES_AT: all state). Addresses of pages never change: a checkpoint stores them by number.
 // A change of anything that lies in pages is a new FOLD_LAYOUT_VERSION.
