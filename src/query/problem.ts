@@ -45,10 +45,19 @@ function characterOfByte(text: string, byte: number): number {
 const OUT_OF_MEMORY =
   "the question needs more memory than it may use: aggregate or filter earlier, ask for fewer columns, or a shorter time range";
 
-/** Our own files could not be read: not the question's fault. */
+/** Our own files could not be read: not the question's fault. What the log trimmed under a pin is in a table, or gone, for the next. */
 export function unreadable(detail: string): Problem {
-  return { status: 503, code: "relation_unavailable", title: "Data not readable", detail };
+  return {
+    status: 503,
+    code: "relation_unavailable",
+    title: "Data not readable",
+    detail,
+    retryAfterS: 1,
+  };
 }
+
+/** What a scan of the log's tail says when it was trimmed under it (LogTrimmedError, TailError). */
+const TRIMMED = /log record \d+ is no longer held|the log holds positions \d+ to/;
 
 /** The problem that an error of DuckDB is, for a question's text. Parser positions count characters, all others UTF-8 bytes. */
 export function problemOfDuckError(error: unknown, sql: string): Problem {
@@ -63,7 +72,7 @@ export function problemOfDuckError(error: unknown, sql: string): Problem {
       detail: OUT_OF_MEMORY,
     };
   // A question has no files of its own.
-  if (kind === "IO") return unreadable(message);
+  if (kind === "IO" || TRIMMED.test(message)) return unreadable(message);
   const title = kind === "" ? "Question failed" : `${kind} error`;
   const detail = kind === "Permission" ? "questions may only read streams and views" : message;
   const problem = { status: 400, code: "bad_sql", title, detail };

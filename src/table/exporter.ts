@@ -15,8 +15,9 @@ import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
 import { Backoff } from "./backoff.ts";
 import type { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
+import { rawNotice } from "./recovery.ts";
 import { TableWriteError, type TableExport } from "./table-export.ts";
-import type { TableFiles, Tables } from "./tables.ts";
+import type { FormerRaw, TableFiles, Tables } from "./tables.ts";
 
 /** Namespace of the tables of streams and views. */
 export const USER_NAMESPACE = "default";
@@ -58,6 +59,8 @@ export interface ExporterOptions {
 export class Exporter {
   readonly #options: ExporterOptions;
   readonly #raws = new Map<string, RawExport>();
+  /** Streams whose raw export is off, and what it left when it was on. */
+  readonly #formerRaws = new Map<string, FormerRaw>();
   readonly #deadLetters: DeadLetterExport;
   readonly #rows = new Map<string, OutputExport>();
   readonly #late = new Map<string, OutputExport>();
@@ -75,9 +78,9 @@ export class Exporter {
     const { tables, streams, views, log, rawOn } = options;
     this.#options = options;
     this.#backoff = new Backoff(options.clock);
-    if (rawOn)
-      for (const { name, schema } of streams)
-        this.#raws.set(name, tables.raw(USER_NAMESPACE, name, schema));
+    for (const { name, schema } of streams)
+      if (rawOn) this.#raws.set(name, tables.raw(USER_NAMESPACE, name, schema));
+      else this.#formerRaws.set(name, tables.formerRaw(USER_NAMESPACE, name, schema));
     this.#deadLetters = tables.deadLetters();
     for (const plan of views) {
       this.#rows.set(plan.name, tables.rows(USER_NAMESPACE, plan));
@@ -88,6 +91,25 @@ export class Exporter {
       first - 1,
       Math.min(...this.#logExports().map(([, table]) => table.position)),
     );
+  }
+
+  /**
+   * Settles where raw tables end before the log begins, which it does when the raw export was off: they go on behind the gap. Gives
+   * lines for the operator. Called once, when the start is known to be good and before the log is read.
+   */
+  resume(): string[] {
+    const trimmed = this.#options.log.bounds().first - 1;
+    const notices: (string | null)[] = [];
+    for (const [stream, raw] of this.#raws) {
+      const { position: exported } = raw.export;
+      notices.push(rawNotice({ stream, isOn: true, table: "kept", exported, trimmed }));
+      raw.export.skipTo(trimmed);
+    }
+    for (const [stream, former] of this.#formerRaws) {
+      const exported = former.kind === "kept" ? former.position : 0;
+      notices.push(rawNotice({ stream, isOn: false, table: former.kind, exported, trimmed }));
+    }
+    return notices.filter((notice) => notice !== null);
   }
 
   /** Whether an epoch of many files is not written whole: `cut` goes on with it. */
@@ -190,16 +212,26 @@ export class Exporter {
     }));
   }
 
-  /** Raw files of a stream and the log position that they cover; with the raw export off only the log has its events. */
+  /**
+   * Raw files of a stream and the log position that they cover. With the raw export off those of an earlier one; what the log has trimmed
+   * beyond them is nowhere.
+   */
   pinnedStream(stream: string): { readonly raw: TableFiles; readonly coveredPosition: number } {
     const { tables, log } = this.#options;
     const raw = this.#raws.get(stream);
-    if (raw === undefined)
+    if (raw !== undefined)
+      return { raw: tables.pinnedFiles(raw.export.table), coveredPosition: raw.export.position };
+    const trimmed = log.bounds().first - 1;
+    const former = this.#formerRaws.get(stream);
+    if (former?.kind !== "kept")
       return {
         raw: tables.rawShape(USER_NAMESPACE, this.#schema(stream)),
-        coveredPosition: log.bounds().first - 1,
+        coveredPosition: trimmed,
       };
-    return { raw: tables.pinnedFiles(raw.export.table), coveredPosition: raw.export.position };
+    return {
+      raw: tables.pinnedFiles(former.table),
+      coveredPosition: Math.max(former.position, trimmed),
+    };
   }
 
   /** Files of a view's rows up to an epoch. */

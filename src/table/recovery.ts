@@ -61,3 +61,31 @@ export function decideRecovery(facts: RecoveryFacts): RecoveryDecision {
     };
   return { kind: "continue", committedTo: epoch };
 }
+
+/** What a start finds of a stream's raw events. Positions are inclusive; 0 = none. */
+export interface RawFacts {
+  readonly stream: string;
+  /** Whether its raw events are exported from now on. */
+  readonly isOn: boolean;
+  /** The table of an earlier export: "kept" is readable. */
+  readonly table: "none" | "removed" | "kept";
+  /** Log position that the table covers. */
+  readonly exported: number;
+  /** The last log position that was trimmed. */
+  readonly trimmed: number;
+}
+
+/** What an operator should know of a stream's raw events at a start: what SQL and the table lack. Null when they lack nothing. */
+export function rawNotice({ stream, isOn, table, exported, trimmed }: RawFacts): string | null {
+  const gap = `log positions ${exported + 1} to ${trimmed}`;
+  if (isOn && trimmed <= exported) return null;
+  if (isOn && exported === 0)
+    return `stream ${stream}: its raw table begins behind log position ${trimmed}, where the log does`;
+  if (isOn)
+    return `stream ${stream}: ${gap} were trimmed while its raw export was off: events there are not in its raw table, which goes on behind them`;
+  if (table === "none") return null;
+  if (table === "removed")
+    return `stream ${stream}: its raw export is off and its raw table was removed: SQL has the events that the log still holds`;
+  const gone = trimmed > exported ? `; ${gap} are in neither` : "";
+  return `stream ${stream}: its raw export is off: SQL has its raw table, up to log position ${exported}, and the events after it that the log still holds${gone}`;
+}

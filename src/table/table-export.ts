@@ -1,5 +1,6 @@
 // One writer of one table: rows in log order -> files of an epoch -> ledger. Drops what the ledger covers already, so that a replay
 // changes nothing. A failed write leaves the rows in memory: `cut` again.
+import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Files } from "../base/files.ts";
 import { AvroError } from "./avro.ts";
@@ -159,6 +160,13 @@ export class TableExport {
       isFull: this.#rows.isFull,
       isFailed: this.#unwritten !== null,
     });
+  }
+
+  /** Positions up to `position` have no rows any more: the next epoch begins behind it. Kept in memory until then. */
+  skipTo(position: number): void {
+    assert(this.rows === 0, "a table skips positions before it has rows");
+    this.#position = Math.max(this.#position, position);
+    this.#added = Math.max(this.#added, position);
   }
 
   /** Whether rows of this position are out already, or were added: they are dropped. */

@@ -50,6 +50,12 @@ interface OpenTable {
   names: number;
 }
 
+/** What an earlier raw export of a stream left: its table and the log position that it covers, or a ledger whose table is gone. */
+export type FormerRaw =
+  | { readonly kind: "none" }
+  | { readonly kind: "removed"; readonly table: string }
+  | { readonly kind: "kept"; readonly table: string; readonly position: number };
+
 /** Files of a table at one moment, for a pin. */
 export interface TableFiles {
   readonly columns: readonly Column[];
@@ -186,7 +192,23 @@ export class Tables {
       : { columns: plainColumns(spec), files: [] };
   }
 
-  /** The columns of a stream's raw table, and no files: for a stream whose raw export is off. */
+  /**
+   * The raw table of a stream whose export is off: what was exported before stays readable, and what is recorded is committed. Nothing is
+   * created. Throws as `raw` does.
+   */
+  formerRaw(namespace: string, stream: string, schema: EventSchema): FormerRaw {
+    const spec = rawTable(namespace, stream, schema);
+    const table = tableName(spec);
+    const { position, epoch } = this.#ledger.writerPosition(table, stream);
+    if (epoch === 0) return { kind: "none" };
+    const { folder, files } = this.#options;
+    if (!files.exists(`${folder}/${namespace}/${spec.name}/metadata`))
+      return { kind: "removed", table };
+    this.define(spec);
+    return { kind: "kept", table, position };
+  }
+
+  /** The columns of a stream's raw table, and no files: for a stream that has none. */
   rawShape(
     namespace: string,
     stream: { readonly name: string; readonly schema: EventSchema },

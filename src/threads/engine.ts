@@ -86,6 +86,7 @@ class EngineThread {
     this.#toLog({ kind: "memory", memory: engine.decodeMemory });
     this.#checkpoints.outputs(started.outputs);
     this.#checkpoints.folded(engine.folded);
+    this.#checkpoints.tick();
     for (const control of started.controls) {
       const at = engine.takeControlPosition(this.#clock.nowUs());
       this.#inFlight.push({ position: at.position, sealed: null });

@@ -48,7 +48,8 @@ class ExportThread {
   #trimmed = 0;
   #turnScheduled = false;
   #isStopped = false;
-  readonly #timers: readonly ReturnType<typeof setInterval>[];
+  #timers: readonly ReturnType<typeof setInterval>[] = [];
+  #isBegun = false;
   #told = "";
 
   constructor(start: ThreadStart, kernels: Uint8Array, engine: MessagePort) {
@@ -78,10 +79,6 @@ class ExportThread {
     });
     engine.onmessage = ({ data }: { data: EngineToExport }) =>
       latch.run(() => this.#onEngine(data));
-    this.#timers = [
-      setInterval(() => latch.run(() => this.#turn()), TURN_INTERVAL_MS),
-      setInterval(() => latch.run(() => this.#commit()), COMMIT_INTERVAL_MS),
-    ];
     toMain({
       kind: "started",
       covered: this.#exporter.coverage(),
@@ -130,17 +127,32 @@ class ExportThread {
   stop(): void {
     this.#isStopped = true;
     for (const timer of this.#timers) clearInterval(timer);
-    // what failed is tried first: nothing is read beside it
-    this.#cover(true);
-    while (this.#exporter.readLog()) this.#cover(false);
-    this.#cover(true);
-    this.#commit();
+    if (this.#isBegun) this.#finish();
     this.#store.close();
     this.#tables.close();
     toMain({ kind: "stopped" });
   }
 
+  #finish(): void {
+    // what failed is tried first: nothing is read beside it
+    this.#cover(true);
+    while (this.#exporter.readLog()) this.#cover(false);
+    this.#cover(true);
+    this.#commit();
+  }
+
+  /** Nothing is written before the engine has found the data folder's files to be of one moment: a refused start leaves them as they were. */
+  #begin(): void {
+    this.#isBegun = true;
+    for (const text of this.#exporter.resume()) toMain({ kind: "notice", text });
+    this.#timers = [
+      setInterval(() => latch.run(() => this.#turn()), TURN_INTERVAL_MS),
+      setInterval(() => latch.run(() => this.#commit()), COMMIT_INTERVAL_MS),
+    ];
+  }
+
   #onEngine(message: EngineToExport): void {
+    if (!this.#isBegun) this.#begin();
     if (message.kind === "outputs") this.#exporter.addOutputs(message.outputs);
     else if (message.kind === "checkpoint")
       this.#save({ ...message.change, pages: foldPages(message.pages) });

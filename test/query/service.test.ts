@@ -167,6 +167,11 @@ test("the log trimmed under a pin is said, not answered wrongly", async () => {
   expect(codeOf(answer)).toBe("503 relation_unavailable");
 }, 20_000);
 
+test("what a scan says of a log that was trimmed in mid-question is worth asking again", async () => {
+  const answer = await ask("SELECT error('log record 7 is no longer held: the log begins at 9')");
+  expect(answer).toMatchObject({ problem: { status: 503, retryAfterS: 1 } });
+}, 20_000);
+
 test("a refused pin is the answer, and a child's rest fits the memory", async () => {
   const refused = { status: 503, code: "view_lags", title: "View lags", detail: "v is at 3" };
   const answer = await fixture.service.ask(question(COUNTED), () =>

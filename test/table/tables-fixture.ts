@@ -180,8 +180,8 @@ export function byPosition(rows: readonly (readonly unknown[])[]): unknown[][] {
 }
 
 /** Rows of the raw table as DuckDB reads the files that queries would read. */
-export async function duckRows(tables: Tables): Promise<unknown[][]> {
-  const { files } = tables.pinnedFiles(RAW);
+export async function duckRows(tables: Tables, table = RAW): Promise<unknown[][]> {
+  const { files } = tables.pinnedFiles(table);
   if (files.length === 0) return [];
   const database = await DuckDb.open();
   try {
