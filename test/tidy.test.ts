@@ -231,6 +231,19 @@ describe("words", () => {
     expect(names.map(({ path }) => path)).toEqual([]);
   });
 
+  test("every file of ours that a text names is there", () => {
+    const pages = ["README.md", "ARCHITECTURE.md"].map((path) => ({
+      path,
+      text: readFileSync(join(ROOT, path), "utf8"),
+    }));
+    const gone = [...SOURCES, ...pages].flatMap(({ path, text }) =>
+      [...text.matchAll(/\b(?:src|kernels|assembly|tools|bench|test)\/[\w/.-]+\.ts\b/g)]
+        .filter(([name]) => path !== "test/tidy.test.ts" && !existsSync(join(ROOT, name)))
+        .map(([name]) => `${path} names ${name}`),
+    );
+    expect(gone).toEqual([]);
+  });
+
   test("nothing is left for later", () => {
     const marks = SOURCES.filter(
       ({ path, text }) => path !== "test/tidy.test.ts" && /\b(TODO|FIXME|XXX|HACK)\b/.test(text),

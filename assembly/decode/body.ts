@@ -2,7 +2,46 @@
 // event is one reject and spoils no neighbour; where a JSON text's grammar breaks, the rest of it is one reject.
 import { answerDoubles, forgetDoubles, listedDoubles, waitingDoubles } from "./double";
 import { parseAny, parseLikeLast } from "./event";
-import * as L from "../../kernels/abi";
+import {
+  FIELD_NONE,
+  REASON_BAD_JSON,
+  REASON_TOO_DEEP,
+  REASON_TOO_LARGE,
+  REJECT_BYTES,
+  REJECT_FIELD,
+  REJECT_INDEX,
+  REJECT_NAME_AT,
+  REJECT_NAME_BYTES,
+  REJECT_OFFSET,
+  REJECT_RAW_AT,
+  REJECT_RAW_BYTES,
+  REJECT_REASON,
+  RESULT_DOUBLES,
+  RESULT_DOUBLES_AT,
+  RESULT_INDEX,
+  RESULT_NEXT,
+  RESULT_REJECTS,
+  RESULT_ROWS,
+  RESULT_STATE,
+  ROW_EVENT_AT,
+  ROW_EVENT_BYTES,
+  ROW_INDEX,
+  SCHEMA_EVENTS_DECLARED,
+  SCHEMA_IMAGE_FIXED,
+  SCHEMA_IMAGE_PER_ROW,
+  SCRATCH_DOUBLES,
+  STATE_AFTER,
+  STATE_ARRAY_ELEMENT,
+  STATE_ARRAY_FIRST,
+  STATE_ARRAY_NEXT,
+  STATE_ENVELOPE,
+  STATE_JSON,
+  STATE_NDJSON,
+  STATE_SINGLE,
+  STATUS_DONE,
+  STATUS_NEED_DOUBLES,
+  STATUS_ROOM,
+} from "../../kernels/abi";
 import { skip, stackEnded } from "./skip";
 import * as S from "./state";
 import { space } from "./text";
@@ -26,11 +65,11 @@ export function begin(): void {
   rowCount = 0;
   rejectCount = 0;
   rawTotal = 0;
-  imageBytes = load<u32>(S.schemaAt, L.SCHEMA_IMAGE_FIXED);
+  imageBytes = load<u32>(S.schemaAt, SCHEMA_IMAGE_FIXED);
   S.setArenaNext(S.arenaAt);
   forgetDoubles();
-  store<u32>(S.resultAt, 0, L.RESULT_ROWS);
-  store<u32>(S.resultAt, 0, L.RESULT_REJECTS);
+  store<u32>(S.resultAt, 0, RESULT_ROWS);
+  store<u32>(S.resultAt, 0, RESULT_REJECTS);
 }
 
 export function rows(): u32 {
@@ -43,16 +82,16 @@ function isFull(): bool {
 
 /** Notes a reject of the text [from, to) for the reason in `failReason`. */
 function reject(from: usize, to: usize, offset: u32): void {
-  const at = S.rejectsAt + rejectCount * L.REJECT_BYTES;
+  const at = S.rejectsAt + rejectCount * REJECT_BYTES;
   const bytes = <u32>(to - from);
-  store<u32>(at, S.failReason, L.REJECT_REASON);
-  store<u32>(at, S.failField, L.REJECT_FIELD);
-  store<u32>(at, eventIndex, L.REJECT_INDEX);
-  store<u32>(at, <u32>from, L.REJECT_RAW_AT);
-  store<u32>(at, bytes, L.REJECT_RAW_BYTES);
-  store<u32>(at, <u32>S.failNameAt, L.REJECT_NAME_AT);
-  store<u32>(at, S.failNameBytes, L.REJECT_NAME_BYTES);
-  store<u32>(at, offset, L.REJECT_OFFSET);
+  store<u32>(at, S.failReason, REJECT_REASON);
+  store<u32>(at, S.failField, REJECT_FIELD);
+  store<u32>(at, eventIndex, REJECT_INDEX);
+  store<u32>(at, <u32>from, REJECT_RAW_AT);
+  store<u32>(at, bytes, REJECT_RAW_BYTES);
+  store<u32>(at, <u32>S.failNameAt, REJECT_NAME_AT);
+  store<u32>(at, S.failNameBytes, REJECT_NAME_BYTES);
+  store<u32>(at, offset, REJECT_OFFSET);
   rejectCount++;
   rawTotal += min(bytes, S.rawBytesMax);
   eventIndex++;
@@ -60,12 +99,12 @@ function reject(from: usize, to: usize, offset: u32): void {
 
 /** Keeps the row of the event [from, to). False when the image has no room left for it. */
 function keep(row: usize, from: usize, to: usize): bool {
-  const bytes = <u32>(to - from) + load<u32>(S.schemaAt, L.SCHEMA_IMAGE_PER_ROW);
+  const bytes = <u32>(to - from) + load<u32>(S.schemaAt, SCHEMA_IMAGE_PER_ROW);
   if (imageBytes + bytes > S.imageBytesMax) return false;
   imageBytes += bytes;
-  store<u32>(row, <u32>from, L.ROW_EVENT_AT);
-  store<u32>(row, <u32>(to - from), L.ROW_EVENT_BYTES);
-  store<u32>(row, eventIndex, L.ROW_INDEX);
+  store<u32>(row, <u32>from, ROW_EVENT_AT);
+  store<u32>(row, <u32>(to - from), ROW_EVENT_BYTES);
+  store<u32>(row, eventIndex, ROW_INDEX);
   rowCount++;
   eventIndex++;
   return true;
@@ -90,14 +129,14 @@ function refuseLine(from: usize, end: usize): void {
   while (end > from && isBlank(load<u8>(end - 1))) end--;
   let offset: u32 = 0;
   if (end - from > S.eventBytesMax) {
-    S.fail(L.REASON_TOO_LARGE, L.FIELD_NONE);
+    S.fail(REASON_TOO_LARGE, FIELD_NONE);
   } else {
     S.setSoftReason(0);
     const stop = skip(from, 0);
     if (stop != end) {
       offset = <u32>((stop ? stop : S.hardAt) - from);
-      S.fail(stop == 0 && stackEnded ? L.REASON_TOO_DEEP : L.REASON_BAD_JSON, L.FIELD_NONE);
-    } else if (S.softReason) S.fail(S.softReason, L.FIELD_NONE);
+      S.fail(stop == 0 && stackEnded ? REASON_TOO_DEEP : REASON_BAD_JSON, FIELD_NONE);
+    } else if (S.softReason) S.fail(S.softReason, FIELD_NONE);
   }
   reject(from, end, offset);
 }
@@ -139,13 +178,13 @@ function parseLine(p: usize): usize {
 
 function finish(status: u32, next: usize, state: u32): u32 {
   const at = S.resultAt;
-  store<u32>(at, <u32>next, L.RESULT_NEXT);
-  store<u32>(at, eventIndex, L.RESULT_INDEX);
-  store<u32>(at, state, L.RESULT_STATE);
-  store<u32>(at, rowCount, L.RESULT_ROWS);
-  store<u32>(at, rejectCount, L.RESULT_REJECTS);
-  store<u32>(at, <u32>(S.scratchAt + L.SCRATCH_DOUBLES), L.RESULT_DOUBLES_AT);
-  store<u32>(at, listedDoubles(), L.RESULT_DOUBLES);
+  store<u32>(at, <u32>next, RESULT_NEXT);
+  store<u32>(at, eventIndex, RESULT_INDEX);
+  store<u32>(at, state, RESULT_STATE);
+  store<u32>(at, rowCount, RESULT_ROWS);
+  store<u32>(at, rejectCount, RESULT_REJECTS);
+  store<u32>(at, <u32>(S.scratchAt + SCRATCH_DOUBLES), RESULT_DOUBLES_AT);
+  store<u32>(at, listedDoubles(), RESULT_DOUBLES);
   return status;
 }
 
@@ -154,11 +193,11 @@ function parseLines(p: usize): u32 {
     S.setNewlineIsSpace(true);
     p = space(p);
     S.setNewlineIsSpace(false);
-    if (p >= bodyEnd) return finish(L.STATUS_DONE, p, L.STATE_NDJSON);
-    if (isFull()) return finish(L.STATUS_ROOM, p, L.STATE_NDJSON);
+    if (p >= bodyEnd) return finish(STATUS_DONE, p, STATE_NDJSON);
+    if (isFull()) return finish(STATUS_ROOM, p, STATE_NDJSON);
     const next = parseLine(p);
-    if (next == FULL) return finish(L.STATUS_ROOM, p, L.STATE_NDJSON);
-    if (next == STOP) return finish(L.STATUS_NEED_DOUBLES, p, L.STATE_NDJSON);
+    if (next == FULL) return finish(STATUS_ROOM, p, STATE_NDJSON);
+    if (next == STOP) return finish(STATUS_NEED_DOUBLES, p, STATE_NDJSON);
     forgetDoubles();
     p = next;
   }
@@ -177,7 +216,7 @@ function refuseRest(p: usize): usize {
 /** Refuses everything from `p` on: it is not what must follow. */
 function refuseFrom(p: usize): usize {
   S.setHardAt(p);
-  S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
+  S.fail(REASON_BAD_JSON, FIELD_NONE);
   return refuseRest(p);
 }
 
@@ -186,11 +225,11 @@ function refuseElement(p: usize): usize {
   S.setSoftReason(0);
   const end = skip(p, 0);
   if (end == 0) {
-    S.fail(stackEnded ? L.REASON_TOO_DEEP : L.REASON_BAD_JSON, L.FIELD_NONE);
+    S.fail(stackEnded ? REASON_TOO_DEEP : REASON_BAD_JSON, FIELD_NONE);
     return refuseRest(p);
   }
-  if (end - p > S.eventBytesMax) S.fail(L.REASON_TOO_LARGE, L.FIELD_NONE);
-  else if (S.softReason) S.fail(S.softReason, L.FIELD_NONE);
+  if (end - p > S.eventBytesMax) S.fail(REASON_TOO_LARGE, FIELD_NONE);
+  else if (S.softReason) S.fail(S.softReason, FIELD_NONE);
   reject(p, end, 0);
   return end;
 }
@@ -219,7 +258,7 @@ function parseElement(p: usize): usize {
 
 /** Where the array of an envelope at `p` begins (behind its bracket), or 0 when it is no envelope. */
 function envelope(p: usize): usize {
-  if (load<u8>(p) != 123 || load<u32>(S.schemaAt, L.SCHEMA_EVENTS_DECLARED)) return 0;
+  if (load<u8>(p) != 123 || load<u32>(S.schemaAt, SCHEMA_EVENTS_DECLARED)) return 0;
   p = space(p + 1);
   if (load<u64>(p) != EVENTS_NAME) return 0;
   p = space(p + 8);
@@ -243,48 +282,48 @@ let jsonState: u32 = 0;
 function arrayStep(p: usize, inEnvelope: u32): usize {
   p = space(p);
   const c = load<u8>(p);
-  const first = jsonState == L.STATE_ARRAY_FIRST;
+  const first = jsonState == STATE_ARRAY_FIRST;
   if (c == 93) {
-    jsonState = L.STATE_AFTER;
+    jsonState = STATE_AFTER;
     if (!inEnvelope) return p + 1;
     p = space(p + 1);
     if (load<u8>(p) == 125) return p + 1;
   } else if (first || c == 44) {
-    jsonState = L.STATE_ARRAY_ELEMENT;
+    jsonState = STATE_ARRAY_ELEMENT;
     return first ? p : space(p + 1);
   }
-  jsonState = L.STATE_AFTER;
+  jsonState = STATE_AFTER;
   return refuseFrom(p);
 }
 
 function parseJson(p: usize, state: u32): u32 {
   S.setNewlineIsSpace(true);
-  const inEnvelope = state & L.STATE_ENVELOPE;
+  const inEnvelope = state & STATE_ENVELOPE;
   let around = inEnvelope;
   jsonState = state & 15;
   while (true) {
-    if (jsonState == L.STATE_JSON) {
+    if (jsonState == STATE_JSON) {
       p = space(p);
-      if (p == bodyEnd) return finish(L.STATUS_DONE, p, jsonState);
+      if (p == bodyEnd) return finish(STATUS_DONE, p, jsonState);
       const array = load<u8>(p) == 91 ? p + 1 : envelope(p);
-      around = array != 0 && load<u8>(p) != 91 ? L.STATE_ENVELOPE : 0;
-      jsonState = array ? L.STATE_ARRAY_FIRST : L.STATE_SINGLE;
+      around = array != 0 && load<u8>(p) != 91 ? STATE_ENVELOPE : 0;
+      jsonState = array ? STATE_ARRAY_FIRST : STATE_SINGLE;
       if (array) p = array;
     }
-    if (jsonState == L.STATE_AFTER && space(p) == bodyEnd)
-      return finish(L.STATUS_DONE, bodyEnd, jsonState);
-    if (isFull()) return finish(L.STATUS_ROOM, p, jsonState | around);
-    if (jsonState == L.STATE_AFTER) {
+    if (jsonState == STATE_AFTER && space(p) == bodyEnd)
+      return finish(STATUS_DONE, bodyEnd, jsonState);
+    if (isFull()) return finish(STATUS_ROOM, p, jsonState | around);
+    if (jsonState == STATE_AFTER) {
       p = parseAfter(p);
-    } else if (jsonState == L.STATE_ARRAY_FIRST || jsonState == L.STATE_ARRAY_NEXT) {
+    } else if (jsonState == STATE_ARRAY_FIRST || jsonState == STATE_ARRAY_NEXT) {
       p = arrayStep(p, around);
     } else {
       const next = parseElement(p);
-      if (next == FULL) return finish(L.STATUS_ROOM, p, jsonState | around);
-      if (next == STOP) return finish(L.STATUS_NEED_DOUBLES, p, jsonState | around);
+      if (next == FULL) return finish(STATUS_ROOM, p, jsonState | around);
+      if (next == STOP) return finish(STATUS_NEED_DOUBLES, p, jsonState | around);
       forgetDoubles();
       p = next;
-      jsonState = jsonState == L.STATE_SINGLE || restRefused ? L.STATE_AFTER : L.STATE_ARRAY_NEXT;
+      jsonState = jsonState == STATE_SINGLE || restRefused ? STATE_AFTER : STATE_ARRAY_NEXT;
     }
   }
 }
@@ -299,5 +338,5 @@ export function parse(p: usize, end: usize, index: u32, state: u32): u32 {
   eventIndex = index;
   restRefused = false;
   answerDoubles();
-  return state == L.STATE_NDJSON ? parseLines(p) : parseJson(p, state);
+  return state == STATE_NDJSON ? parseLines(p) : parseJson(p, state);
 }

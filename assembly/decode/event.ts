@@ -1,6 +1,44 @@
 // One event into one row. Two ways that give the same rows: `parseLikeLast` follows the template of an earlier event, byte for byte
 // between the values; `parseAny` looks every member up, and learns the next template.
-import * as L from "../../kernels/abi";
+import {
+  FIELD_BYTES,
+  FIELD_KIND,
+  FIELD_NONE,
+  FIELD_NULLABLE,
+  FIELD_ORDINAL,
+  FIELD_SLOT,
+  KIND_DECIMAL128,
+  KIND_STRING,
+  PREFIX_MAX,
+  REASON_BAD_JSON,
+  REASON_DUPLICATE_MEMBER,
+  REASON_MISSING_MEMBER,
+  REASON_NOT_AN_OBJECT,
+  REASON_TOO_LARGE,
+  REASON_WRONG_TYPE,
+  ROW_VALID,
+  SCHEMA_DEFAULTS_AT,
+  SCHEMA_NAMES_AT,
+  SCHEMA_NAMES_MASK,
+  SCHEMA_REQUIRED_AT,
+  SCRATCH_LEARN,
+  SCRATCH_SEEN,
+  SCRATCH_UNDECLARED,
+  STEP_BYTES,
+  STEP_FIELD,
+  STEP_KIND,
+  STEP_LENGTH,
+  STEP_MASK,
+  STEP_SLOT,
+  TEMPLATE_ABSENT,
+  TEMPLATE_ABSENT_COUNT,
+  TEMPLATE_BYTES,
+  TEMPLATE_COUNT,
+  TEMPLATE_MISSES,
+  TEMPLATE_VALID,
+  UNDECLARED_BYTES,
+  UNDECLARED_MAX,
+} from "../../kernels/abi";
 import { findName, hashText } from "./names";
 import { skip } from "./skip";
 import * as S from "./state";
@@ -20,20 +58,20 @@ let nameBytes: u32 = 0;
 let sentNameBytes: u32 = 0;
 
 function zeroSlot(field: usize, row: usize): void {
-  const slot = row + load<u32>(field, L.FIELD_SLOT);
+  const slot = row + load<u32>(field, FIELD_SLOT);
   store<u64>(slot, 0);
-  if (load<u8>(field, L.FIELD_KIND) == L.KIND_DECIMAL128) store<u64>(slot, 0, 8);
+  if (load<u8>(field, FIELD_KIND) == KIND_DECIMAL128) store<u64>(slot, 0, 8);
 }
 
 /** Copies a member's default value, or zeros, into the row; its validity bit too. */
 function takeDefault(ordinal: u32, row: usize): void {
-  const field = S.fieldsAt + ordinal * L.FIELD_BYTES;
-  const defaults = <usize>load<u32>(S.schemaAt, L.SCHEMA_DEFAULTS_AT);
-  const slot = load<u32>(field, L.FIELD_SLOT);
+  const field = S.fieldsAt + ordinal * FIELD_BYTES;
+  const defaults = <usize>load<u32>(S.schemaAt, SCHEMA_DEFAULTS_AT);
+  const slot = load<u32>(field, FIELD_SLOT);
   store<u64>(row + slot, load<u64>(defaults + slot));
-  if (load<u8>(field, L.FIELD_KIND) == L.KIND_DECIMAL128)
+  if (load<u8>(field, FIELD_KIND) == KIND_DECIMAL128)
     store<u64>(row + slot, load<u64>(defaults + slot, 8), 8);
-  const word = L.ROW_VALID + ((ordinal >> 6) << 3);
+  const word = ROW_VALID + ((ordinal >> 6) << 3);
   const bit = (<u64>1) << (ordinal & 63);
   const valid = load<u64>(row + word) & ~bit;
   store<u64>(row + word, valid | (load<u64>(defaults + word) & bit));
@@ -49,7 +87,7 @@ function quickSpace(p: usize): usize {
 // @ts-ignore: decorator
 @inline
 function expected(p: usize, step: usize, length: u32): bool {
-  const head = v128.and(v128.xor(v128.load(p), v128.load(step)), v128.load(step, L.STEP_MASK));
+  const head = v128.and(v128.xor(v128.load(p), v128.load(step)), v128.load(step, STEP_MASK));
   if (v128.any_true(head)) return false;
   return length <= 16 || sameBytes(p + 16, step + 16, length - 16);
 }
@@ -57,20 +95,20 @@ function expected(p: usize, step: usize, length: u32): bool {
 /** The byte after the event at `p` when it follows the template, its row filled; 0 otherwise, and nothing is decided yet. */
 export function parseLikeLast(p: usize, row: usize): usize {
   const template = S.templateAt;
-  const count = load<u32>(template, L.TEMPLATE_COUNT);
+  const count = load<u32>(template, TEMPLATE_COUNT);
   if (count == 0) return 0;
   S.setSoftReason(0);
   for (let word: u32 = 0; word < S.words; word++)
-    store<u64>(row + (word << 3), load<u64>(template + (word << 3), L.TEMPLATE_VALID), L.ROW_VALID);
-  let step = template + L.TEMPLATE_BYTES;
-  const last = step + count * L.STEP_BYTES;
-  for (; step < last; step += L.STEP_BYTES) {
-    const length = load<u32>(step, L.STEP_LENGTH);
+    store<u64>(row + (word << 3), load<u64>(template + (word << 3), TEMPLATE_VALID), ROW_VALID);
+  let step = template + TEMPLATE_BYTES;
+  const last = step + count * STEP_BYTES;
+  for (; step < last; step += STEP_BYTES) {
+    const length = load<u32>(step, STEP_LENGTH);
     if (!expected(p, step, length)) return 0;
     p += length;
-    const kind = load<u32>(step, L.STEP_KIND);
-    const slot = row + load<u32>(step, L.STEP_SLOT);
-    if (kind == L.KIND_STRING && load<u8>(p) == 34) {
+    const kind = load<u32>(step, STEP_KIND);
+    const slot = row + load<u32>(step, STEP_SLOT);
+    if (kind == KIND_STRING && load<u8>(p) == 34) {
       const end = special(p + 1);
       if (load<u8>(end) == 34) {
         store<u64>(slot, <u64>(p + 1) | ((<u64>(end - p - 1)) << 32));
@@ -78,10 +116,10 @@ export function parseLikeLast(p: usize, row: usize): usize {
         continue;
       }
     }
-    const field = <usize>load<u32>(step, L.STEP_FIELD);
-    if (load<u32>(p) == NULL_WORD && load<u8>(field, L.FIELD_NULLABLE)) {
-      const ordinal = load<u32>(field, L.FIELD_ORDINAL);
-      const word = row + L.ROW_VALID + ((ordinal >> 6) << 3);
+    const field = <usize>load<u32>(step, STEP_FIELD);
+    if (load<u32>(p) == NULL_WORD && load<u8>(field, FIELD_NULLABLE)) {
+      const ordinal = load<u32>(field, FIELD_ORDINAL);
+      const word = row + ROW_VALID + ((ordinal >> 6) << 3);
       store<u64>(word, load<u64>(word) & ~((<u64>1) << (ordinal & 63)));
       zeroSlot(field, row);
       p += 4;
@@ -90,18 +128,18 @@ export function parseLikeLast(p: usize, row: usize): usize {
     p = parseValue(p, kind, field, slot);
     if (p == 0) return 0;
   }
-  const length = load<u32>(step, L.STEP_LENGTH);
+  const length = load<u32>(step, STEP_LENGTH);
   if (!expected(p, step, length)) return 0;
-  const absent = load<u32>(template, L.TEMPLATE_ABSENT_COUNT);
+  const absent = load<u32>(template, TEMPLATE_ABSENT_COUNT);
   for (let i: u32 = 0; i < absent; i++)
-    takeDefault(load<u16>(template + (i << 1), L.TEMPLATE_ABSENT), row);
-  zeroSlot(S.fieldsAt + S.fieldCount * L.FIELD_BYTES, row);
+    takeDefault(load<u16>(template + (i << 1), TEMPLATE_ABSENT), row);
+  zeroSlot(S.fieldsAt + S.fieldCount * FIELD_BYTES, row);
   return p + length;
 }
 
 /** The byte after the name at `p` (its opening quote), the name in `nameAt`; 0 when it is faulty. */
 function parseName(p: usize): usize {
-  if (load<u8>(p) != 34) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
+  if (load<u8>(p) != 34) return S.fail(REASON_BAD_JSON, FIELD_NONE);
   nameAt = p + 1;
   const quick = special(nameAt);
   if (load<u8>(quick) == 34) {
@@ -110,13 +148,13 @@ function parseName(p: usize): usize {
     return quick + 1;
   }
   const end = stringEnd(quick);
-  if (end == 0) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
-  if (S.softReason) return S.fail(S.softReason, L.FIELD_NONE);
+  if (end == 0) return S.fail(REASON_BAD_JSON, FIELD_NONE);
+  if (S.softReason) return S.fail(S.softReason, FIELD_NONE);
   nameBytes = <u32>(end - nameAt);
   sentNameBytes = nameBytes;
   if (escaped) {
     if (!unescape(nameAt, quick, namesNext, S.namesAt + S.eventBytesMax))
-      return S.fail(L.REASON_TOO_LARGE, L.FIELD_NONE);
+      return S.fail(REASON_TOO_LARGE, FIELD_NONE);
     nameAt = namesNext;
     nameBytes = unescapedBytes;
     namesNext += nameBytes;
@@ -126,20 +164,20 @@ function parseName(p: usize): usize {
 
 /** Notes an undeclared member whose name is in `nameAt`, its text starting at `from` and its value at `p`. */
 function undeclaredMember(from: usize, p: usize): usize {
-  const list = S.scratchAt + L.SCRATCH_UNDECLARED;
+  const list = S.scratchAt + SCRATCH_UNDECLARED;
   const at = nameAt;
   const bytes = nameBytes;
   const hash = hashText(at, bytes);
   for (let i: u32 = 0; i < undeclared; i++) {
-    const entry = list + i * L.UNDECLARED_BYTES;
+    const entry = list + i * UNDECLARED_BYTES;
     if (load<u64>(entry) == hash && load<u32>(entry, 12) == bytes && sameBytes(load<u32>(entry, 8), at, bytes))
-      return S.failName(L.REASON_DUPLICATE_MEMBER, from + 1, sentNameBytes);
+      return S.failName(REASON_DUPLICATE_MEMBER, from + 1, sentNameBytes);
   }
-  if (undeclared == L.UNDECLARED_MAX) return S.fail(L.REASON_TOO_LARGE, L.FIELD_NONE);
+  if (undeclared == UNDECLARED_MAX) return S.fail(REASON_TOO_LARGE, FIELD_NONE);
   const end = skip(p, 1);
-  if (end == 0) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
-  if (S.softReason) return S.fail(S.softReason, L.FIELD_NONE);
-  const entry = list + undeclared * L.UNDECLARED_BYTES;
+  if (end == 0) return S.fail(REASON_BAD_JSON, FIELD_NONE);
+  if (S.softReason) return S.fail(S.softReason, FIELD_NONE);
+  const entry = list + undeclared * UNDECLARED_BYTES;
   store<u64>(entry, hash);
   store<u32>(entry, <u32>at, 8);
   store<u32>(entry, bytes, 12);
@@ -152,28 +190,28 @@ function undeclaredMember(from: usize, p: usize): usize {
 function declaredMember(ordinal: u32, p: usize, row: usize): usize {
   const word = (ordinal >> 6) << 3;
   const bit = (<u64>1) << (ordinal & 63);
-  const seen = S.scratchAt + L.SCRATCH_SEEN + word;
-  if (load<u64>(seen) & bit) return S.fail(L.REASON_DUPLICATE_MEMBER, ordinal);
+  const seen = S.scratchAt + SCRATCH_SEEN + word;
+  if (load<u64>(seen) & bit) return S.fail(REASON_DUPLICATE_MEMBER, ordinal);
   store<u64>(seen, load<u64>(seen) | bit);
-  const field = S.fieldsAt + ordinal * L.FIELD_BYTES;
+  const field = S.fieldsAt + ordinal * FIELD_BYTES;
   if (load<u32>(p) == NULL_WORD) {
-    if (!load<u8>(field, L.FIELD_NULLABLE)) return S.fail(L.REASON_WRONG_TYPE, ordinal);
+    if (!load<u8>(field, FIELD_NULLABLE)) return S.fail(REASON_WRONG_TYPE, ordinal);
     zeroSlot(field, row);
     return p + 4;
   }
   p = parseField(p, field, row);
-  if (p) store<u64>(row + word, load<u64>(row + word, L.ROW_VALID) | bit, L.ROW_VALID);
+  if (p) store<u64>(row + word, load<u64>(row + word, ROW_VALID) | bit, ROW_VALID);
   return p;
 }
 
 /** Fills what the event does not hold. False when a member is missing that must be there. */
 function fillAbsent(row: usize): bool {
-  const required = <usize>load<u32>(S.schemaAt, L.SCHEMA_REQUIRED_AT);
-  const seenAt = S.scratchAt + L.SCRATCH_SEEN;
+  const required = <usize>load<u32>(S.schemaAt, SCHEMA_REQUIRED_AT);
+  const seenAt = S.scratchAt + SCRATCH_SEEN;
   for (let word: u32 = 0; word < S.words; word++) {
     const lacking = load<u64>(required + (word << 3)) & ~load<u64>(seenAt + (word << 3));
     if (lacking == 0) continue;
-    S.fail(L.REASON_MISSING_MEMBER, (word << 6) + <u32>ctz(lacking));
+    S.fail(REASON_MISSING_MEMBER, (word << 6) + <u32>ctz(lacking));
     return false;
   }
   for (let word: u32 = 0; word < S.words; word++) {
@@ -187,18 +225,18 @@ function fillAbsent(row: usize): bool {
 
 /** Writes the undeclared members as one JSON object into the arena: the value of `attrs`. */
 function putAttrs(row: usize): bool {
-  const field = S.fieldsAt + S.fieldCount * L.FIELD_BYTES;
-  const slot = row + load<u32>(field, L.FIELD_SLOT);
+  const field = S.fieldsAt + S.fieldCount * FIELD_BYTES;
+  const slot = row + load<u32>(field, FIELD_SLOT);
   store<u64>(slot, 0);
   if (undeclared == 0) return true;
-  const list = S.scratchAt + L.SCRATCH_UNDECLARED;
+  const list = S.scratchAt + SCRATCH_UNDECLARED;
   const start = S.arenaNext;
   let to = start;
   for (let i: u32 = 0; i < undeclared; i++) {
-    const entry = list + i * L.UNDECLARED_BYTES;
+    const entry = list + i * UNDECLARED_BYTES;
     const bytes = load<u32>(entry, 20);
     if (to + bytes + 32 > S.arenaEnd) {
-      S.fail(L.REASON_TOO_LARGE, L.FIELD_NONE);
+      S.fail(REASON_TOO_LARGE, FIELD_NONE);
       return false;
     }
     store<u8>(to++, i ? 44 : 123);
@@ -208,14 +246,14 @@ function putAttrs(row: usize): bool {
   store<u8>(to++, 125);
   S.setArenaNext(to);
   store<u64>(slot, (<u64>start) | ((<u64>(to - start)) << 32));
-  const word = row + L.ROW_VALID + ((S.fieldCount >> 6) << 3);
+  const word = row + ROW_VALID + ((S.fieldCount >> 6) << 3);
   store<u64>(word, load<u64>(word) | ((<u64>1) << (S.fieldCount & 63)));
   return true;
 }
 
 /** Notes a step for the template: the text [from, to) stands before the value of `field`, or behind the last. */
 function noteStep(from: usize, to: usize, field: usize): void {
-  const at = S.scratchAt + L.SCRATCH_LEARN + learned * 12;
+  const at = S.scratchAt + SCRATCH_LEARN + learned * 12;
   store<u32>(at, <u32>from);
   store<u32>(at, <u32>to, 4);
   store<u32>(at, <u32>field, 8);
@@ -223,78 +261,78 @@ function noteStep(from: usize, to: usize, field: usize): void {
 }
 
 function learnStep(index: u32): bool {
-  const noted = S.scratchAt + L.SCRATCH_LEARN + index * 12;
+  const noted = S.scratchAt + SCRATCH_LEARN + index * 12;
   const from = <usize>load<u32>(noted);
   const length = load<u32>(noted, 4) - <u32>from;
-  if (length > <u32>L.PREFIX_MAX) return false;
-  const step = S.templateAt + L.TEMPLATE_BYTES + index * L.STEP_BYTES;
-  memory.fill(step, 0, L.STEP_BYTES);
+  if (length > <u32>PREFIX_MAX) return false;
+  const step = S.templateAt + TEMPLATE_BYTES + index * STEP_BYTES;
+  memory.fill(step, 0, STEP_BYTES);
   for (let i: u32 = 0; i < length; i++) {
     // A line end is white space in a JSON body but ends a line of NDJSON: the template serves both.
     if (load<u8>(from + i) == 10) return false;
     store<u8>(step + i, load<u8>(from + i));
-    if (i < 16) store<u8>(step + i, 0xff, L.STEP_MASK);
+    if (i < 16) store<u8>(step + i, 0xff, STEP_MASK);
   }
   const field = <usize>load<u32>(noted, 8);
-  store<u32>(step, length, L.STEP_LENGTH);
+  store<u32>(step, length, STEP_LENGTH);
   if (field == 0) return true;
-  store<u32>(step, load<u8>(field, L.FIELD_KIND), L.STEP_KIND);
-  store<u32>(step, load<u32>(field, L.FIELD_SLOT), L.STEP_SLOT);
-  store<u32>(step, <u32>field, L.STEP_FIELD);
+  store<u32>(step, load<u8>(field, FIELD_KIND), STEP_KIND);
+  store<u32>(step, load<u32>(field, FIELD_SLOT), STEP_SLOT);
+  store<u32>(step, <u32>field, STEP_FIELD);
   return true;
 }
 
 /** Makes the event that was just parsed the template of the next, if all its members are declared. */
 function learn(learning: bool): void {
   const template = S.templateAt;
-  const misses = load<u32>(template, L.TEMPLATE_MISSES);
-  store<u32>(template, misses + 1, L.TEMPLATE_MISSES);
+  const misses = load<u32>(template, TEMPLATE_MISSES);
+  store<u32>(template, misses + 1, TEMPLATE_MISSES);
   if (!learning || undeclared > 0) return;
-  store<u32>(template, 0, L.TEMPLATE_COUNT);
+  store<u32>(template, 0, TEMPLATE_COUNT);
   for (let index: u32 = 0; index < learned; index++) if (!learnStep(index)) return;
   let absent: u32 = 0;
-  const seenAt = S.scratchAt + L.SCRATCH_SEEN;
+  const seenAt = S.scratchAt + SCRATCH_SEEN;
   for (let ordinal: u32 = 0; ordinal < S.fieldCount; ordinal++) {
     const seen = load<u64>(seenAt + ((ordinal >> 6) << 3)) >> (ordinal & 63);
-    if (!(seen & 1)) store<u16>(template + (absent++ << 1), ordinal, L.TEMPLATE_ABSENT);
+    if (!(seen & 1)) store<u16>(template + (absent++ << 1), ordinal, TEMPLATE_ABSENT);
   }
-  store<u32>(template, absent, L.TEMPLATE_ABSENT_COUNT);
+  store<u32>(template, absent, TEMPLATE_ABSENT_COUNT);
   for (let word: u32 = 0; word < S.words; word++)
-    store<u64>(template + (word << 3), load<u64>(seenAt + (word << 3)), L.TEMPLATE_VALID);
-  store<u32>(template, learned - 1, L.TEMPLATE_COUNT);
+    store<u64>(template + (word << 3), load<u64>(seenAt + (word << 3)), TEMPLATE_VALID);
+  store<u32>(template, learned - 1, TEMPLATE_COUNT);
 }
 
 /** The byte after the event at `p`, its row filled; 0 when it is refused (`failReason`, unless the grammar checker objects). */
 export function parseAny(p: usize, row: usize): usize {
   S.setSoftReason(0);
-  if (load<u8>(p) != 123) return S.fail(L.REASON_NOT_AN_OBJECT, L.FIELD_NONE);
+  if (load<u8>(p) != 123) return S.fail(REASON_NOT_AN_OBJECT, FIELD_NONE);
   undeclared = 0;
   learned = 0;
   namesNext = S.namesAt;
-  const learning = load<u32>(S.templateAt, L.TEMPLATE_MISSES) % LEARN_EVERY == 0;
+  const learning = load<u32>(S.templateAt, TEMPLATE_MISSES) % LEARN_EVERY == 0;
   for (let word: u32 = 0; word < S.words; word++) {
-    store<u64>(S.scratchAt + L.SCRATCH_SEEN + (word << 3), 0);
-    store<u64>(row + L.ROW_VALID + (word << 3), 0);
+    store<u64>(S.scratchAt + SCRATCH_SEEN + (word << 3), 0);
+    store<u64>(row + ROW_VALID + (word << 3), 0);
   }
   let between = p;
   p = space(p + 1);
   if (load<u8>(p) != 125) {
-    const names = <usize>load<u32>(S.schemaAt, L.SCHEMA_NAMES_AT);
-    const mask = load<u32>(S.schemaAt, L.SCHEMA_NAMES_MASK);
+    const names = <usize>load<u32>(S.schemaAt, SCHEMA_NAMES_AT);
+    const mask = load<u32>(S.schemaAt, SCHEMA_NAMES_MASK);
     while (true) {
       const from = p;
       p = parseName(p);
       if (p == 0) return 0;
       if (load<u8>(p) != 58) {
         p = space(p);
-        if (load<u8>(p) != 58) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
+        if (load<u8>(p) != 58) return S.fail(REASON_BAD_JSON, FIELD_NONE);
       }
       p = quickSpace(p + 1);
       const ordinal = findName(names, mask, nameAt, nameBytes);
       if (ordinal < 0) {
         p = undeclaredMember(from, p);
       } else {
-        if (learning) noteStep(between, p, S.fieldsAt + <u32>ordinal * L.FIELD_BYTES);
+        if (learning) noteStep(between, p, S.fieldsAt + <u32>ordinal * FIELD_BYTES);
         p = declaredMember(<u32>ordinal, p, row);
       }
       if (p == 0) return 0;
@@ -302,7 +340,7 @@ export function parseAny(p: usize, row: usize): usize {
       p = quickSpace(p);
       const c = load<u8>(p);
       if (c == 125) break;
-      if (c != 44) return S.fail(L.REASON_BAD_JSON, L.FIELD_NONE);
+      if (c != 44) return S.fail(REASON_BAD_JSON, FIELD_NONE);
       p = quickSpace(p + 1);
     }
   }

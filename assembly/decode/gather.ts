@@ -11,6 +11,15 @@ import {
   COLUMN_VALIDITY_AT,
   COLUMN_VALUES_AT,
   ENCODING_DICTIONARY,
+  FIELD_BYTES,
+  FIELD_DICTIONARY_REST,
+  FIELD_KIND,
+  FIELD_NONE,
+  FIELD_NULLABLE,
+  FIELD_PHYSICAL,
+  FIELD_SLOT,
+  FIELD_SYMBOL_COUNT,
+  FIELD_SYMBOL_TEXTS_AT,
   IMAGE_COLUMNS_AT,
   IMAGE_HEADER_BYTES,
   IMAGE_MAGIC,
@@ -18,17 +27,23 @@ import {
   IMAGE_ROWS_AT,
   IMAGE_STORED_BYTES_AT,
   IMAGE_TOTAL_BYTES_AT,
+  KIND_ENUM,
+  KIND_STRING,
   PHYSICAL_BOOL,
   PHYSICAL_F32,
   PHYSICAL_I128,
   PHYSICAL_I32,
   PHYSICAL_I64,
   PHYSICAL_UTF8,
+  RESULT_SEALED_ROWS,
+  RESULT_STORED_BYTES,
+  ROW_VALID,
+  SCHEMA_ID_FIELD,
+  SCHEMA_TIME_FIELD,
   VERDICT_ACCEPTED,
 } from "../../kernels/abi";
 import { sipHash128 } from "../base/siphash";
 import { rows } from "./body";
-import * as L from "../../kernels/abi";
 import { hashText } from "./names";
 import * as S from "./state";
 import { copyText, sameBytes } from "./text";
@@ -67,28 +82,28 @@ export function idsValidAddress(): usize {
 // @ts-ignore: decorator
 @inline
 function isValid(row: usize, ordinal: u32): bool {
-  return ((load<u64>(row + L.ROW_VALID + ((ordinal >> 6) << 3)) >> (ordinal & 63)) & 1) != 0;
+  return ((load<u64>(row + ROW_VALID + ((ordinal >> 6) << 3)) >> (ordinal & 63)) & 1) != 0;
 }
 
 /** Writes, for every row of the batch, the event time and the keyed hash of the id (zeros and no validity bit where it is null). */
 export function forAdmission(k0: u64, k1: u64): void {
   const rowCount = rows();
   const times = timesAddress();
-  const timeField = S.fieldsAt + load<u32>(S.schemaAt, L.SCHEMA_TIME_FIELD) * L.FIELD_BYTES;
-  const timeSlot = load<u32>(timeField, L.FIELD_SLOT);
+  const timeField = S.fieldsAt + load<u32>(S.schemaAt, SCHEMA_TIME_FIELD) * FIELD_BYTES;
+  const timeSlot = load<u32>(timeField, FIELD_SLOT);
   for (let i: u32 = 0; i < rowCount; i++)
     store<i64>(times + (i << 3), load<i64>(S.rowsAt + i * S.stride + timeSlot));
   const ids = idsAddress();
   const bits = idsValidAddress();
   memory.fill(bits, 0, (rowCount + 7) >> 3);
-  const ordinal = load<u32>(S.schemaAt, L.SCHEMA_ID_FIELD);
-  if (ordinal == L.FIELD_NONE) {
+  const ordinal = load<u32>(S.schemaAt, SCHEMA_ID_FIELD);
+  if (ordinal == FIELD_NONE) {
     memory.fill(ids, 0, rowCount << 4);
     return;
   }
-  const field = S.fieldsAt + ordinal * L.FIELD_BYTES;
-  const slot = load<u32>(field, L.FIELD_SLOT);
-  const text = load<u8>(field, L.FIELD_KIND) == L.KIND_STRING;
+  const field = S.fieldsAt + ordinal * FIELD_BYTES;
+  const slot = load<u32>(field, FIELD_SLOT);
+  const text = load<u8>(field, FIELD_KIND) == KIND_STRING;
   for (let i: u32 = 0; i < rowCount; i++) {
     const row = S.rowsAt + i * S.stride;
     const to = ids + (i << 4);
@@ -279,11 +294,11 @@ function putDictionary(column: usize, found: u32): void {
 }
 
 function putEnum(column: usize, field: usize, ordinal: u32): void {
-  const slot = load<u32>(field, L.FIELD_SLOT);
-  const texts = <usize>load<u32>(field, L.FIELD_SYMBOL_TEXTS_AT);
+  const slot = load<u32>(field, FIELD_SLOT);
+  const texts = <usize>load<u32>(field, FIELD_SYMBOL_TEXTS_AT);
   const codes = idsValidAddress() + (S.gatherRows >> 3) + 8;
   const entries = entriesAddress();
-  memory.fill(codes, 0, load<u32>(field, L.FIELD_SYMBOL_COUNT) << 1);
+  memory.fill(codes, 0, load<u32>(field, FIELD_SYMBOL_COUNT) << 1);
   const nulls = load<u32>(column, COLUMN_NULLS_AT) != 0;
   let found: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
@@ -304,9 +319,9 @@ function putEnum(column: usize, field: usize, ordinal: u32): void {
 }
 
 function putStrings(column: usize, field: usize, ordinal: u32): void {
-  const slot = load<u32>(field, L.FIELD_SLOT);
-  const rest = load<u32>(field, L.FIELD_DICTIONARY_REST);
-  if (rest > 0) store<u32>(field, rest - 1, L.FIELD_DICTIONARY_REST);
+  const slot = load<u32>(field, FIELD_SLOT);
+  const rest = load<u32>(field, FIELD_DICTIONARY_REST);
+  if (rest > 0) store<u32>(field, rest - 1, FIELD_DICTIONARY_REST);
   else if (count >= DICTIONARY_ROWS_MIN) {
     const nulls = load<u32>(column, COLUMN_NULLS_AT);
     const found = nulls == count ? 0 : findEntries(slot, ordinal, nulls > 0);
@@ -314,7 +329,7 @@ function putStrings(column: usize, field: usize, ordinal: u32): void {
       putDictionary(column, found);
       return;
     }
-    if (nulls != count) store<u32>(field, DICTIONARY_REST, L.FIELD_DICTIONARY_REST);
+    if (nulls != count) store<u32>(field, DICTIONARY_REST, FIELD_DICTIONARY_REST);
   }
   putText(column, slot);
 }
@@ -334,23 +349,23 @@ function putBehind(column: usize, any: bool): void {
 export function seal(to: usize, withBehind: bool): u32 {
   target = to;
   const anyBehind = select(withBehind);
-  store<u32>(S.resultAt, count, L.RESULT_SEALED_ROWS);
-  store<u32>(S.resultAt, 0, L.RESULT_STORED_BYTES);
+  store<u32>(S.resultAt, count, RESULT_SEALED_ROWS);
+  store<u32>(S.resultAt, 0, RESULT_STORED_BYTES);
   if (count == 0) return 0;
   const columns = S.fieldCount + 2;
   memory.fill(to, 0, IMAGE_HEADER_BYTES + columns * COLUMN_BYTES);
   next = to + IMAGE_HEADER_BYTES + columns * COLUMN_BYTES;
   let column = to + IMAGE_HEADER_BYTES;
   for (let ordinal: u32 = 0; ordinal <= S.fieldCount; ordinal++, column += COLUMN_BYTES) {
-    const field = S.fieldsAt + ordinal * L.FIELD_BYTES;
-    const physical = load<u8>(field, L.FIELD_PHYSICAL);
+    const field = S.fieldsAt + ordinal * FIELD_BYTES;
+    const physical = load<u8>(field, FIELD_PHYSICAL);
     store<u8>(column, physical, COLUMN_PHYSICAL_AT);
-    if (load<u8>(field, L.FIELD_NULLABLE)) putValidity(column, ordinal);
-    if (load<u8>(field, L.FIELD_KIND) == L.KIND_ENUM) putEnum(column, field, ordinal);
+    if (load<u8>(field, FIELD_NULLABLE)) putValidity(column, ordinal);
+    if (load<u8>(field, FIELD_KIND) == KIND_ENUM) putEnum(column, field, ordinal);
     else if (physical == PHYSICAL_UTF8) putStrings(column, field, ordinal);
     else {
       store<u32>(column, <u32>(next - to), COLUMN_VALUES_AT);
-      putFixed(physical, load<u32>(field, L.FIELD_SLOT));
+      putFixed(physical, load<u32>(field, FIELD_SLOT));
     }
   }
   putBehind(column, anyBehind);
@@ -360,6 +375,6 @@ export function seal(to: usize, withBehind: bool): u32 {
   store<u32>(to, columns, IMAGE_COLUMNS_AT);
   store<u32>(to, bytes, IMAGE_TOTAL_BYTES_AT);
   store<u32>(to, bytes, IMAGE_STORED_BYTES_AT);
-  store<u32>(S.resultAt, bytes, L.RESULT_STORED_BYTES);
+  store<u32>(S.resultAt, bytes, RESULT_STORED_BYTES);
   return count;
 }

@@ -1,6 +1,30 @@
 // What is known while a body is parsed: where the room is, which schema is in use, and why the event at hand fails. Set by `configure`
 // and `use`; no logic.
-import * as L from "../../kernels/abi";
+import {
+  FIELD_NONE,
+  ROOM_ARENA_AT,
+  ROOM_ARENA_BYTES,
+  ROOM_EVENT_BYTES_MAX,
+  ROOM_GATHER_AT,
+  ROOM_GATHER_ROWS,
+  ROOM_IMAGE_BYTES_MAX,
+  ROOM_NAMES_AT,
+  ROOM_POWERS_AT,
+  ROOM_RAW_BYTES_MAX,
+  ROOM_RAW_TOTAL_MAX,
+  ROOM_REJECTS_AT,
+  ROOM_REJECTS_MAX,
+  ROOM_RESULT_AT,
+  ROOM_ROWS_AT,
+  ROOM_ROWS_BYTES,
+  ROOM_ROWS_MAX,
+  ROOM_SCRATCH_AT,
+  SCHEMA_FIELDS_AT,
+  SCHEMA_FIELD_COUNT,
+  SCHEMA_STRIDE,
+  SCHEMA_TEMPLATE_AT,
+  SCHEMA_WORDS,
+} from "../../kernels/abi";
 
 export let rowsAt: usize = 0;
 export let rowsBytes: u32 = 0;
@@ -44,33 +68,33 @@ export let newlineIsSpace: bool = false;
 
 /** Takes the addresses of the room that the host has laid out (ROOM_*). */
 export function configure(room: usize): void {
-  rowsAt = load<u32>(room, L.ROOM_ROWS_AT);
-  rowsBytes = load<u32>(room, L.ROOM_ROWS_BYTES);
-  rowsMax = load<u32>(room, L.ROOM_ROWS_MAX);
-  arenaAt = load<u32>(room, L.ROOM_ARENA_AT);
-  arenaEnd = arenaAt + load<u32>(room, L.ROOM_ARENA_BYTES);
-  namesAt = load<u32>(room, L.ROOM_NAMES_AT);
-  rejectsAt = load<u32>(room, L.ROOM_REJECTS_AT);
-  rejectsMax = load<u32>(room, L.ROOM_REJECTS_MAX);
-  scratchAt = load<u32>(room, L.ROOM_SCRATCH_AT);
-  gatherAt = load<u32>(room, L.ROOM_GATHER_AT);
-  eventBytesMax = load<u32>(room, L.ROOM_EVENT_BYTES_MAX);
-  imageBytesMax = load<u32>(room, L.ROOM_IMAGE_BYTES_MAX);
-  powersAt = load<u32>(room, L.ROOM_POWERS_AT);
-  resultAt = load<u32>(room, L.ROOM_RESULT_AT);
-  gatherRows = load<u32>(room, L.ROOM_GATHER_ROWS);
-  rawBytesMax = load<u32>(room, L.ROOM_RAW_BYTES_MAX);
-  rawTotalMax = load<u32>(room, L.ROOM_RAW_TOTAL_MAX);
+  rowsAt = load<u32>(room, ROOM_ROWS_AT);
+  rowsBytes = load<u32>(room, ROOM_ROWS_BYTES);
+  rowsMax = load<u32>(room, ROOM_ROWS_MAX);
+  arenaAt = load<u32>(room, ROOM_ARENA_AT);
+  arenaEnd = arenaAt + load<u32>(room, ROOM_ARENA_BYTES);
+  namesAt = load<u32>(room, ROOM_NAMES_AT);
+  rejectsAt = load<u32>(room, ROOM_REJECTS_AT);
+  rejectsMax = load<u32>(room, ROOM_REJECTS_MAX);
+  scratchAt = load<u32>(room, ROOM_SCRATCH_AT);
+  gatherAt = load<u32>(room, ROOM_GATHER_AT);
+  eventBytesMax = load<u32>(room, ROOM_EVENT_BYTES_MAX);
+  imageBytesMax = load<u32>(room, ROOM_IMAGE_BYTES_MAX);
+  powersAt = load<u32>(room, ROOM_POWERS_AT);
+  resultAt = load<u32>(room, ROOM_RESULT_AT);
+  gatherRows = load<u32>(room, ROOM_GATHER_ROWS);
+  rawBytesMax = load<u32>(room, ROOM_RAW_BYTES_MAX);
+  rawTotalMax = load<u32>(room, ROOM_RAW_TOTAL_MAX);
 }
 
 /** Takes the schema block (SCHEMA_*) of the stream whose bodies come next. */
 export function use(schema: usize): void {
   schemaAt = schema;
-  fieldCount = load<u32>(schema, L.SCHEMA_FIELD_COUNT);
-  fieldsAt = load<u32>(schema, L.SCHEMA_FIELDS_AT);
-  stride = load<u32>(schema, L.SCHEMA_STRIDE);
-  words = load<u32>(schema, L.SCHEMA_WORDS);
-  templateAt = load<u32>(schema, L.SCHEMA_TEMPLATE_AT);
+  fieldCount = load<u32>(schema, SCHEMA_FIELD_COUNT);
+  fieldsAt = load<u32>(schema, SCHEMA_FIELDS_AT);
+  stride = load<u32>(schema, SCHEMA_STRIDE);
+  words = load<u32>(schema, SCHEMA_WORDS);
+  templateAt = load<u32>(schema, SCHEMA_TEMPLATE_AT);
   rowsRoom = min(rowsMax, rowsBytes / stride);
 }
 
@@ -106,7 +130,7 @@ export function fail(reason: u32, field: u32): usize {
 /** Like `fail` for an undeclared member. */
 export function failName(reason: u32, at: usize, bytes: u32): usize {
   failReason = reason;
-  failField = L.FIELD_NONE;
+  failField = FIELD_NONE;
   failNameAt = at;
   failNameBytes = bytes;
   return 0;

@@ -1,6 +1,6 @@
 // The dictionary of one column chunk, merged from the dictionaries of the batch images: open addressing with linear probes over
 // 8-byte slots (u32 hash, u32 entry + 1), entries kept as Parquet's PLAIN strings so that the dictionary page is the text itself.
-// Layout of the header: kernels/abi.ts (DICTIONARY_*). Twin: kernels/reference/parquet-dictionary.ts.
+// Layout of the header: kernels/abi.ts (DICTIONARY_*). Twin: kernels/reference/parquet-text.ts.
 import {
   DICTIONARY_ENTRIES_AT,
   DICTIONARY_ENTRIES_MAX_AT,

@@ -1,4 +1,5 @@
-// Export list of the `fold` module: every function that the host may call.
+// Export list of the `fold` module: every function that the host may call. Twins: kernels/reference/fold.ts (windows, groups, aggregates),
+// expression.ts (programs), average.ts, hll.ts.
 export { updateStates } from "./aggregate";
 export { extract, extractText, listRows, textBytes } from "./extract";
 export { findGroups } from "./group";

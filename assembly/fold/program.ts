@@ -1,4 +1,5 @@
 // Expression programs: a list of instructions, each of which fills one register with a vector. Made by src/window/lower.ts.
+// Twin: kernels/reference/expression.ts.
 import {
   INSTRUCTION_BYTES,
   OP_AND,

@@ -79,7 +79,7 @@ export const REJECT_NAME_BYTES = 24;
 export const REJECT_OFFSET = 28;
 export const FIELD_NONE = 0xffff;
 
-export const REASON_NONE = 0;
+/** why an event fails; 0 = it does not */
 export const REASON_BAD_JSON = 1;
 export const REASON_BAD_UTF8 = 2;
 export const REASON_NOT_AN_OBJECT = 3;
@@ -178,8 +178,7 @@ export const TEMPLATE_VALID = 16;
 export const TEMPLATE_ABSENT = 64;
 export const TEMPLATE_BYTES = 640;
 export const STEP_BYTES = 112;
-export const STEP_PREFIX = 0;
-/** v128: which of the first 16 bytes count */
+/** a step begins with the text before the value; v128: which of the first 16 bytes count */
 export const STEP_MASK = 64;
 export const STEP_LENGTH = 80;
 export const STEP_KIND = 84;

@@ -9,8 +9,8 @@ import type { EventsRecord } from "../../src/log/record.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
 import { Windows } from "../../src/window/windows.ts";
 import { IMAGE_COLUMNS } from "./arbitrary.ts";
-import { order } from "./evaluator.ts";
-import type { ModelOutput } from "./model.ts";
+import { order } from "../../kernels/reference/expression.ts";
+import type { ReferenceOutput } from "../../kernels/reference/fold.ts";
 
 await buildKernels(["fold"]);
 export const FOLD_WASM = readFileSync(join(import.meta.dir, "../../build/fold.wasm"));
@@ -102,7 +102,7 @@ function same(a: Cell, b: Cell, bound: number): boolean {
 /** Differences between rows of the kernels and of a model, as sets. */
 export function differences(
   rows: readonly Cell[][],
-  model: readonly ModelOutput[],
+  model: readonly ReferenceOutput[],
   doubleBound = 0,
 ): string[] {
   const compareRows = (x: readonly Cell[], y: readonly Cell[]): number => {

@@ -8,7 +8,7 @@ import type { Cell } from "../../src/event/image.ts";
 import type { SqlType } from "../../src/event/schema.ts";
 import { BIGINT, DOUBLE, IMAGE_COLUMNS, planOf, SCHEMA, VARCHAR } from "./arbitrary.ts";
 import { FOLD_WASM, newWindows, outputRows, recordOf } from "./drive.ts";
-import { couponOf } from "./model.ts";
+import { couponOf } from "../../kernels/reference/fold.ts";
 
 /** Printed by datasketches 5.2.0 (PyPI): the first coupon of hll_sketch(12, HLL_8) after one update. */
 const DATASKETCHES: readonly (readonly [SqlType, string | bigint | number, number])[] = [

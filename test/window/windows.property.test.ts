@@ -6,7 +6,7 @@ import type { SavedPage } from "../../src/window/windows.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
 import { BEHIND, eventArbitrary, IMAGE_COLUMNS, planArbitrary, SCHEMA } from "./arbitrary.ts";
 import { differences, newWindows, outputRows, place, recordOf } from "./drive.ts";
-import { ViewModel } from "./model.ts";
+import { ReferenceFold } from "../../kernels/reference/fold.ts";
 import { imageRows } from "../../src/event/image.ts";
 import { LATE_COLUMNS } from "../../src/window/late.ts";
 
@@ -28,7 +28,7 @@ test("kernels and model agree", () => {
   fc.assert(
     fc.property(runArbitrary, (run) => {
       const { plan, outOfOrdernessUs } = run;
-      const model = new ViewModel(plan, outOfOrdernessUs, { eventTime: 0, behind: BEHIND });
+      const model = new ReferenceFold(plan, outOfOrdernessUs, { eventTime: 0, behind: BEHIND });
       const records = place(run.events, run.sizes, run);
       const stored = new Map<number, SavedPage>();
       let windows = newWindows();

@@ -1,8 +1,45 @@
-// A plain model of expressions: one event's values in bigint and number, SQL's three-valued logic, DuckDB's rounding. What raises in DuckDB is
-// NULL here and noted.
-import type { Cell } from "../../src/event/image.ts";
-import type { SqlType } from "../../src/event/schema.ts";
-import type { Expr, ScalarFn } from "../../src/view/plan.ts";
+// The plain twin of the fold module's expression programs (assembly/fold/program.ts and what it calls): one event's values in bigint and
+// number, SQL's three-valued logic, DuckDB's rounding. What raises in DuckDB is NULL here and noted.
+
+/** A value of a row, as src/event/image.ts has it: decimals unscaled, times in µs, dates in days. */
+export type Cell = string | number | bigint | boolean | null;
+
+/** A type, as src/event/schema.ts has it. */
+export type ReferenceType =
+  | {
+      readonly kind:
+        | "BOOLEAN"
+        | "INTEGER"
+        | "BIGINT"
+        | "FLOAT"
+        | "DOUBLE"
+        | "VARCHAR"
+        | "DATE"
+        | "TIMESTAMPTZ";
+    }
+  | { readonly kind: "DECIMAL"; readonly precision: number; readonly scale: number };
+
+/** An expression, as src/view/plan.ts has it. */
+export type ReferenceExpr =
+  | {
+      readonly op: "column";
+      readonly column:
+        | { readonly from: "image"; readonly ordinal: number }
+        | { readonly from: "received_at" | "window_start" | "window_end" };
+      readonly type: ReferenceType;
+    }
+  | {
+      readonly op: "constant";
+      readonly value: string | number | boolean | null;
+      readonly type: ReferenceType;
+    }
+  | {
+      readonly op: "call";
+      readonly fn: string;
+      readonly args: readonly ReferenceExpr[];
+      readonly type: ReferenceType;
+      readonly unit?: string;
+    };
 
 /** What an expression sees of an event. */
 export interface ModelRow {
@@ -36,7 +73,7 @@ export class Evaluator {
     this.#row = row;
   }
 
-  value(expr: Expr): Cell {
+  value(expr: ReferenceExpr): Cell {
     if (expr.op === "constant") return constant(expr.value, expr.type);
     if (expr.op === "column") {
       if (expr.column.from === "image") return this.#row.cells[expr.column.ordinal] ?? null;
@@ -53,7 +90,7 @@ export class Evaluator {
     return null;
   }
 
-  #call(call: Extract<Expr, { op: "call" }>, args: readonly Cell[]): Cell {
+  #call(call: Extract<ReferenceExpr, { op: "call" }>, args: readonly Cell[]): Cell {
     const { fn, type } = call;
     const [a, b] = [args[0] ?? null, args[1] ?? null];
     switch (fn) {
@@ -93,7 +130,7 @@ export class Evaluator {
     }
   }
 
-  #binary(fn: ScalarFn, [a, b]: readonly [Cell, Cell], type: SqlType): Cell {
+  #binary(fn: string, [a, b]: readonly [Cell, Cell], type: ReferenceType): Cell {
     const c = order(a, b);
     switch (fn) {
       case "eq":
@@ -128,7 +165,7 @@ export class Evaluator {
   }
 
   /** An integer as a value of a type, or a failure when it does not fit. */
-  #range(value: bigint | number, type: SqlType): Cell {
+  #range(value: bigint | number, type: ReferenceType): Cell {
     if (type.kind === "DOUBLE" || type.kind === "FLOAT") return Number(value);
     const integer = BigInt(value);
     if (type.kind === "DECIMAL") {
@@ -140,7 +177,7 @@ export class Evaluator {
     return bound === I32 ? Number(integer) : integer;
   }
 
-  #cast(value: Cell, from: SqlType, to: SqlType): Cell {
+  #cast(value: Cell, from: ReferenceType, to: ReferenceType): Cell {
     if (from.kind === to.kind && from.kind !== "DECIMAL") return value;
     if (to.kind === "BOOLEAN") return Number(value) !== 0;
     if (from.kind === "DATE") return this.#range(BigInt(value as number) * 86_400_000_000n, to);
@@ -161,7 +198,7 @@ export class Evaluator {
 
   #fromDouble(
     value: number,
-    to: SqlType,
+    to: ReferenceType,
     { scale, single }: { scale: number; single: boolean },
   ): Cell {
     if (to.kind === "DOUBLE") return value;
@@ -177,7 +214,7 @@ export class Evaluator {
   }
 }
 
-function toDouble(integer: bigint, scale: number, to: SqlType): number {
+function toDouble(integer: bigint, scale: number, to: ReferenceType): number {
   const fround = to.kind === "FLOAT" ? Math.fround : (x: number): number => x;
   const power = 10n ** BigInt(scale);
   const exact = to.kind === "FLOAT" ? 2n ** 24n : 2n ** 53n;
@@ -200,7 +237,7 @@ function roundEven(value: number): number {
   return down % 2 === 0 ? down : down + 1;
 }
 
-function constant(value: string | number | boolean | null, type: SqlType): Cell {
+function constant(value: string | number | boolean | null, type: ReferenceType): Cell {
   if (value === null) return null;
   if (type.kind === "BIGINT" || type.kind === "TIMESTAMPTZ" || type.kind === "DECIMAL")
     return BigInt(value);

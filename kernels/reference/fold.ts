@@ -1,13 +1,38 @@
-// A plain model of views: rows of values, Maps and bigint, event at a time. Shares nothing with the kernels but the plan and the rules.
-import { average } from "../../kernels/reference/average.ts";
-import { coupon, estimate } from "../../kernels/reference/hll.ts";
-import type { Cell } from "../../src/event/image.ts";
-import type { SqlType } from "../../src/event/schema.ts";
-import type { Aggregate, ViewPlan } from "../../src/view/plan.ts";
-import { Evaluator, floorTo, order } from "./evaluator.ts";
+// The plain twin of the fold module (assembly/fold: windows, groups, aggregates): rows of values, Maps and bigint, event at a time. Shares
+// nothing with the kernels but the plan and the rules.
+import { average } from "./average.ts";
+import {
+  Evaluator,
+  floorTo,
+  order,
+  type Cell,
+  type ReferenceExpr,
+  type ReferenceType,
+} from "./expression.ts";
+import { coupon, estimate } from "./hll.ts";
+
+/** One aggregate with its FILTER, as src/view/plan.ts has it. */
+export interface ReferenceAggregate {
+  readonly fn: string;
+  readonly arg: ReferenceExpr | null;
+  readonly filter: ReferenceExpr | null;
+}
+
+/** A view, as src/view/plan.ts has it: what of it decides rows. */
+export interface ReferenceView {
+  readonly window: { readonly sizeUs: number };
+  readonly filter: ReferenceExpr | null;
+  readonly keys: readonly { readonly expr: ReferenceExpr }[];
+  readonly aggregates: readonly ReferenceAggregate[];
+  readonly output: readonly {
+    readonly source:
+      | { readonly kind: "window_start" | "window_end" }
+      | { readonly kind: "key" | "aggregate"; readonly index: number };
+  }[];
+}
 
 /** The coupon of a value of a type. */
-export function couponOf(value: Exclude<Cell, null>, type: SqlType): number {
+export function couponOf(value: Exclude<Cell, null>, type: ReferenceType): number {
   if (typeof value === "string") return coupon(new TextEncoder().encode(value));
   const wide = type.kind === "DECIMAL" && type.precision > 18;
   const bytes = new Uint8Array(wide ? 16 : 8);
@@ -22,7 +47,7 @@ export function couponOf(value: Exclude<Cell, null>, type: SqlType): number {
 }
 
 /** The value of an aggregate over the values of a group. */
-function aggregateValue({ fn, arg }: Aggregate, values: readonly Cell[]): Cell {
+function aggregateValue({ fn, arg }: ReferenceAggregate, values: readonly Cell[]): Cell {
   const held = values.filter((value) => value !== null);
   if (fn === "count_star") return BigInt(values.length);
   if (fn === "count") return BigInt(held.length);
@@ -61,16 +86,16 @@ interface Window {
 }
 
 /** An output row: the window, and the values of the output columns and revision. */
-export interface ModelOutput {
+export interface ReferenceOutput {
   readonly startUs: bigint;
   readonly row: readonly Cell[];
 }
 
 /** One view, event at a time. */
-export class ViewModel {
-  readonly plan: ViewPlan;
+export class ReferenceFold {
+  readonly plan: ReferenceView;
   readonly counts = { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 };
-  readonly closed: ModelOutput[] = [];
+  readonly closed: ReferenceOutput[] = [];
   readonly late: (readonly [timeUs: bigint, position: number, index: number])[] = [];
   readonly #open = new Map<bigint, Window>();
   readonly #outOfOrdernessUs: bigint;
@@ -78,7 +103,7 @@ export class ViewModel {
   #highestUs: bigint | null = null;
 
   constructor(
-    plan: ViewPlan,
+    plan: ReferenceView,
     outOfOrdernessUs: number,
     columns: { eventTime: number; behind: number },
   ) {
@@ -158,11 +183,11 @@ export class ViewModel {
   }
 
   /** Rows of all open windows. */
-  open(): ModelOutput[] {
+  open(): ReferenceOutput[] {
     return [...this.#open.values()].flatMap((window) => this.#rows(window));
   }
 
-  #rows(window: Window): ModelOutput[] {
+  #rows(window: Window): ReferenceOutput[] {
     return [...window.groups.values()].map(({ keys, values }) => {
       const row = this.plan.output.map(({ source }): Cell => {
         switch (source.kind) {
