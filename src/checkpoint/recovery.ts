@@ -144,6 +144,29 @@ export function retiredRefusals(retired: readonly RetiredFacts[]): string[] {
     });
 }
 
+/** A view that is no longer configured, beside what the log holds. */
+export interface UnfoldedFacts {
+  readonly name: string;
+  /** Log position up to which the checkpoint has what the view made of its events. */
+  readonly folded: number;
+  /** Log position of the last events; 0 = none. */
+  readonly lastEvents: number;
+}
+
+/**
+ * Why a start without these views would lose rows, a reason each: a window that events behind the checkpoint closed is in no checkpoint
+ * and perhaps in no table, and only a replay with the view makes it again. Open windows of a removed view are dropped, so only
+ * events behind the checkpoint matter, of whichever stream.
+ */
+export function unfoldedRefusals(views: readonly UnfoldedFacts[]): string[] {
+  return views
+    .filter(({ lastEvents, folded }) => lastEvents > folded)
+    .map(
+      ({ name, lastEvents, folded }) =>
+        `view ${name} is no longer in the configuration, but the last run did not end in order: what events at log positions ${folded + 1} to ${lastEvents} closed of its windows is perhaps not in its table and would be lost. Start once more with the view, stop in order (SIGTERM), then remove it`,
+    );
+}
+
 /**
  * The position to give to LogWriter.trim: records below it are durable in what every reader keeps. `durable` are positions up to which
  * each reader's state (checkpoint) or tables (ledger) are on disk; a suspended reader is left out. At least one reader is named, since

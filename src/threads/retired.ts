@@ -1,8 +1,9 @@
 // Facts at a start about streams and views that are no longer configured: what of theirs lies in the log and the checkpoint, and what their
 // tables have. What follows from them is decided by checkpoint/recovery.ts.
 import type { AppliedConfiguration } from "../admit/applied.ts";
-import { retiredRefusals, type RetiredFacts } from "../checkpoint/recovery.ts";
+import { retiredRefusals, unfoldedRefusals, type RetiredFacts } from "../checkpoint/recovery.ts";
 import type { LoadedCheckpoint } from "../checkpoint/store.ts";
+import { WINDOWS_READER } from "../engine-state.ts";
 import { LOG_HEADS_PER_LOOK } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import { USER_NAMESPACE } from "../table/exporter.ts";
@@ -16,22 +17,31 @@ export function refuseRetired(
   before: AppliedConfiguration | null,
   found: { readonly loaded: LoadedCheckpoint; readonly log: LogReader },
 ): void {
-  const reasons = retiredRefusals([
-    ...retiredStreams(start, Object.keys(before?.streams ?? {}), found.log),
-    ...retiredViews(start, found.loaded),
-  ]);
+  const streams = new Set(start.streams.map(({ name }) => name));
+  const views = new Set(start.views.map(({ name }) => name));
+  const goneStreams = Object.keys(before?.streams ?? {}).filter((name) => !streams.has(name));
+  const goneViews = Object.entries(before?.views ?? {}).filter(([name]) => !views.has(name));
+  const lasts =
+    goneStreams.length + goneViews.length > 0 ? lastEvents(found.log) : new Map<string, number>();
+  const checkpoint = found.loaded.readers.find(({ name }) => name === WINDOWS_READER);
+  const reasons = [
+    ...retiredRefusals([
+      ...goneStreams.map((name) => retiredStream(start, name, lasts.get(name) ?? 0)),
+      ...retiredViews(start, found.loaded),
+    ]),
+    ...unfoldedRefusals(
+      goneViews.map(([name, { since }]) => ({
+        name,
+        folded: Math.max(since, checkpoint?.position ?? 0),
+        lastEvents: Math.max(0, ...lasts.values()),
+      })),
+    ),
+  ];
   if (reasons.length > 0) throw new AdviceError(reasons.join("\n"));
 }
 
-/** Streams of `known` that are not configured, and where the log has the last events of each. Throws as LogReader does. */
-function retiredStreams(
-  start: EngineStart,
-  known: readonly string[],
-  log: LogReader,
-): RetiredFacts[] {
-  const configured = new Set(start.streams.map(({ name }) => name));
-  const gone = known.filter((name) => !configured.has(name));
-  if (gone.length === 0) return [];
+/** The position of the last events in the log, by stream. Throws as LogReader does. */
+function lastEvents(log: LogReader): Map<string, number> {
   const lasts = new Map<string, number>();
   const { first, last } = log.bounds();
   for (let at = first; at <= last;) {
@@ -40,17 +50,13 @@ function retiredStreams(
       if (rowCount > 0) lasts.set(stream, position);
     at += Math.max(1, heads.length);
   }
-  return gone.map((name) => ({
-    kind: "stream",
-    name,
-    last: lasts.get(name) ?? 0,
-    ledger: ledgerPosition(
-      start,
-      tableName({ namespace: USER_NAMESPACE, name: rawTableName(name) }),
-      name,
-    ),
-    isExported: start.config.settings.export.raw,
-  }));
+  return lasts;
+}
+
+function retiredStream(start: EngineStart, name: string, last: number): RetiredFacts {
+  const table = tableName({ namespace: USER_NAMESPACE, name: rawTableName(name) });
+  const ledger = ledgerPosition(start, table, name);
+  return { kind: "stream", name, last, ledger, isExported: start.config.settings.export.raw };
 }
 
 /** Views with outputs in the checkpoint that are not configured. */

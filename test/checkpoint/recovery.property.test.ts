@@ -5,6 +5,7 @@ import {
   olderTablesRefusal,
   recoveryPlan,
   retiredRefusals,
+  unfoldedRefusals,
   trimPosition,
   type ReaderFacts,
   type RecoveryDecision,
@@ -188,6 +189,13 @@ test("what a removed stream or view has nowhere but in the log or the checkpoint
   expect(stream).toContain("events up to log position 5");
   expect(silent).toContain("with the raw export on");
   expect(ofView).toContain("closed rows up to log position 6");
+});
+
+test("a removed view refuses the start while events behind the checkpoint may have closed its windows", () => {
+  expect(unfoldedRefusals([{ name: "v", folded: 5, lastEvents: 5 }])).toEqual([]);
+  expect(unfoldedRefusals([{ name: "v", folded: 5, lastEvents: 7 }])).toEqual([
+    expect.stringContaining("events at log positions 6 to 7"),
+  ]);
 });
 
 test("tables older than the checkpoint are refused, new and grown ones are not", () => {

@@ -8,14 +8,14 @@ const BENCH = join(import.meta.dir, "..", "..", "bench");
 const folder = temporaryFolder();
 afterAll(() => folder.dispose());
 
-function config(name: string, streams: readonly string[]): string {
+function config(name: string, streams: readonly string[], views = ""): string {
   const path = join(folder.path, `${name}.yaml`);
   copyFileSync(join(BENCH, "clicks.avsc"), join(folder.path, "clicks.avsc"));
   const text = streams.map(
     (stream) =>
       `  ${stream}:\n    schema: clicks.avsc\n    event_time: event_time\n    event_id: event_id\n    dedup_ttl: 30s\n    dedup_ids_max: 100000\n    out_of_orderness: 10s\n`,
   );
-  writeFileSync(path, `streams:\n${text.join("")}`);
+  writeFileSync(path, `streams:\n${text.join("")}${views}`);
   return path;
 }
 
@@ -50,6 +50,37 @@ test("a stream cannot be removed while its events are only in the log; after a s
   expect(await second.stop()).toBe(0);
   const third = await Appliance.start({ config: without, data });
   expect(await third.stop()).toBe(0);
+}, 60_000);
+
+test("a view cannot be removed after a kill, when what it closed since the checkpoint is nowhere; after a stop in order it can", async () => {
+  const sql =
+    "SELECT window_start, count(*) AS events FROM tumble(one, event_time, INTERVAL 1 MINUTE) GROUP BY ALL";
+  const withView = config("with-view", ["one"], `views:\n  per_minute:\n    sql: ${sql}\n`);
+  const without = config("without-view", ["one"]);
+  const data = join(folder.path, "viewed");
+  const flags = ["--checkpoint.interval=1h"];
+  const first = await Appliance.start({ config: withView, data, flags });
+  const minutes = ["12:00:00", "12:01:00", "12:05:00"].map((time, i) =>
+    event.replace('"a"', `"${i}"`).replace("12:00:00", time),
+  );
+  expect((await first.post(minutes.join("\n"), "application/x-ndjson", "one")).status).toBe(200);
+  const closed = "SELECT sum(events) FROM per_minute WHERE is_final";
+  expect((await first.rows(closed)).rows).toEqual([[2]]);
+  await first.kill();
+  const refused = await Appliance.start({ config: without, data }).then(
+    (appliance) => appliance.kill().then(() => "it started"),
+    (error: unknown) => String(error),
+  );
+  expect(refused).toContain("view per_minute is no longer in the configuration");
+  expect(refused).toContain("stop in order (SIGTERM)");
+  const second = await Appliance.start({ config: withView, data });
+  expect(await second.stop()).toBe(0);
+  const third = await Appliance.start({ config: without, data });
+  expect(await third.stop()).toBe(0);
+  // its table has what it closed: the view comes back to it
+  const fourth = await Appliance.start({ config: withView, data });
+  expect((await fourth.rows("SELECT sum(events) FROM per_minute")).rows).toEqual([[2]]);
+  expect(await fourth.stop()).toBe(0);
 }, 60_000);
 
 test("a ledger and tables older than the checkpoint beside them are refused", async () => {
