@@ -24,7 +24,8 @@ export type ReferenceExpr =
   | {
       readonly op: "column";
       readonly column:
-        | { readonly from: "image"; readonly ordinal: number }
+        /** `cells` of the row: of the event, or of the output row (HAVING). */
+        | { readonly from: "image" | "output"; readonly ordinal: number }
         | { readonly from: "received_at" | "window_start" | "window_end" };
       readonly type: ReferenceType;
     }
@@ -76,7 +77,8 @@ export class Evaluator {
   value(expr: ReferenceExpr): Cell {
     if (expr.op === "constant") return constant(expr.value, expr.type);
     if (expr.op === "column") {
-      if (expr.column.from === "image") return this.#row.cells[expr.column.ordinal] ?? null;
+      if (expr.column.from === "image" || expr.column.from === "output")
+        return this.#row.cells[expr.column.ordinal] ?? null;
       if (expr.column.from === "received_at") return this.#row.receivedAtUs;
       return expr.column.from === "window_start" ? this.#row.startUs : this.#row.endUs;
     }

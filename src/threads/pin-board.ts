@@ -4,6 +4,7 @@ import { must } from "../base/assert.ts";
 import type { InlineRelation, Pin, PinnedView } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
+import { windowSizeUs } from "../view/plan.ts";
 import type { FleetStatus } from "./fleet.ts";
 import type {
   EngineToMain,
@@ -151,7 +152,7 @@ export class PinBoard {
     const end = plan.output.find(({ source }) => source.kind === "window_end");
     if (end !== undefined) return { column: end.name, addUs: 0 };
     const start = plan.output.find(({ source }) => source.kind === "window_start");
-    return start === undefined ? null : { column: start.name, addUs: plan.window.sizeUs };
+    return start === undefined ? null : { column: start.name, addUs: windowSizeUs(plan) };
   }
 
   #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {

@@ -2,7 +2,13 @@
 // that can raise are wrapped in TRY, as kernels give NULL for each by itself; columns have the types of the view's table.
 import { sqlTypeText, type EventSchema, IMAGE_EXTRA_COLUMNS } from "../event/schema.ts";
 import { must, unreachable } from "../base/assert.ts";
-import type { Aggregate, ColumnRef, OutputColumn, ViewPlan } from "./plan.ts";
+import {
+  windowSizeUs,
+  type Aggregate,
+  type ColumnRef,
+  type OutputColumn,
+  type ViewPlan,
+} from "./plan.ts";
 import { quoteName, renderExpr, type RenderOptions } from "./render.ts";
 
 export interface BatchOptions {
@@ -31,7 +37,7 @@ export function batchText(plan: ViewPlan, options: BatchOptions): string {
   ];
   const filter = plan.filter === null ? "" : `\nWHERE ${renderExpr(plan.filter, render)}`;
   return `SELECT ${items.join(",\n  ")}
-FROM tumble(${quoteName(options.relation)}, ${quoteName(time)}, to_microseconds(${plan.window.sizeUs}))${filter}
+FROM tumble(${quoteName(options.relation)}, ${quoteName(time)}, to_microseconds(${windowSizeUs(plan)}))${filter}
 GROUP BY ${groups.join(", ")}`;
 }
 
@@ -54,6 +60,8 @@ function sourceText(
       return source.kind;
     case "key":
       return renderExpr(must(plan.keys[source.index], "key").expr, options.render);
+    case "expression":
+      return renderExpr(source.expr, options.render);
     case "aggregate":
       return aggregateText(must(plan.aggregates[source.index], "aggregate"), options);
     default:

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { sqlTypeText, type EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
 import { columnText } from "./batch.ts";
-import type { Aggregate, ViewPlan } from "./plan.ts";
+import { windowSizeUs, type Aggregate, type ViewPlan } from "./plan.ts";
 import { renderExpr, type RenderOptions } from "./render.ts";
 
 /**
@@ -27,7 +27,7 @@ export function explainPlan(plan: ViewPlan, schema: EventSchema): string {
   const options: RenderOptions = { column: (ref) => columnText(ref, schema), guarded: false };
   const lines = [
     `view ${plan.name}`,
-    `  reads   ${plan.stream} in windows of ${plan.window.sizeUs / 1_000_000} s`,
+    `  reads   ${plan.stream} in windows of ${windowSizeUs(plan) / 1_000_000} s`,
     `  where   ${plan.filter === null ? "every event" : renderExpr(plan.filter, options)}`,
     ...plan.keys.map(
       (key) => `  key     ${renderExpr(key.expr, options)}  ${sqlTypeText(key.type)}`,

@@ -200,12 +200,15 @@ function makePlan(source: ViewSource, from: FromClause, parts: SelectParts): Vie
     name: source.name,
     stream: from.stream.name,
     sql: source.sql,
-    window: { kind: "tumble", sizeUs: from.sizeUs },
+    window: { kind: "tumble", sizeUs: from.sizeUs, offsetUs: 0 },
+    rollupOf: null,
     filter: parts.filter,
     keys: parts.keys.map((expr) => ({ expr, type: outputType(expr.type) })),
     aggregates: parts.aggregates,
     output,
-    late: { policy: "side" },
+    having: null,
+    topN: null,
+    late: { policy: "side", allowedUs: 0 },
   };
 }
 

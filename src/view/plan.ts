@@ -1,5 +1,6 @@
 // Nouns: a view as a typed plan. view/ makes plans from SQL text (parse, check); window/ runs them. A plan is plain data: it can be
 // sent to a thread, printed by `explain` and compared. All types equal those that DuckDB gives for the same text.
+import { assert } from "../base/assert.ts";
 import type { Column, SqlType } from "../event/schema.ts";
 
 /** Functions that kernels evaluate over columns. Comparison and boolean ones give BOOLEAN with SQL's three-valued logic. */
@@ -52,7 +53,9 @@ export type ColumnRef =
   | { readonly from: "image"; readonly ordinal: number }
   | { readonly from: "received_at" }
   | { readonly from: "window_start" }
-  | { readonly from: "window_end" };
+  | { readonly from: "window_end" }
+  /** A column of the view's own output by ordinal: HAVING and top-N only. */
+  | { readonly from: "output"; readonly ordinal: number };
 
 export type AggregateFn =
   | "count_star"
@@ -61,7 +64,10 @@ export type AggregateFn =
   | "avg"
   | "min"
   | "max"
-  | "approx_count_distinct";
+  | "approx_count_distinct"
+  /** The value of the event that is first (last) in log order, by (`_position`, `_index`); NULL where that event has none. */
+  | "first"
+  | "last";
 
 /** One aggregate with its FILTER. `arg` is null for count_star only. */
 export interface Aggregate {
@@ -75,31 +81,86 @@ export interface Aggregate {
 export type OutputSource =
   | { readonly kind: "window_start" | "window_end" }
   | { readonly kind: "key"; readonly index: number }
-  | { readonly kind: "aggregate"; readonly index: number };
+  | { readonly kind: "aggregate"; readonly index: number }
+  /** Projections only: an expression over the event. */
+  | { readonly kind: "expression"; readonly expr: Expr };
 
 /** A column of the view's relation and table. */
 export interface OutputColumn extends Column {
   readonly source: OutputSource;
 }
 
-/** A tumbling window aligned to the epoch: [start, start + sizeUs). */
+/** [start, start + sizeUs); starts are offsetUs + n * sizeUs since the epoch, 0 <= offsetUs < sizeUs. */
 export interface TumbleWindow {
   readonly kind: "tumble";
   readonly sizeUs: number;
+  readonly offsetUs: number;
 }
 
-/** A view: one SELECT over one stream. */
+/** [start, start + sizeUs) for every start = offsetUs + n * slideUs, 0 <= offsetUs < slideUs <= sizeUs. Panes: gcd(slideUs, sizeUs). */
+export interface HopWindow {
+  readonly kind: "hop";
+  readonly slideUs: number;
+  readonly sizeUs: number;
+  readonly offsetUs: number;
+}
+
+/** Events of equal keys (all of the plan's keys) at most gapUs apart, inclusive: [first event, last event + gapUs). */
+export interface SessionWindow {
+  readonly kind: "session";
+  readonly gapUs: number;
+}
+
+/** [start of a calendar day, start of the next) in a named time zone: for the upper level of a rollup only. */
+export interface CalendarDayWindow {
+  readonly kind: "calendar_day";
+  readonly timeZone: string;
+}
+
+export type WindowPlan = TumbleWindow | HopWindow | SessionWindow | CalendarDayWindow;
+
+/** What becomes of a late event (DESIGN: "late policy per view"). */
+export interface LatePlan {
+  /** side: a row in the late table. update: within allowedUs the row is published again, beyond as side. drop: counted only. */
+  readonly policy: "side" | "update" | "drop";
+  /** µs behind the window's end within which `update` corrects it; 0 for the others. */
+  readonly allowedUs: number;
+}
+
+/** The first `limit` rows of each window by `orderBy`; ties by the group keys, ascending, NULLs last. */
+export interface TopN {
+  readonly limit: number;
+  readonly orderBy: readonly {
+    readonly ordinal: number;
+    readonly descending: boolean;
+    readonly nullsFirst: boolean;
+  }[];
+}
+
+/** A view: one SELECT over one stream, or a rollup of one. */
 export interface ViewPlan {
   readonly name: string;
   readonly stream: string;
   /** The text as the user wrote it: batch and stream run the same. */
   readonly sql: string;
-  readonly window: TumbleWindow;
+  /** Null: a projection, one output row for each event that passes the filter, in log order. */
+  readonly window: WindowPlan | null;
+  /** The view whose states this one merges: it has the same keys and aggregates, and a window that holds whole windows of that. Null: reads the stream. */
+  readonly rollupOf: string | null;
   readonly filter: Expr | null;
   /** Group keys other than the window's bounds. */
   readonly keys: readonly { readonly expr: Expr; readonly type: SqlType }[];
   readonly aggregates: readonly Aggregate[];
   /** In the order of the SELECT list. `fieldId` from 1 in this order. `revision` BIGINT follows in the table. */
   readonly output: readonly OutputColumn[];
-  readonly late: { readonly policy: "side" };
+  /** Over output columns; rows for which it is not true are not part of the view. */
+  readonly having: Expr | null;
+  readonly topN: TopN | null;
+  readonly late: LatePlan;
+}
+
+/** Size of a plan's windows, µs. Throws for plans without windows of one size. */
+export function windowSizeUs({ window }: ViewPlan): number {
+  assert(window?.kind === "tumble" || window?.kind === "hop", "windows of one size");
+  return window.sizeUs;
 }

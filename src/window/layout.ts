@@ -91,6 +91,9 @@ function stateKind({ fn, arg }: Aggregate): number {
       });
     case "approx_count_distinct":
       return abi.STATE_HLL;
+    case "first":
+    case "last":
+      throw new Error(`${fn} is not in this release`);
     default:
       return unreachable(fn);
   }
@@ -177,6 +180,8 @@ function outputLayout(
       const offset = must(stateAt[source.index], "state");
       return { from: "row", physical, offset, ...aggregateSource(aggregate) };
     }
+    case "expression":
+      throw new Error("projections are not in this release");
     default:
       return unreachable(source);
   }

@@ -179,6 +179,8 @@ export class Lowering {
           x: column.from === "window_end" ? 1 : 0,
           imm: BigInt(this.#options.windowSizeUs),
         });
+      case "output":
+        throw new Error("HAVING is not in this release");
       default:
         return unreachable(column);
     }

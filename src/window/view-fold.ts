@@ -18,7 +18,7 @@ import {
   WORK_RESULT_AT,
 } from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
-import type { ViewPlan } from "../view/plan.ts";
+import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
 import { compileView, type CompiledView, type StreamShape } from "./compile.ts";
 import { windowImages, type RowsImage } from "./images.ts";
@@ -229,7 +229,7 @@ export class ViewFold {
       compiled.time,
       batch.isZero(behind) ? 0 : batch.valuesAt(behind) + at.row * 8,
       compiled.filter,
-      BigInt(this.plan.window.sizeUs),
+      BigInt(windowSizeUs(this.plan)),
       rows,
       at.row,
       at.lateTo,
@@ -259,7 +259,7 @@ export class ViewFold {
         timeUs: must(i64[times + row], "time"),
         behindUs: must(i64[behind + row], "behind"),
       })),
-      this.plan.window.sizeUs,
+      windowSizeUs(this.plan),
       record,
     );
     const { position } = record;

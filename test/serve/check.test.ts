@@ -40,12 +40,15 @@ function tools(files: Record<string, string>): CheckTools {
             name,
             stream: streams[0]?.name ?? "",
             sql,
-            window: { kind: "tumble", sizeUs: 1 },
+            window: { kind: "tumble", sizeUs: 1, offsetUs: 0 },
+            rollupOf: null,
             filter: null,
             keys: [],
             aggregates: [],
             output: [],
-            late: { policy: "side" },
+            having: null,
+            topN: null,
+            late: { policy: "side", allowedUs: 0 },
           },
         });
       const fault = { line: at + 1, column, message: "unknown unit", advice: "write DAY" };

@@ -155,7 +155,8 @@ describe("outputs of views", () => {
     name: "per_minute",
     stream: "clicks",
     sql: "",
-    window: { kind: "tumble", sizeUs: 60_000_000 },
+    window: { kind: "tumble", sizeUs: 60_000_000, offsetUs: 0 },
+    rollupOf: null,
     filter: null,
     keys: [],
     aggregates: [],
@@ -175,7 +176,9 @@ describe("outputs of views", () => {
         source: { kind: "aggregate", index: 0 },
       },
     ],
-    late: { policy: "side" },
+    having: null,
+    topN: null,
+    late: { policy: "side", allowedUs: 0 },
   };
 
   test.skipIf(isPythonMissing)(

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { sqlTypeText } from "../../src/event/schema.ts";
 import { explainPlan, planHash } from "../../src/view/explain.ts";
 import { ViewParser } from "../../src/view/parse.ts";
+import { windowSizeUs } from "../../src/view/plan.ts";
 import { faultsOf, planOf, SCHEMA } from "./fixture.ts";
 
 const FROM = "FROM tumble(clicks, event_time, INTERVAL 1 MINUTE)";
@@ -180,6 +181,6 @@ describe("plans", () => {
     ["INTERVAL (7) DAYS", 604_800_000_000],
   ])("%s is a window", async (size, sizeUs) => {
     const sql = `SELECT window_start, count(*) AS n FROM tumble(clicks, event_time, ${size}) GROUP BY ALL`;
-    expect((await planOf(parser, sql)).window.sizeUs).toBe(sizeUs);
+    expect(windowSizeUs(await planOf(parser, sql))).toBe(sizeUs);
   });
 });

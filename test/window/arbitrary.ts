@@ -320,8 +320,11 @@ export function planOf(parts: Pick<ViewPlan, "name" | "filter" | "keys" | "aggre
     ...parts,
     stream: "events",
     sql: "",
-    window: { kind: "tumble", sizeUs: WINDOW_US },
+    window: { kind: "tumble", sizeUs: WINDOW_US, offsetUs: 0 },
+    rollupOf: null,
     output: sources.map((source, index) => ({ ...source, nullable: true, fieldId: index + 1 })),
-    late: { policy: "side" },
+    having: null,
+    topN: null,
+    late: { policy: "side", allowedUs: 0 },
   };
 }

@@ -9,6 +9,7 @@ import { differences, newWindows, outputRows, place, recordOf } from "./drive.ts
 import { ReferenceFold } from "../../kernels/reference/fold.ts";
 import { imageRows } from "../../src/event/image.ts";
 import { LATE_COLUMNS } from "../../src/window/late.ts";
+import { windowSizeUs } from "../../src/view/plan.ts";
 
 const TEXTS = IMAGE_COLUMNS.flatMap(({ type }, ordinal) =>
   type.kind === "VARCHAR" ? [ordinal] : [],
@@ -28,7 +29,11 @@ test("kernels and model agree", () => {
   fc.assert(
     fc.property(runArbitrary, (run) => {
       const { plan, outOfOrdernessUs } = run;
-      const model = new ReferenceFold(plan, outOfOrdernessUs, { eventTime: 0, behind: BEHIND });
+      const model = new ReferenceFold(
+        { ...plan, window: { sizeUs: windowSizeUs(plan) } },
+        outOfOrdernessUs,
+        { eventTime: 0, behind: BEHIND },
+      );
       const records = place(run.events, run.sizes, run);
       const stored = new Map<number, SavedPage>();
       let windows = newWindows();
