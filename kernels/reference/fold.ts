@@ -27,7 +27,8 @@ export interface ReferenceView {
   readonly output: readonly {
     readonly source:
       | { readonly kind: "window_start" | "window_end" }
-      | { readonly kind: "key" | "aggregate"; readonly index: number };
+      | { readonly kind: "key" | "aggregate"; readonly index: number }
+      | { readonly kind: "expression"; readonly expr: ReferenceExpr };
   }[];
 }
 
@@ -198,6 +199,8 @@ export class ReferenceFold {
             if (aggregate === undefined) return null;
             return aggregateValue(aggregate, values[source.index] ?? []);
           }
+          case "expression":
+            throw new Error("a projection has no windows");
           default:
             return source.kind === "window_start" ? window.startUs : window.endUs;
         }
