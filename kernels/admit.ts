@@ -8,8 +8,11 @@ export interface AdmitKernels {
   freePages(): number;
   /** Makes the id table an empty one of 2^depth segments of `pages` (2 or 3) pages each. Takes 2^depth x pages pages. */
   buildTable(stream: number, depth: number, pages: number): void;
-  /** Gives the pages of the id table back, if there is one. */
-  dropTable(stream: number): void;
+  /**
+   * Moves the id table's directory, if there is one, to `to`, a multiple of ADMIT_PAGE_BYTES, with room for 2^depthMax slots, a whole
+   * number of pages; the old place becomes free pages. 2 MB are copied at 24 M ids.
+   */
+  moveDirectory(stream: number, to: number, depthMax: number): void;
   /** Erases all ids that have outlived the TTL by a 64th. 15 ms at 24 M ids. */
   sweepAll(stream: number, receivedMs: bigint): void;
   /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`: 0 = none. */

@@ -1,6 +1,7 @@
 // Owns how the id table grows: a segment that overflows drops its expired entries; if that is not enough it gets a third page, then
 // splits into two segments of two. Each takes some µs, so growth to any size never stalls a batch. Layout: page.ts.
 import {
+  ADMIT_PAGE_BYTES,
   DIRECTORY_SLOT_BYTES,
   ID_PAGE_SLOTS,
   STREAM_DEPTH_AT,
@@ -13,7 +14,7 @@ import {
   countIds, directory, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, groupAt, isExpired, nextGroup, openDirectory, openTable, pageIn, shift, slotOf, stream,
   writeEntry,
 } from "./page";
-import { releasePage, takePage } from "./pool";
+import { grantPages, releasePage, takePage } from "./pool";
 
 /** A segment that is below this share (of 256) after its expired entries are gone stays as it is. */
 const FILL_AFTER_PURGE: u32 = 180;
@@ -45,8 +46,8 @@ export function buildTable(table: usize, depth: u32, pages: u32): void {
   }
 }
 
-/** Gives all pages of a table back, if it has any. Build one before the next use. */
-export function dropTable(table: usize): void {
+/** Gives all pages of a table back, if it has any. */
+function dropTable(table: usize): void {
   if (!load<u32>(table, STREAM_PAGES_AT)) return;
   const from: usize = load<u32>(table, STREAM_DIRECTORY_AT);
   const depth = load<u32>(table, STREAM_DEPTH_AT);
@@ -183,6 +184,22 @@ function writeSegment(high: u64, depth: u32, first: u32, second: u32, third: u32
     store<u32>(slot, third, 8);
     store<u32>(slot, (depth << 8) | (third ? 3 : 2), 12);
   }
+}
+
+/** The room for a directory, in pages. */
+function directoryPages(depthMax: u32): u32 {
+  return <u32>((<usize>1 << depthMax) * DIRECTORY_SLOT_BYTES / ADMIT_PAGE_BYTES);
+}
+
+/** Moves the directory of a table, if it has one, to where it has room for 2^depthMax slots. The old place becomes free pages. */
+export function moveDirectory(table: usize, to: usize, depthMax: u32): void {
+  const from: usize = load<u32>(table, STREAM_DIRECTORY_AT);
+  if (from) {
+    memory.copy(to, from, <usize>DIRECTORY_SLOT_BYTES << load<u32>(table, STREAM_DEPTH_AT));
+    grantPages(from, directoryPages(load<u32>(table, STREAM_DEPTH_MAX_AT)));
+  }
+  store<u32>(table, <u32>to, STREAM_DIRECTORY_AT);
+  store<u32>(table, depthMax, STREAM_DEPTH_MAX_AT);
 }
 
 /** One more bit of depth, in place, from the end: 2 MB at 24 M ids, well below a ms. Traps if hashes are not uniform. */

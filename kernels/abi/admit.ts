@@ -24,7 +24,7 @@ export const STREAM_MAX_PAST_AT = 32;
 export const STREAM_TTL_MS_AT = 40;
 /** i64 ms: received_at of the newest batch of the stream; -1 = none yet */
 export const STREAM_RECEIVED_MS_AT = 48;
-/** u32 address of the id table's directory, u32 its depth in bits, u32 the depth that it has room for */
+/** u32 address of the id table's directory (whole pages), u32 its depth in bits, u32 the depth that it has room for */
 export const STREAM_DIRECTORY_AT = 56;
 export const STREAM_DEPTH_AT = 60;
 export const STREAM_DEPTH_MAX_AT = 64;

@@ -112,7 +112,7 @@ export class Admission {
   addStream(settings: StreamSettings): void {
     assert(!this.#streams.has(settings.name), `stream ${settings.name} is added once`);
     const stream = new StreamBlock(this.#kernels, settings);
-    stream.buildTable(0, (pages) => this.#reserve(pages));
+    this.#buildTable(stream, 0);
     this.#streams.set(settings.name, stream);
   }
 
@@ -237,7 +237,7 @@ export class Admission {
       if (stream === undefined) continue;
       assert(stream.receivedAtMs === null, "a checkpoint is restored before events are admitted");
       stream.restoreTimes(times);
-      stream.buildTable(times.ids, (pages) => this.#reserve(pages));
+      this.#buildTable(stream, times.ids);
     }
     for (const segment of segments) this.#restoreSegment(segment);
     return state.position;
@@ -309,12 +309,21 @@ export class Admission {
     return receivedMs;
   }
 
+  #buildTable(stream: StreamBlock, ids: number): void {
+    stream.buildTable(
+      ids,
+      (pages) => this.#reserve(pages),
+      (pages) => this.#allocatePages(pages),
+    );
+  }
+
   /**
-   * Makes sure of the pages that `ids` more ids can take: each full segment grows once at most, a new page takes dozens of ids before
+   * Makes sure of the directory and the pages that `ids` more ids can take: each full segment grows once at most, a new page takes dozens of ids before
    * it can be full, and the delta takes them in order. False when the memory is at its maximum.
    */
   #reserveFor(stream: StreamBlock, ids: number): boolean {
     try {
+      stream.growDirectory(ids, (pages) => this.#allocatePages(pages));
       this.#reserve(Math.min(ids, stream.pages) + Math.ceil(ids / 32) + 8);
       return true;
     } catch (error) {
@@ -327,9 +336,13 @@ export class Admission {
     const missing = pages - this.#kernels.call.freePages();
     if (missing <= 0) return;
     const granted = Math.max(missing, RESERVE_PAGES_MIN);
-    const address = this.#kernels.allocate((granted + 1) * ADMIT_PAGE_BYTES);
-    const aligned = Math.ceil(address / ADMIT_PAGE_BYTES) * ADMIT_PAGE_BYTES;
-    this.#kernels.call.grantPages(aligned, granted);
+    this.#kernels.call.grantPages(this.#allocatePages(granted), granted);
+  }
+
+  /** Address of `pages` new pages in a row. Throws RangeError when the memory is at its maximum. */
+  #allocatePages(pages: number): number {
+    const address = this.#kernels.allocate((pages + 1) * ADMIT_PAGE_BYTES);
+    return Math.ceil(address / ADMIT_PAGE_BYTES) * ADMIT_PAGE_BYTES;
   }
 
   #load(batch: Batch): BatchBuffers {

@@ -1,13 +1,13 @@
 // One stream's block and id table in the memory of the `admit` module, from the host's side: settings in, counts and times out.
 // The kernels own what happens inside (assembly/admit).
 import {
+  ADMIT_PAGE_BYTES,
   DIRECTORY_SLOT_BYTES,
   ID_PAGE_SLOTS,
   STREAM_ACCEPTED_AT,
   STREAM_BYTES,
   STREAM_DELTA_IDS_AT,
   STREAM_DEPTH_MAX_AT,
-  STREAM_DIRECTORY_AT,
   STREAM_IDS_AT,
   STREAM_MAX_FUTURE_AT,
   STREAM_MAX_PAST_AT,
@@ -38,9 +38,12 @@ export interface StreamSettings {
   readonly idsMax: number;
 }
 
+/** Depth of a directory of one page: the least. */
+const DEPTH_OF_PAGE = Math.log2(ADMIT_PAGE_BYTES / DIRECTORY_SLOT_BYTES);
+
 /** Depth of the directory that `ids` ids never exceed: segments are split at some 420 ids, so 300 and four bits to spare. */
 function depthMaxFor(ids: number): number {
-  return Math.max(4, Math.ceil(Math.log2(Math.max(ids, 1) / 300)) + 4);
+  return Math.max(DEPTH_OF_PAGE, Math.ceil(Math.log2(Math.max(ids, 1) / 300)) + 4);
 }
 
 /** Depth and pages a segment of an empty table for `ids` ids: pages are three quarters full with them. */
@@ -85,23 +88,27 @@ export class StreamBlock {
   }
 
   /** Makes the id table an empty one with room for `ids` ids. `reserve` makes sure of that many free pages. */
-  buildTable(ids: number, reserve: (pages: number) => void): void {
+  buildTable(
+    ids: number,
+    reserve: (pages: number) => void,
+    allocate: (pages: number) => number,
+  ): void {
     if (!this.deduplicates) return;
-    const depthMax = depthMaxFor(Math.max(ids, this.settings.idsMax));
-    if (depthMax > this.#view.getUint32(STREAM_DEPTH_MAX_AT, true)) {
-      assert(this.ids === 0, "only an empty table gets a larger directory");
-      this.#kernels.call.dropTable(this.address);
-      this.#useDirectory(depthMax);
-    }
+    this.growDirectory(ids, allocate);
     const { depth, pages } = shapeFor(ids);
     reserve(2 ** depth * pages);
     this.#kernels.call.buildTable(this.address, depth, pages);
   }
 
-  #useDirectory(depthMax: number): void {
-    const directory = this.#kernels.allocate(2 ** depthMax * DIRECTORY_SLOT_BYTES);
-    this.#view.setUint32(STREAM_DIRECTORY_AT, directory, true);
-    this.#view.setUint32(STREAM_DEPTH_MAX_AT, depthMax, true);
+  /**
+   * Makes sure that the directory can double as often as `ids` more ids may want: if not it moves to a place twice as large or more,
+   * and its old place becomes free pages. `allocate` gives the address of that many pages in a row.
+   */
+  growDirectory(ids: number, allocate: (pages: number) => number): void {
+    const depthMax = depthMaxFor(this.ids + ids);
+    if (depthMax <= this.#view.getUint32(STREAM_DEPTH_MAX_AT, true)) return;
+    const pages = 2 ** (depthMax - DEPTH_OF_PAGE);
+    this.#kernels.call.moveDirectory(this.address, allocate(pages), depthMax);
   }
 
   /** Ids in the table: those within the TTL, and some that have expired since the sweeper was there. */

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { VERDICT_DUPLICATE } from "../../kernels/abi.ts";
 import { Admission, type AdmissionFull, type Admitted } from "../../src/admit/admission.ts";
-import { DELTA_IDS_MAX } from "../../src/limits.ts";
+import { DEDUP_IDS_MAX, DELTA_IDS_MAX } from "../../src/limits.ts";
 import { admission, KEY, kernels, massHashes, SETTINGS } from "./fixture.ts";
 
 const START_US = 1_570_000_000_000_000;
@@ -95,6 +95,23 @@ test("full is answered when the memory is at its maximum, without harm", () => {
   expect(first).toBeGreaterThan(100_000);
   // Ids up to the refused batch are as they were.
   expect(table.idTable(SETTINGS.name).ids).toBe(first);
+});
+
+test("3,000 streams at the default dedup_ids_max in 256 MB, all taking ids; their directories move as they grow", () => {
+  const names = Array.from({ length: 3000 }, (_, nth) => `stream${nth}`);
+  const settings = { ...SETTINGS, dedupTtlUs: 3_600_000_000, idsMax: DEDUP_IDS_MAX };
+  const table = admission(names.map((name) => ({ ...settings, name })));
+  const offer = (name: string, first: number): number => {
+    const batch = { hashes: massHashes(first, ROWS), idValid: null };
+    const events = { ...batch, eventTimes: new BigInt64Array(ROWS), rowCount: ROWS };
+    return duplicatesOf(table.admit(name, events, START_US));
+  };
+  for (const name of names) expect(offer(name, 0)).toBe(0);
+  // Two grow in turn, so that what one leaves the other takes.
+  for (let first = ROWS; first < 300_000; first += ROWS)
+    for (const name of ["stream7", "stream8"]) expect(offer(name, first)).toBe(0);
+  for (let first = 0; first < 300_000; first += ROWS) expect(offer("stream7", first)).toBe(ROWS);
+  for (const name of names) expect(offer(name, 0)).toBe(ROWS);
 });
 
 test("full is answered when nobody takes checkpoints", () => {
