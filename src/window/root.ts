@@ -2,7 +2,7 @@
 import { FOLD_LAYOUT_VERSION } from "../../kernels/abi.ts";
 import { assert } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { ViewState } from "./view-fold.ts";
+import type { ViewState } from "./fold.ts";
 import type { ViewOutput } from "./output.ts";
 
 /** Outputs of one kind of a view that the ledger holds, up to a position. */

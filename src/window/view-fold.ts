@@ -21,58 +21,26 @@ import { assert, must } from "../base/assert.ts";
 import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
 import { compileView, type CompiledView, type StreamShape } from "./compile.ts";
-import { windowImages, type RowsImage } from "./images.ts";
+import type {
+  Fold,
+  FoldPlace,
+  FoldView,
+  OpenWindow,
+  RecordFacts,
+  ViewCounts,
+  ViewState,
+  ViewStats,
+} from "./fold.ts";
+import { windowImages } from "./images.ts";
 import { lateImage } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { bindRegister, type ProgramArea } from "./program.ts";
 
-/** What a view must know of a record. */
-export interface RecordFacts {
-  readonly position: number;
-  readonly receivedAtUs: number;
-}
-
-/**
- * Where a view's events went. accepted = filtered + late + failed + applied + pending: each event in the first class that fits. `failed`
- * ones are in the result with a NULL that stands for an error; `pending` ones are in open windows, `applied` ones in closed windows.
- */
-export interface ViewCounts {
-  accepted: number;
-  filtered: number;
-  late: number;
-  failed: number;
-  applied: number;
-  pending: number;
-}
-
-/** What a view keeps outside of pages; goes into the root of a checkpoint. */
-export interface ViewState {
-  readonly root: number;
-  readonly position: number;
-  /** Highest min(event time, received_at), µs; null before the first event. */
-  readonly highestUs: bigint | null;
-  readonly counts: Readonly<ViewCounts>;
-}
-
-/** Open groups of a view, for /metrics. */
-export interface ViewStats {
-  readonly windows: number;
-  readonly groups: number;
-  readonly bytes: number;
-}
-
-/** Images of one open window, made again only when its version changed. */
-export interface OpenWindow {
-  readonly startUs: bigint;
-  readonly version: number;
-  readonly images: readonly RowsImage[];
-}
-
 const NEVER = -(2n ** 63n);
 
-export class ViewFold {
+export class ViewFold implements Fold {
   readonly plan: ViewPlan;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;
@@ -83,16 +51,13 @@ export class ViewFold {
   readonly #root: number;
   readonly #open = new Map<bigint, OpenWindow>();
   #compiled = new Map<string, CompiledView>();
+  /** The program of the batch at hand. */
+  #ready: CompiledView | null = null;
   #highestUs: bigint;
   #position: number;
 
-  /** Continues from `state`; `shape` is the stream's. */
-  constructor(
-    memory: FoldMemory,
-    area: ProgramArea,
-    view: { plan: ViewPlan; shape: StreamShape; outOfOrdernessUs: number },
-    state: ViewState,
-  ) {
+  /** Continues from `state`. */
+  constructor({ memory, area }: FoldPlace, view: FoldView, state: ViewState) {
     this.plan = view.plan;
     this.#memory = memory;
     this.#area = area;
@@ -109,7 +74,6 @@ export class ViewFold {
     return this.#position;
   }
 
-  /** Ordinal of `_behind` in the stream's images. */
   get behindColumn(): number {
     return this.#shape.behind;
   }
@@ -123,13 +87,17 @@ export class ViewFold {
     };
   }
 
-  /** The watermark after the last record, µs; null before the first event. */
   get watermarkUs(): bigint | null {
     return this.#highestUs === NEVER ? null : this.#highestUs - this.#outOfOrdernessUs;
   }
 
+  prepare(batch: Batch): readonly number[] | null {
+    this.#ready = this.#compile(batch);
+    return this.#ready?.columns ?? null;
+  }
+
   /** The program for a batch, compiled when its shape is new; null when the program area is full. */
-  compile(batch: Batch): CompiledView | null {
+  #compile(batch: Batch): CompiledView | null {
     const { plan } = this;
     let key = "";
     for (const ordinal of this.#shape.texts) key += batch.entryCount(ordinal) >= 0 ? "d" : "p";
@@ -148,18 +116,16 @@ export class ViewFold {
     return made;
   }
 
-  /** Forgets programs: the program area was cleared. */
   forgetPrograms(): void {
     this.#compiled = new Map();
   }
 
-  /** Passes a record without events of the view's stream. */
   skip(position: number): void {
     this.#position = Math.max(this.#position, position);
   }
 
-  /** Folds a batch whose columns are loaded. `compiled` is of this batch's shape. */
-  fold(batch: Batch, compiled: CompiledView, record: RecordFacts): ViewOutput[] {
+  fold(batch: Batch, record: RecordFacts): ViewOutput[] {
+    const compiled = must(this.#ready, "a program");
     assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
     const { memory, late } = { memory: this.#memory, late: this.#memory.take(batch.rowCount * 4) };
     if (compiled.receivedAt !== null) this.#setConstant(compiled, record.receivedAtUs);
@@ -293,7 +259,6 @@ export class ViewFold {
     return windows;
   }
 
-  /** The open windows as images; those that did not change since the last call are the same objects. */
   openWindows(): OpenWindow[] {
     const memory = this.#memory;
     return this.#windows().map((window) => {
@@ -318,7 +283,6 @@ export class ViewFold {
     return { windows: windows.length, groups, bytes: pages * FOLD_PAGE_BYTES };
   }
 
-  /** Gives back all memory of the view. */
   free(): void {
     this.#memory.call.freeRoot(this.#root);
     this.#open.clear();

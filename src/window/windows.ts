@@ -9,18 +9,13 @@ import { FOLD_PAGES_MAX } from "../limits.ts";
 import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { Batch } from "./batch.ts";
-import { streamShape, type CompiledView } from "./compile.ts";
+import { streamShape } from "./compile.ts";
+import type { Fold, OpenWindow, ViewCounts, ViewState, ViewStats } from "./fold.ts";
+import { makeFold } from "./make-fold.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { ProgramArea } from "./program.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
-import {
-  ViewFold,
-  type OpenWindow,
-  type ViewCounts,
-  type ViewState,
-  type ViewStats,
-} from "./view-fold.ts";
 
 /** A page of the fold memory by number, FOLD_PAGE_BYTES bytes. */
 export interface SavedPage {
@@ -72,7 +67,7 @@ export class Windows {
   readonly #memory: FoldMemory;
   readonly #area = new ProgramArea();
   readonly #batch: Batch;
-  readonly #views = new Map<string, ViewFold>();
+  readonly #views = new Map<string, Fold>();
   readonly #restored = new Map<string, SavedView>();
   /** Outputs that are not covered, in order of position. */
   readonly #pending = new Map<string, ViewOutput[]>();
@@ -113,7 +108,8 @@ export class Windows {
     };
     const { outOfOrdernessUs } = options;
     const view = { plan, shape: streamShape(schema), outOfOrdernessUs };
-    this.#views.set(plan.name, new ViewFold(this.#memory, this.#area, view, state));
+    const place = { memory: this.#memory, area: this.#area };
+    this.#views.set(plan.name, makeFold(place, view, state));
   }
 
   /** Removes a view or a restored one that nobody continues, with its windows and pending outputs. */
@@ -137,30 +133,27 @@ export class Windows {
     return outputs.filter((output) => this.#keep(output));
   }
 
-  #apply(record: EventsRecord, readers: readonly ViewFold[]): ViewOutput[] {
+  #apply(record: EventsRecord, readers: readonly Fold[]): ViewOutput[] {
     const batch = this.#batch;
     batch.begin(record.image, record.rowCount);
-    const programs = this.#programs(readers);
-    const columns = new Set(programs.flatMap((program) => program.columns));
+    const columns = this.#prepare(readers);
     const behind = must(readers[0], "reader").behindColumn;
     if (!batch.isZero(behind)) columns.add(behind);
     for (const ordinal of columns) batch.load(ordinal);
-    return readers.flatMap((view, index) =>
-      view.fold(batch, must(programs[index], "program"), record),
-    );
+    return readers.flatMap((view) => view.fold(batch, record));
   }
 
-  /** Programs for the batch at hand. When the area is full all programs make room, once. */
-  #programs(readers: readonly ViewFold[]): CompiledView[] {
+  /** Gets programs for the batch at hand ready and gives the columns that they read. When their area is full all programs make room, once. */
+  #prepare(readers: readonly Fold[]): Set<number> {
     for (const attempt of ["first", "second"]) {
-      const programs = readers.map((view) => view.compile(this.#batch));
-      const ready = programs.filter((program) => program !== null);
-      if (ready.length === readers.length) return ready;
+      const columns = readers.map((view) => view.prepare(this.#batch));
+      const ready = columns.filter((list) => list !== null);
+      if (ready.length === readers.length) return new Set(ready.flat());
       assert(attempt === "first", "the views of one stream fill the program area");
       this.#area.clear();
       for (const view of this.#views.values()) view.forgetPrograms();
     }
-    return [];
+    return new Set();
   }
 
   /** Holds an output until it is covered; false when it was covered before a restart and is given again by the replay. */
@@ -292,7 +285,7 @@ export class Windows {
     }));
   }
 
-  #view(name: string): ViewFold {
+  #view(name: string): Fold {
     return must(this.#views.get(name), `view ${name}`);
   }
 }

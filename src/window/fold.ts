@@ -1,0 +1,92 @@
+// Nouns: what `Windows` needs of the fold of one view, whatever its windows are: ViewFold (tumble, hop), and the others beside it.
+// A fold holds the view's open state in pages of the fold memory; it knows nothing of checkpoints.
+import type { ViewPlan } from "../view/plan.ts";
+import type { Batch } from "./batch.ts";
+import type { StreamShape } from "./compile.ts";
+import type { RowsImage } from "./images.ts";
+import type { FoldMemory } from "./memory.ts";
+import type { ViewOutput } from "./output.ts";
+import type { ProgramArea } from "./program.ts";
+
+/** What a view must know of a record. */
+export interface RecordFacts {
+  readonly position: number;
+  readonly receivedAtUs: number;
+}
+
+/**
+ * Where a view's events went. accepted = filtered + late + failed + applied + pending: each event in the first class that fits. `failed`
+ * ones are in the result with a NULL that stands for an error; `pending` ones are in open windows, `applied` ones in closed windows.
+ */
+export interface ViewCounts {
+  accepted: number;
+  filtered: number;
+  late: number;
+  failed: number;
+  applied: number;
+  pending: number;
+}
+
+/** What a view keeps outside of pages; goes into the root of a checkpoint. */
+export interface ViewState {
+  /** Address of the view's root page. */
+  readonly root: number;
+  readonly position: number;
+  /** Highest min(event time, received_at), µs; null before the first event. */
+  readonly highestUs: bigint | null;
+  readonly counts: Readonly<ViewCounts>;
+}
+
+/** Open groups of a view, for /metrics. */
+export interface ViewStats {
+  readonly windows: number;
+  readonly groups: number;
+  readonly bytes: number;
+}
+
+/** Images of one open window, made again only when its version changed. */
+export interface OpenWindow {
+  readonly startUs: bigint;
+  readonly version: number;
+  readonly images: readonly RowsImage[];
+}
+
+/** Where a fold works: the memory and the area of it that holds programs. */
+export interface FoldPlace {
+  readonly memory: FoldMemory;
+  readonly area: ProgramArea;
+}
+
+/** What a fold folds: a plan over the images of a stream. */
+export interface FoldView {
+  readonly plan: ViewPlan;
+  readonly shape: StreamShape;
+  readonly outOfOrdernessUs: number;
+}
+
+/** The fold of one view over the records of its stream. */
+export interface Fold {
+  readonly plan: ViewPlan;
+  readonly counts: Readonly<ViewCounts>;
+  /** The position that it has folded. */
+  readonly position: number;
+  /** Ordinal of `_behind` in the stream's images. */
+  readonly behindColumn: number;
+  /** What goes into the root of a checkpoint, as it is now. */
+  readonly state: ViewState;
+  /** The watermark after the last record, µs; null before the first event. */
+  readonly watermarkUs: bigint | null;
+  /** Gets the program for a batch ready; gives the ordinals of the columns to load, or null when the program area is full. */
+  prepare(batch: Batch): readonly number[] | null;
+  /** Forgets programs: the program area was cleared. */
+  forgetPrograms(): void;
+  /** Passes a record without events of the view's stream. */
+  skip(position: number): void;
+  /** Folds a batch whose columns are loaded, after `prepare` for it. */
+  fold(batch: Batch, record: RecordFacts): ViewOutput[];
+  /** The open windows as images; those that did not change since the last call are the same objects. */
+  openWindows(): OpenWindow[];
+  stats(): ViewStats;
+  /** Gives back all memory of the view. */
+  free(): void;
+}
