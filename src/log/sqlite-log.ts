@@ -67,7 +67,9 @@ export class SqliteLogWriter implements LogWriter {
   #sealedBytes = 0;
   #currentFirst: number;
   #current: LogFileWriter;
-  #currentBytes: number;
+  #currentBytes = 0;
+  /** Of these the -wal. */
+  #walBytes = 0;
   /** `received_at` of the current file's first record, or null when it is empty. */
   #currentSinceUs: number | null;
   #isNextPrepared = false;
@@ -94,7 +96,7 @@ export class SqliteLogWriter implements LogWriter {
     if (firsts.length === 0) this.#publishNext(1);
     checkWalEnd(join(folder, `${logFileName(this.#currentFirst)}-wal`));
     this.#current = this.#openFile(this.#currentFirst);
-    this.#currentBytes = this.#bytesOf(this.#currentFirst);
+    this.#measureAll();
     this.#syncRecovered();
     const { reader } = this.#current;
     this.#lastPosition = reader.last() ?? this.#currentFirst - 1;
@@ -233,6 +235,7 @@ export class SqliteLogWriter implements LogWriter {
     this.#current = next;
     this.#currentFirst = first;
     this.#currentSinceUs = null;
+    this.#measureAll();
     // others write to the same disk: once per file is often enough, given the reserve
     this.#freeBytes = this.#files.freeBytes(this.#folder);
     this.#files.reach("log.roll.after");
@@ -298,10 +301,21 @@ export class SqliteLogWriter implements LogWriter {
     }
   }
 
+  /** An append makes the -wal longer, and nothing else: one look at the file system for each commit. */
   #measure(): void {
     const before = this.#currentBytes;
-    this.#currentBytes = this.#bytesOf(this.#currentFirst);
+    const wal = join(this.#folder, `${logFileName(this.#currentFirst)}-wal`);
+    const walBytes = this.#files.sizeBytes(wal);
+    this.#currentBytes += walBytes - this.#walBytes;
+    this.#walBytes = walBytes;
     this.#freeBytes -= Math.max(0, this.#currentBytes - before);
+  }
+
+  #measureAll(): void {
+    this.#currentBytes = this.#bytesOf(this.#currentFirst);
+    this.#walBytes = this.#files.sizeBytes(
+      join(this.#folder, `${logFileName(this.#currentFirst)}-wal`),
+    );
   }
 
   #bytesOf(first: number): number {

@@ -74,12 +74,13 @@ class LogThread {
     if (last === undefined) return;
     this.#ready = [];
     this.#writer.append(ready.map((message) => this.#encode(message)));
-    const durable: LogToEngine = { kind: "durable", position: last.position };
-    this.#engine.postMessage(durable);
     const answers = ready.flatMap((message) =>
       message.kind === "events" ? [{ position: message.position, answers: message.answers }] : [],
     );
+    // Main first: senders wait for it, the fold has time.
     toMain({ kind: "durable", position: last.position, answers, ...this.#room() });
+    const durable: LogToEngine = { kind: "durable", position: last.position };
+    this.#engine.postMessage(durable);
   }
 
   /** Whether what may be under way fits: every image that can be in flight. */
