@@ -43,6 +43,8 @@ export interface FoldKernels {
   ): number;
   /** Groups of the selected rows. `keys`: KEY_COLUMN_BYTES each. */
   findGroups(keys: number, keyCount: number, rowBytes: number, selected: number): void;
+  /** Where in the log the rows of the next `updateStates` are: the record's position, the number of the chunk's first row. */
+  setPlace(position: number, firstRow: number): void;
   updateStates(kind: number, offset: number, arg: number, filter: number, selected: number): void;
 
   closableWindows(root: number, watermarkUs: bigint): number;

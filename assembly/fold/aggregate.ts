@@ -23,6 +23,7 @@ import {
 } from "../../kernels/abi";
 import { compareDouble, compareText } from "./compare";
 import { addCoupon, reachCoupon } from "./hll";
+import { isPicked, updatePicked } from "./picked";
 import { step, valid, validStep, values } from "./vector";
 import { compare as compareWide } from "./wide";
 import { allocateText, storeText } from "./window";
@@ -184,7 +185,7 @@ function coupons(offset: u32, arg: u32, n: u32): void {
 
 /** Adds the `n` selected rows to the states of `kind` at `offset` of their groups. `arg` and `filter` are registers or -1. */
 export function updateStates(kind: u32, offset: u32, arg: i32, filter: i32, n: u32): void {
-  const m = select(kind == STATE_COUNT_STAR ? -1 : arg, filter, n);
+  const m = select(kind == STATE_COUNT_STAR || isPicked(kind) ? -1 : arg, filter, n);
   if (kind == STATE_COUNT_STAR || kind == STATE_COUNT) count(offset, m);
   else if (kind == STATE_SUM_I) sumIntegers(offset, arg, m);
   else if (kind == STATE_SUM_H) sumWides(offset, arg, m);
@@ -198,4 +199,5 @@ export function updateStates(kind: u32, offset: u32, arg: i32, filter: i32, n: u
   else if (kind == STATE_MIN_S || kind == STATE_MAX_S)
     extremesText(offset, arg, kind == STATE_MIN_S ? 1 : -1, m);
   else if (kind == STATE_HLL) coupons(offset, arg, m);
+  else if (isPicked(kind)) updatePicked(kind, offset, arg, rows, selected, m);
 }

@@ -8,6 +8,7 @@ import {
   PHYSICAL_I128,
   PHYSICAL_I32,
   PHYSICAL_I64,
+  PICKED_VALUE,
   ROW_NULLS_AT,
   SOURCE_AVG_D,
   SOURCE_AVG_H,
@@ -20,6 +21,9 @@ import {
   SOURCE_KEY_16,
   SOURCE_KEY_8,
   SOURCE_KEY_TEXT,
+  SOURCE_PICKED_16,
+  SOURCE_PICKED_8,
+  SOURCE_PICKED_TEXT,
   SOURCE_SUM_D,
   SOURCE_SUM_H,
   SOURCE_SUM_I,
@@ -40,11 +44,16 @@ export function listRows(header: u32, rowBytes: u32, to: u32): u32 {
   return n;
 }
 
+function isPickedSource(source: u32): bool {
+  return source == SOURCE_PICKED_8 || source == SOURCE_PICKED_16 || source == SOURCE_PICKED_TEXT;
+}
+
 function hasValue(row: u32, source: u32, offset: u32, x: u32): bool {
   if (source == SOURCE_KEY_8 || source == SOURCE_KEY_16 || source == SOURCE_KEY_TEXT)
     return ((load<u32>(row, ROW_NULLS_AT) >> x) & 1) == 0;
   if (source == SOURCE_COUNT || source == SOURCE_DISTINCT) return true;
   if (source == SOURCE_EXTREME_TEXT) return load<u32>(row + offset) != 0;
+  if (isPickedSource(source)) return load<u32>(row + offset) == PICKED_VALUE;
   if (load<u64>(row + offset) == 0) return false;
   if (source != SOURCE_SUM_H && source != SOURCE_AVG_H) return true;
   // An average needs a sum of 128 bits, as in DuckDB; a sum needs 38 digits.
@@ -91,12 +100,14 @@ export function extract(rows: u32, n: u32, source: u32, offset: u32, x: u32, phy
     else if (source == SOURCE_DISTINCT) store<i64>(to + (i << 3), estimate(at));
     else if (source == SOURCE_SUM_I || source == SOURCE_SUM_H || source == SOURCE_SUM_D || source == SOURCE_EXTREME_8 || source == SOURCE_EXTREME_16)
       storeValue(to, i, physical, at + 8);
+    else if (isPickedSource(source)) storeValue(to, i, physical, at + 16);
     else storeValue(to, i, physical, at);
   }
   return nulls;
 }
 
 function textBytesOf(row: u32, source: u32, offset: u32): u32 {
+  if (source == SOURCE_PICKED_TEXT) return load<u32>(row + offset, 16);
   return source == SOURCE_KEY_TEXT ? load<u32>(row + offset) : load<u32>(row + offset, 4);
 }
 
@@ -122,6 +133,7 @@ export function extractText(rows: u32, n: u32, source: u32, offset: u32, x: u32,
       const bytes = textBytesOf(row, source, offset);
       let from = at + 4;
       if (source == SOURCE_EXTREME_TEXT) from = load<u32>(at, 12);
+      else if (source == SOURCE_PICKED_TEXT) from = load<u32>(at, 24);
       else if (bytes > <u32>TEXT_INLINE_BYTES) from = load<u32>(at, 8);
       memory.copy(text + end, from, bytes);
       end += bytes;

@@ -6,6 +6,7 @@ export { findGroups } from "./group";
 export { coupon } from "./hash";
 export { setColumns } from "./load";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
+export { setPlace } from "./picked";
 export { runProgram } from "./program";
 export { assignWindows, closableWindows, closeWindows, createRoot, freeRoot, windowAt } from "./window";
 

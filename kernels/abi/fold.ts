@@ -169,6 +169,15 @@ export const STATE_MAX_S = 13;
 /** u32 coupon count (LIST, SET) or HLL_DENSE, u32 address of the block (0 = LIST), 8 x u32 coupons of the LIST */
 export const STATE_HLL = 14;
 export const HLL_DENSE = 4294967295;
+/** first, last: u32 PICKED_* (0 = no event yet), u32 index, u64 position, then the value: 8 or 16 bytes; text: u32 bytes, u32 capacity, u32 address, u32 0 */
+export const STATE_FIRST_8 = 15;
+export const STATE_FIRST_16 = 16;
+export const STATE_FIRST_S = 17;
+export const STATE_LAST_8 = 18;
+export const STATE_LAST_16 = 19;
+export const STATE_LAST_S = 20;
+export const PICKED_NULL = 1;
+export const PICKED_VALUE = 2;
 
 // ## Window header, at the start of the window's first page
 export const WINDOW_START_AT = 0;
@@ -263,3 +272,6 @@ export const SOURCE_EXTREME_16 = 11;
 export const SOURCE_DISTINCT = 12;
 export const SOURCE_KEY_TEXT = 13;
 export const SOURCE_EXTREME_TEXT = 14;
+export const SOURCE_PICKED_8 = 15;
+export const SOURCE_PICKED_16 = 16;
+export const SOURCE_PICKED_TEXT = 17;

@@ -56,6 +56,8 @@ function aggregateValue({ fn, arg }: ReferenceAggregate, values: readonly Cell[]
     const type = arg?.type ?? { kind: "BIGINT" };
     return BigInt(estimate(new Set(held.map((value) => couponOf(value, type)))));
   }
+  if (fn === "first") return values[0] ?? null;
+  if (fn === "last") return values.at(-1) ?? null;
   if (held.length === 0) return null;
   if (fn === "min") return held.reduce((a, b) => (order(b, a) < 0 ? b : a));
   if (fn === "max") return held.reduce((a, b) => (order(b, a) > 0 ? b : a));

@@ -78,5 +78,7 @@ function aggregateText(
   const where = filter === null ? "" : ` FILTER (WHERE ${renderExpr(filter, options.render)})`;
   if (fn === "count_star") return `count(*)${where}`;
   if (fn === "approx_count_distinct" && options.exact) return `count(DISTINCT ${inner})${where}`;
+  // Ties are the log's order: DuckDB's own order of rows is none.
+  if (fn === "first" || fn === "last") return `${fn}(${inner} ORDER BY _position, _index)${where}`;
   return `${fn}(${inner})${where}`;
 }

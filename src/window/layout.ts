@@ -54,6 +54,12 @@ const STATE_BYTES: Readonly<Record<number, number>> = {
   [abi.STATE_MIN_S]: 16,
   [abi.STATE_MAX_S]: 16,
   [abi.STATE_HLL]: 40,
+  [abi.STATE_FIRST_8]: 24,
+  [abi.STATE_FIRST_16]: 32,
+  [abi.STATE_FIRST_S]: 32,
+  [abi.STATE_LAST_8]: 24,
+  [abi.STATE_LAST_16]: 32,
+  [abi.STATE_LAST_S]: 32,
 };
 
 /** One bit per key in a row's mask of nulls. */
@@ -92,8 +98,19 @@ function stateKind({ fn, arg }: Aggregate): number {
     case "approx_count_distinct":
       return abi.STATE_HLL;
     case "first":
+      return pick(kind, {
+        I: abi.STATE_FIRST_8,
+        D: abi.STATE_FIRST_8,
+        H: abi.STATE_FIRST_16,
+        S: abi.STATE_FIRST_S,
+      });
     case "last":
-      throw new Error(`${fn} is not in this release`);
+      return pick(kind, {
+        I: abi.STATE_LAST_8,
+        D: abi.STATE_LAST_8,
+        H: abi.STATE_LAST_16,
+        S: abi.STATE_LAST_S,
+      });
     default:
       return unreachable(fn);
   }
@@ -119,6 +136,15 @@ function aggregateSource({ fn, arg }: Aggregate): { source: number; x: number } 
       source: pick(kind, { I: abi.SOURCE_AVG_I, D: abi.SOURCE_AVG_D, H: abi.SOURCE_AVG_H }),
       x: averageParameter(type),
     };
+  if (fn === "first" || fn === "last") {
+    const picked = {
+      I: abi.SOURCE_PICKED_8,
+      D: abi.SOURCE_PICKED_8,
+      H: abi.SOURCE_PICKED_16,
+      S: abi.SOURCE_PICKED_TEXT,
+    };
+    return { source: pick(kind, picked), x: 0 };
+  }
   const source = pick(kind, {
     I: abi.SOURCE_EXTREME_8,
     D: abi.SOURCE_EXTREME_8,

@@ -132,7 +132,11 @@ export class ViewFold implements Fold {
     this.#runDictionaries(batch, compiled);
     let lateCount = 0;
     for (let row = 0; row < batch.rowCount; row += CHUNK_ROWS)
-      lateCount += this.#chunk(batch, compiled, { row, lateTo: late + lateCount * 4 });
+      lateCount += this.#chunk(batch, compiled, {
+        row,
+        position: record.position,
+        lateTo: late + lateCount * 4,
+      });
     this.counts.accepted += batch.rowCount;
     this.#position = record.position;
     const outputs: ViewOutput[] = [];
@@ -182,7 +186,11 @@ export class ViewFold implements Fold {
   }
 
   /** Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. */
-  #chunk(batch: Batch, compiled: CompiledView, at: { row: number; lateTo: number }): number {
+  #chunk(
+    batch: Batch,
+    compiled: CompiledView,
+    at: { row: number; position: number; lateTo: number },
+  ): number {
     const { call, u8, data } = this.#memory;
     const { program, keys, states } = compiled;
     const rows = Math.min(CHUNK_ROWS, batch.rowCount - at.row);
@@ -208,6 +216,7 @@ export class ViewFold implements Fold {
     this.counts.pending += selected - failed;
     if (selected > 0) {
       call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
+      call.setPlace(at.position, at.row);
       for (const { kind, offset, arg, filter } of states)
         call.updateStates(kind, offset, arg, filter, selected);
     }

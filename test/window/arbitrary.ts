@@ -268,6 +268,8 @@ const aggregateArbitrary: fc.Arbitrary<Aggregate> = fc
       "min",
       "max",
       "approx_count_distinct",
+      "first",
+      "last",
     ),
     fc.constantFrom(...ALL),
     fc.constantFrom(...NUMBERS),
@@ -280,7 +282,7 @@ const aggregateArbitrary: fc.Arbitrary<Aggregate> = fc
   });
 
 function resultType(fn: AggregateFn, type: SqlType): SqlType {
-  if (fn === "min" || fn === "max") return type;
+  if (["min", "max", "first", "last"].includes(fn)) return type;
   if (fn === "count" || fn === "approx_count_distinct") return BIGINT;
   if (fn === "avg" || type.kind === "FLOAT" || type.kind === "DOUBLE") return DOUBLE;
   return { kind: "DECIMAL", precision: 38, scale: type.kind === "DECIMAL" ? type.scale : 0 };
