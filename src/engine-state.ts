@@ -4,7 +4,7 @@ import type { AppliedConfiguration } from "./admit/applied.ts";
 import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import type { CheckpointChange, LoadedCheckpoint, StatePage } from "./checkpoint/store.ts";
 import type { Engine, EngineView } from "./engine.ts";
-import { REPLAY_READ_BYTES } from "./limits.ts";
+import { PENDING_OUTPUT_BYTES_MAX, REPLAY_READ_BYTES } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
 
 /** Names of readers in a checkpoint. */
@@ -79,17 +79,35 @@ function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
   for (const { bytes } of loaded.segments) yield bytes;
 }
 
-/** Repeats the log after position `from`; admission's checkpoint contains it up to `admitted`. Throws as LogReader does. */
+/**
+ * Repeats the log after position `from`, which the views have folded; admission's checkpoint contains it up to `admitted`. What the views
+ * put out stays pending in `windows`; when it has reached its bound they fold no further, and the rest is the backlog's. Throws as
+ * LogReader does.
+ */
 export function replayLog(
   engine: Engine,
   log: LogReader,
-  at: { readonly from: number; readonly admitted: number },
+  at: {
+    readonly from: number;
+    readonly admitted: number;
+    readonly last: number;
+    readonly receivedAtUs: number;
+    readonly outputBytesMax?: number;
+  },
 ): void {
+  const outputBytesMax = at.outputBytesMax ?? PENDING_OUTPUT_BYTES_MAX;
+  engine.resumeAt({ last: at.last, folded: at.from, receivedAtUs: 0 });
+  let isFolding = true;
   for (let position = at.from + 1; ;) {
     const records = log.read(position, REPLAY_READ_BYTES);
-    for (const record of records) engine.replay(record, at.admitted);
+    for (const record of records) {
+      engine.replay(record, at.admitted);
+      isFolding &&= engine.windows.pendingBytes < outputBytesMax;
+      if (isFolding) engine.foldRecord(record);
+    }
     const last = records.at(-1);
-    if (last === undefined) return;
+    if (last === undefined) break;
     position = last.position + 1;
   }
+  engine.resumeAt({ last: at.last, folded: engine.folded, receivedAtUs: at.receivedAtUs });
 }

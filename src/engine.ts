@@ -8,7 +8,7 @@ import type { AdmitKernels } from "../kernels/admit.ts";
 import type { DecodeKernels } from "../kernels/decode.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import type { HashKey } from "./admit/checkpoint.ts";
-import { must } from "./base/assert.ts";
+import { assert, must } from "./base/assert.ts";
 import { Decoder, type DecodeCursor } from "./event/decode.ts";
 import type { EventSchema } from "./event/schema.ts";
 import {
@@ -143,11 +143,16 @@ export class Engine {
     return [...this.#streams.keys()];
   }
 
-  /** Watermarks in µs as decimal text, by stream; streams without an event have none. */
+  /**
+   * Watermarks in µs as decimal text, by stream; streams without an event have none. Where views have not folded all that was admitted it
+   * is theirs: what a table says of its completeness holds for its rows.
+   */
   get watermarks(): Map<string, string> {
     const watermarks = new Map<string, string>();
     for (const stream of this.#streams.keys()) {
-      const watermarkUs = this.admission.watermark(stream);
+      const folded = this.windows.streamWatermarkUs(stream);
+      const admitted = this.admission.watermark(stream);
+      const watermarkUs = folded ?? admitted;
       if (watermarkUs !== null) watermarks.set(stream, watermarkUs.toString());
     }
     return watermarks;
@@ -238,38 +243,48 @@ export class Engine {
     return outputs;
   }
 
+  /** Takes the image of a durable record back without folding it: that is done from the log. */
+  release(sealed: SealedRecord): void {
+    this.#freeImages.push(sealed.address);
+  }
+
+  /** Folds a record of the log, the next one behind `folded`, that admission knows. */
+  foldRecord(record: LogRecord): ViewOutput[] {
+    assert(record.position === this.#folded + 1, "records are folded in order");
+    this.#folded = record.position;
+    return record.kind === "control" ? [] : this.windows.fold(record);
+  }
+
   /** Control records decide nothing in a fold yet: the position moves on. */
   foldControl(position: number): void {
     this.#folded = position;
   }
 
-  /**
-   * Repeats a record of the log after a checkpoint: `admitted` is the position that admission's checkpoint contains. What views put
-   * out stays pending in `windows`.
-   */
+  /** Repeats for admission a record of the log: `admitted` is the position that admission's checkpoint contains. */
   replay(record: LogRecord, admitted: number): void {
     this.#lastPosition = record.position;
-    this.#folded = record.position;
     this.#receivedAtUs = record.receivedAtUs;
-    if (record.kind === "control") return;
+    if (record.kind === "control" || record.position <= admitted || record.rowCount === 0) return;
     const stream = this.#streams.get(record.stream);
     // A stream that is no longer configured: its events stay in its table, nothing reads them here.
     if (stream === undefined) return;
-    if (record.position > admitted && record.rowCount > 0)
-      this.admission.replay(record.stream, {
-        receivedAtUs: record.receivedAtUs,
-        image: record.image,
-        eventTime: stream.schema.eventTime,
-        eventId: stream.schema.eventId,
-      });
-    this.windows.fold(record);
+    this.admission.replay(record.stream, {
+      receivedAtUs: record.receivedAtUs,
+      image: record.image,
+      eventTime: stream.schema.eventTime,
+      eventId: stream.schema.eventId,
+    });
   }
 
-  /** Continues after a checkpoint without records behind it. */
-  resumeAt(position: number, receivedAtUs: number): void {
-    this.#lastPosition = position;
-    this.#folded = position;
-    this.#receivedAtUs = Math.max(this.#receivedAtUs, receivedAtUs);
+  /** Continues a log that ends at `last`, after a checkpoint whose views have folded it up to `folded`. */
+  resumeAt(at: {
+    readonly last: number;
+    readonly folded: number;
+    readonly receivedAtUs: number;
+  }): void {
+    this.#lastPosition = at.last;
+    this.#folded = at.folded;
+    this.#receivedAtUs = Math.max(this.#receivedAtUs, at.receivedAtUs);
   }
 
   #stream(name: string): EngineStream {

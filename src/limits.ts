@@ -290,3 +290,13 @@ export const TABLE_RETRY_US_MAX = 30_000_000;
 
 // Files of a table that are written in one turn of the export: about 1 ms each with its sync, so pins wait 0.2 s for three tables at most.
 export const EXPORT_FILES_PER_TURN = 64;
+
+/**
+ * Bytes of outputs that no ledger covers, all views together: a million closed rows of 128 bytes, in the engine's memory and (compressed)
+ * in the export's. At the bound views fold no further, the log takes what comes, until tables have taken some. The record that reaches
+ * it may go beyond it by all that it closes.
+ */
+export const PENDING_OUTPUT_BYTES_MAX = 128 * 1024 * 1024;
+
+/** Decoded bytes of the log that views catch up with at a time: some 20 records of 1,000 clicks, 10 ms; producers' turns come in between. */
+export const BACKLOG_READ_BYTES = 4 * 1024 * 1024;

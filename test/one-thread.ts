@@ -8,7 +8,8 @@ import { buildKernels } from "../kernels/build.ts";
 import { configurationChange, type AppliedConfiguration } from "../src/admit/applied.ts";
 import { must } from "../src/base/assert.ts";
 import type { CheckpointStore } from "../src/checkpoint/store.ts";
-import { Engine, type EngineStream, type EngineView } from "../src/engine.ts";
+import { Engine, type EngineStream, type EngineView, type SealedRecord } from "../src/engine.ts";
+import { EngineBacklog } from "../src/engine-backlog.ts";
 import {
   ADMISSION_READER,
   checkpointChange,
@@ -18,7 +19,7 @@ import {
 } from "../src/engine-state.ts";
 import { parseAvroSchema } from "../src/event/avro.ts";
 import { imageRows, type ImageColumn } from "../src/event/image.ts";
-import { DEDUP_IDS_MAX } from "../src/limits.ts";
+import { DEDUP_IDS_MAX, PENDING_OUTPUT_BYTES_MAX } from "../src/limits.ts";
 import { encodeRecord } from "../src/log/codec.ts";
 import type { LogWriter } from "../src/log/log.ts";
 import { MemoryLog } from "../src/log/memory-log.ts";
@@ -129,9 +130,17 @@ export class Life {
   readonly #pipeline: Pipeline;
   readonly #applied: AppliedConfiguration;
 
-  /** Starts on what the disk and the store hold. */
-  constructor(disk: Disk, store: CheckpointStore | null) {
+  readonly #outputBytesMax: number;
+  readonly #backlog: EngineBacklog;
+
+  /** Starts on what the disk and the store hold. `outputBytesMax` bounds what `turnBehind` and `catchUp` leave pending. */
+  constructor(
+    disk: Disk,
+    store: CheckpointStore | null,
+    outputBytesMax = PENDING_OUTPUT_BYTES_MAX,
+  ) {
     this.#disk = disk;
+    this.#outputBytesMax = outputBytesMax;
     this.#engine = new Engine({
       modules: MODULES,
       idKey: { k0: 1n, k1: 2n },
@@ -152,11 +161,13 @@ export class Life {
     if (change.kind !== "changed") throw new Error("the first configuration is a change");
     this.#applied = change.applied;
     this.#recover(store);
+    const reader = disk.log.openReader();
+    this.#backlog = new EngineBacklog(this.#engine, reader, outputBytesMax);
     if (disk.log.last > 0) return;
     for (const control of change.controls) {
       const at = this.#engine.takeControlPosition(NOW_US);
       this.#writer.append([encodeRecord({ kind: "control", ...at, ...control })]);
-      this.#engine.foldControl(at.position);
+      this.#backlog.take([{ position: at.position, sealed: null }]);
     }
   }
 
@@ -175,8 +186,13 @@ export class Life {
       loaded.readers.find((reader) => reader.name === name)?.position ?? 0;
     const admitted = positionOf(ADMISSION_READER);
     const from = Math.min(admitted, positionOf(WINDOWS_READER));
-    replayLog(engine, log.openReader(), { from, admitted });
-    engine.resumeAt(log.last, log.lastReceivedAtUs);
+    replayLog(engine, log.openReader(), {
+      from,
+      admitted,
+      last: log.last,
+      receivedAtUs: log.lastReceivedAtUs,
+      outputBytesMax: this.#outputBytesMax,
+    });
   }
 
   /** The n-th turn of the path; received a millisecond after the turn before. */
@@ -191,6 +207,28 @@ export class Life {
 
   /** A turn with a checkpoint in its middle, as threads take it: the ids are admitted, the record is not folded yet. */
   turnAround(n: number, events: readonly string[], store: CheckpointStore): void {
+    const sealed = this.#seal(n, events);
+    const change = checkpointChange(this.#engine, this.#applied);
+    this.#writer.append([encodeRecord(this.#engine.recordOf(sealed))]);
+    store.save(change);
+    this.#engine.foldSealed(sealed);
+  }
+
+  /** A turn as threads take it: folded if outputs have room, else left to the log. Gives the bytes of outputs that wait. */
+  turnBehind(n: number, events: readonly string[]): number {
+    const sealed = this.#seal(n, events);
+    this.#writer.append([encodeRecord(this.#engine.recordOf(sealed))]);
+    this.#backlog.take([{ position: sealed.position, sealed }]);
+    return this.#engine.windows.pendingBytes;
+  }
+
+  /** Folds what was left to the log as far as outputs have room; whether some is left. */
+  catchUp(): boolean {
+    while (this.#backlog.catchUp().more);
+    return this.#backlog.isWaiting;
+  }
+
+  #seal(n: number, events: readonly string[]): SealedRecord {
     const engine = this.#engine;
     const address = engine.bodiesBase;
     const bytes = bodyOf(events, "ndjson");
@@ -199,10 +237,7 @@ export class Life {
     const taken = engine.take("clicks", [body], { nowUs: NOW_US + n * 1000, cursor: null });
     if (taken.kind === "full" || taken.sealed === null || taken.used !== 1)
       throw new Error("the body is one record");
-    const change = checkpointChange(engine, this.#applied);
-    this.#writer.append([encodeRecord(engine.recordOf(taken.sealed))]);
-    store.save(change);
-    engine.foldSealed(taken.sealed);
+    return taken.sealed;
   }
 
   /** What the export does: pending outputs go to the tables, the ledger covers them. */

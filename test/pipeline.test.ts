@@ -131,4 +131,38 @@ describe("a process that ends", () => {
     );
     expect(lives).toBeGreaterThan(5);
   }, 120_000);
+
+  test("anywhere, with tables that take outputs only now and then: views wait, and give the same rows", () => {
+    const outputBytesMax = 30_000;
+    const history = fc.array(event, { minLength: bodies.length, maxLength: bodies.length });
+    let run = 0;
+    let waited = 0;
+    fc.assert(
+      fc.property(history, (events) => {
+        const path = join(folder, `waiting-${run++}.db`);
+        const open = () => openCheckpointStore(path, openDiskFiles(null), "job");
+        const disk = new Disk();
+        let store = open();
+        let life = new Life(disk, store, outputBytesMax);
+        for (const [n, body] of bodies.entries()) {
+          if (events[n] === "ends") {
+            store.close();
+            store = open();
+            life = new Life(disk, store, outputBytesMax);
+          }
+          // a record of 250 events closes less than as much again
+          expect(life.turnBehind(n, body)).toBeLessThan(2 * outputBytesMax);
+          if (events[n]?.startsWith("checkpoint") === true) life.checkpoint(store);
+          if (events[n] === "publish") life.publish();
+          if (life.catchUp()) waited++;
+        }
+        do life.publish();
+        while (life.catchUp());
+        store.close();
+        expect(life.rows()).toEqual(expected);
+      }),
+      { numRuns: 5 },
+    );
+    expect(waited).toBeGreaterThan(50);
+  }, 120_000);
 });

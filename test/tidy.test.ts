@@ -24,6 +24,7 @@ const LAYERS: readonly string[] = [
   "config",
   "engine",
   "engine-state",
+  "engine-backlog",
   "pipeline",
   "serve",
   "threads",

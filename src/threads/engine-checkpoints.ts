@@ -25,6 +25,7 @@ export class EngineCheckpoints {
   /** Pages on their way to the export thread: shared and used again, since as much memory as the state is costly to get anew. */
   #room = new SharedArrayBuffer(0);
   #taken: Taken | null = null;
+  #durable = 0;
   #isSaving = false;
   /** The last one is under way or saved: no other follows. */
   #isFinal = false;
@@ -39,8 +40,9 @@ export class EngineCheckpoints {
     if (outputs.length > 0) this.#send({ kind: "outputs", outputs });
   }
 
-  /** Everything up to `position` is durable and folded. */
-  folded(position: number): void {
+  /** Everything up to `position` is durable. */
+  durable(position: number): void {
+    this.#durable = position;
     const taken = this.#taken;
     if (taken === null || taken.position > position) return;
     this.#taken = null;
@@ -66,7 +68,7 @@ export class EngineCheckpoints {
       position: this.#engine.lastPosition,
       change: checkpointChange(this.#engine, this.#applied, (bytes) => this.#roomFor(bytes)),
     };
-    this.folded(this.#engine.folded);
+    this.durable(this.#durable);
   }
 
   /** The checkpoint that was sent is on disk. */

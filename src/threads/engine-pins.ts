@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { must } from "../base/assert.ts";
 import type { Engine } from "../engine.ts";
+import type { EngineBacklog } from "../engine-backlog.ts";
 import { PICTURE_PAUSE_US_MAX, PIN_WAIT_US } from "../limits.ts";
 import { tmpFolderOf } from "../log/data-folder.ts";
 import { ImageFiles, type NamedImage } from "../query/image-files.ts";
@@ -23,6 +24,7 @@ interface Picture {
 
 export class EnginePins {
   readonly #engine: Engine;
+  readonly #backlog: EngineBacklog;
   readonly #clock: Clock;
   readonly #files: ImageFiles;
   readonly #toMain: (message: EngineToMain) => void;
@@ -37,12 +39,14 @@ export class EnginePins {
   constructor(
     engine: Engine,
     wires: {
+      readonly backlog: EngineBacklog;
       readonly clock: Clock;
       readonly dataFolder: string;
       readonly toMain: (message: EngineToMain) => void;
     },
   ) {
     this.#engine = engine;
+    this.#backlog = wires.backlog;
     this.#clock = wires.clock;
     this.#files = new ImageFiles(join(tmpFolderOf(wires.dataFolder), "images"));
     this.#toMain = wires.toMain;
@@ -65,12 +69,18 @@ export class EnginePins {
     this.#picture = { position: -1, views: new Map() };
   }
 
-  /** Answers those whose position is folded, and those that have waited too long. Called after every fold and every second. */
+  /**
+   * Answers those whose position is folded, those that name none while nothing is folded, and those that have waited too long. Called after
+   * every fold and every second.
+   */
   answer(): void {
     if (this.#waiting.length === 0) return;
     const nowUs = this.#clock.monotonicUs();
     this.#waiting = this.#waiting.filter(({ ask, sinceUs }) => {
-      if (ask.after <= this.#engine.folded) return !this.#tryPin(ask);
+      const { folded } = this.#engine;
+      const seesLess = !ask.mustReach && this.#backlog.isWaiting;
+      if (ask.after <= folded || seesLess)
+        return !this.#tryPin({ ...ask, after: Math.min(ask.after, folded) });
       if (nowUs - sinceUs <= PIN_WAIT_US) return true;
       this.#toMain({ kind: "lagging", id: ask.id, position: this.#engine.folded });
       return false;
@@ -108,7 +118,7 @@ export class EnginePins {
       id: ask.id,
       position: picture.position,
       views,
-      status: engineStatus(this.#engine),
+      status: engineStatus(this.#engine, this.#backlog),
     };
     this.#toMain(pinned);
     return true;

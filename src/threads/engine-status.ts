@@ -1,9 +1,10 @@
 // The engine's figures as main asks for them: for system relations and /metrics.
 import type { Engine } from "../engine.ts";
+import type { EngineBacklog } from "../engine-backlog.ts";
 import type { EngineStatus } from "./messages.ts";
 
 /** Positions, counts and sizes of now. Times are decimal text: they may exceed 2^53. */
-export function engineStatus(engine: Engine): EngineStatus {
+export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStatus {
   return {
     admitted: engine.lastPosition,
     position: engine.folded,
@@ -22,5 +23,7 @@ export function engineStatus(engine: Engine): EngineStatus {
       liveIds: engine.admission.idTable(stream).ids,
     })),
     foldBytes: engine.windows.stateBytes,
+    pendingOutputBytes: engine.windows.pendingBytes,
+    isWaiting: backlog.isWaiting,
   };
 }

@@ -3,9 +3,13 @@
 import type { Body } from "../admit/intake.ts";
 import { must } from "../base/assert.ts";
 import { systemClock, type Clock } from "../base/clock.ts";
-import type { Engine, SealedRecord } from "../engine.ts";
+import { openDiskFiles } from "../base/disk-files.ts";
+import type { Engine } from "../engine.ts";
+import { EngineBacklog, type DurableRecord } from "../engine-backlog.ts";
 import type { DecodeCursor } from "../event/decode.ts";
 import { RECORD_REQUESTS_MAX } from "../limits.ts";
+import { logFolderOf } from "../log/data-folder.ts";
+import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { EngineCheckpoints } from "./engine-checkpoints.ts";
 import { EnginePins } from "./engine-pins.ts";
 import { engineStatus } from "./engine-status.ts";
@@ -36,12 +40,6 @@ interface QueuedBody extends Body {
   readonly slot: number;
 }
 
-/** A record on its way to durability; `sealed` is null for control records. */
-interface InFlight {
-  readonly position: number;
-  readonly sealed: SealedRecord | null;
-}
-
 interface Ports {
   readonly log: MessagePort;
   readonly export: MessagePort;
@@ -49,6 +47,7 @@ interface Ports {
 
 class EngineThread {
   readonly #engine: Engine;
+  readonly #backlog: EngineBacklog;
   readonly #pins: EnginePins;
   readonly #checkpoints: EngineCheckpoints;
   readonly #slots: Slots;
@@ -59,8 +58,10 @@ class EngineThread {
   #cursor: DecodeCursor | null = null;
   /** Bodies of a slot that are still queued. */
   readonly #queuedInSlot = new Map<number, number>();
-  readonly #inFlight: InFlight[] = [];
+  /** Records on their way to durability. */
+  readonly #inFlight: DurableRecord[] = [];
   #turnScheduled = false;
+  #catchUpScheduled = false;
   #stopping = false;
 
   constructor(start: EngineStart, started: StartedEngine, ports: Ports) {
@@ -69,7 +70,12 @@ class EngineThread {
     this.#ports = ports;
     this.#clock = systemClock();
     this.#slots = new Slots(engine.decodeMemory, engine.bodiesBase);
+    this.#backlog = new EngineBacklog(
+      engine,
+      openSqliteLogReader(logFolderOf(start.dataFolder), openDiskFiles(start.failpoint)),
+    );
     this.#pins = new EnginePins(engine, {
+      backlog: this.#backlog,
       clock: this.#clock,
       dataFolder: start.dataFolder,
       toMain,
@@ -85,7 +91,7 @@ class EngineThread {
     toMain({ kind: "memory", memory: engine.decodeMemory, slotsBase: engine.bodiesBase });
     this.#toLog({ kind: "memory", memory: engine.decodeMemory });
     this.#checkpoints.outputs(started.outputs);
-    this.#checkpoints.folded(engine.folded);
+    this.#checkpoints.durable(this.#backlog.durable);
     this.#checkpoints.tick();
     for (const control of started.controls) {
       const at = engine.takeControlPosition(this.#clock.nowUs());
@@ -167,33 +173,46 @@ class EngineThread {
     return freed;
   }
 
-  /** The log made records durable: they are folded in place. */
+  /** The log made records durable: they are folded in place, or later from the log. */
   #onDurable(position: number): void {
-    let folded = 0;
-    for (const { position: at, sealed } of this.#inFlight) {
-      if (at > position) break;
-      if (sealed === null) this.#engine.foldControl(at);
-      else this.#checkpoints.outputs(this.#engine.foldSealed(sealed));
-      folded++;
-    }
-    this.#inFlight.splice(0, folded);
-    this.#checkpoints.folded(position);
+    const beyond = this.#inFlight.findIndex(({ position: at }) => at > position);
+    const durable = this.#inFlight.splice(0, beyond === -1 ? this.#inFlight.length : beyond);
+    this.#checkpoints.outputs(this.#backlog.take(durable));
+    this.#checkpoints.durable(position);
     this.#pins.answer();
+    this.#scheduleCatchUp();
     if (this.#queue.length > 0) this.#scheduleTurn();
     this.#finishWhenIdle();
+  }
+
+  #scheduleCatchUp(): void {
+    if (this.#catchUpScheduled || !this.#backlog.isBehind) return;
+    this.#catchUpScheduled = true;
+    setImmediate(() => latch.run(() => this.#catchUp()));
+  }
+
+  /** Folds a piece of what was left to the log. Not at a stop: the next start goes on. */
+  #catchUp(): void {
+    this.#catchUpScheduled = false;
+    if (this.#stopping) return;
+    const { outputs, more } = this.#backlog.catchUp();
+    this.#checkpoints.outputs(outputs);
+    this.#pins.answer();
+    if (more) this.#scheduleCatchUp();
   }
 
   #onExport(message: ExportToEngine): void {
     if (message.kind === "covered")
       for (const coverage of message.covered) this.#pins.covered(coverage);
     else this.#checkpoints.saved();
+    this.#scheduleCatchUp();
     this.#finishWhenIdle();
   }
 
   #tick(): void {
     this.#pins.answer();
     if (this.#engine.admission.checkpointDue) this.#checkpoints.take();
-    toMain({ kind: "status", status: engineStatus(this.#engine) });
+    toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog) });
   }
 
   #finishWhenIdle(): void {

@@ -62,6 +62,15 @@ const STOPPING: Refusal = {
   retryAfterS: 5,
 };
 
+/** Why the views do not go on, for /health. */
+function waitingProblems(status: EngineStatus | null): string[] {
+  if (status?.isWaiting !== true) return [];
+  const megabytes = Math.round(status.pendingOutputBytes / 1024 / 1024);
+  return [
+    `views wait at log position ${status.position} of ${status.admitted}: ${megabytes} MB of their rows are not in tables yet. Events are taken into the log; the views go on by themselves when the tables take rows`,
+  ];
+}
+
 export class Fleet {
   readonly #start: ThreadStart;
   readonly #events: FleetEvents;
@@ -124,12 +133,18 @@ export class Fleet {
     return must(this.#gateway, "the gateway");
   }
 
-  /** Fixes what a query sees. Resolves with a refusal when a view lags more than five seconds behind `after`. */
+  /**
+   * Fixes what a query sees: all that is durable, or what the views have folded when they wait for their tables. Resolves with a refusal
+   * when they lag more than five seconds behind `after`, or behind what is durable.
+   */
   pin(
     relations: readonly string[],
     after: number | null,
   ): Promise<{ readonly pin: Pin; readonly release: () => void } | Refusal> {
-    return this.#pins.pin(relations, after ?? this.#durable);
+    return this.#pins.pin(relations, {
+      after: after ?? this.#durable,
+      mustReach: after !== null,
+    });
   }
 
   status(): FleetStatus {
@@ -146,7 +161,11 @@ export class Fleet {
     return {
       ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
       healthy: this.#tableProblems.length === 0,
-      problems: [...(this.#hasRoom ? [] : [LOG_FULL.detail]), ...this.#tableProblems],
+      problems: [
+        ...(this.#hasRoom ? [] : [LOG_FULL.detail]),
+        ...this.#tableProblems,
+        ...waitingProblems(this.#engineStatus),
+      ],
       position: this.#durable,
     };
   }

@@ -82,6 +82,8 @@ export type MainToEngine =
       readonly views: readonly string[];
       readonly late: boolean;
       readonly after: number;
+      /** Whether the question names `after`: otherwise it sees what there is while views wait for their tables. */
+      readonly mustReach: boolean;
     }
   | { readonly kind: "release"; readonly id: number }
   | { readonly kind: "stop" };
@@ -125,6 +127,9 @@ export interface EngineStatus {
   readonly views: readonly ViewStatus[];
   readonly streams: readonly StreamStatus[];
   readonly foldBytes: number;
+  /** Bytes of outputs that no table's ledger covers, and whether the views wait until tables take some. */
+  readonly pendingOutputBytes: number;
+  readonly isWaiting: boolean;
 }
 
 export type EngineToMain =

@@ -48,7 +48,10 @@ export class PinBoard {
   }
 
   /** Relations by the names that SQL gives them; names that are neither stream, view nor system relation are passed over. */
-  pin(relations: readonly string[], after: number): Promise<HeldPin | Refusal> {
+  pin(
+    relations: readonly string[],
+    at: { readonly after: number; readonly mustReach: boolean },
+  ): Promise<HeldPin | Refusal> {
     const id = this.#nextId++;
     const names = new Set(relations);
     const views = this.#start.views.map(({ name }) => name);
@@ -61,7 +64,7 @@ export class PinBoard {
         engine: null,
       });
       const wanted = late ? views : views.filter((name) => names.has(name));
-      this.#wires.engine({ kind: "pin", id, views: wanted, late, after });
+      this.#wires.engine({ kind: "pin", id, views: wanted, late, ...at });
     });
   }
 

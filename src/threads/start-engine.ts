@@ -69,8 +69,8 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     restoreEngine(engine, loaded, viewsOf(start, change));
     for (const { view, output, position } of start.covered)
       engine.windows.covered(view, output, position);
-    replayLog(engine, log, { from, admitted });
-    engine.resumeAt(bounds.last, start.lastReceivedAtUs);
+    const receivedAtUs = start.lastReceivedAtUs;
+    replayLog(engine, log, { from, admitted, last: bounds.last, receivedAtUs });
     return {
       engine,
       applied: change.applied,

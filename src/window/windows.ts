@@ -73,6 +73,7 @@ export class Windows {
   readonly #pending = new Map<string, ViewOutput[]>();
   readonly #covered = new Map<string, CoveredOutput>();
   #fresh: ViewOutput[] = [];
+  #pendingBytes = 0;
 
   constructor(instance: KernelInstance<FoldKernels>, pageCountMax: number = FOLD_PAGES_MAX) {
     this.#memory = new FoldMemory(instance, pageCountMax);
@@ -119,7 +120,7 @@ export class Windows {
     this.#views.get(name)?.free();
     this.#restored.delete(name);
     this.#views.delete(name);
-    this.#pending.delete(name);
+    this.#setPending(name, []);
     for (const kind of ["rows", "late"] as const) this.#covered.delete(`${kind} ${name}`);
     this.#fresh = this.#fresh.filter((output) => output.view !== name);
   }
@@ -162,6 +163,7 @@ export class Windows {
     if (covered !== undefined && output.position <= covered.position) return false;
     const list = this.#pending.get(output.view) ?? [];
     list.push(output);
+    this.#pendingBytes += output.image.byteLength;
     this.#pending.set(output.view, list);
     this.#fresh.push(output);
     return true;
@@ -174,8 +176,21 @@ export class Windows {
       outputs.filter(
         (output) => output.view !== view || output.kind !== kind || output.position > position,
       );
-    this.#pending.set(view, rest(this.#pending.get(view) ?? []));
+    this.#setPending(view, rest(this.pending(view)));
     this.#fresh = rest(this.#fresh);
+  }
+
+  /** Leaves a view only these of its pending outputs. */
+  #setPending(view: string, outputs: ViewOutput[]): void {
+    const bytesOf = (list: readonly ViewOutput[]): number =>
+      list.reduce((sum, { image }) => sum + image.byteLength, 0);
+    this.#pendingBytes += bytesOf(outputs) - bytesOf(this.pending(view));
+    this.#pending.set(view, outputs);
+  }
+
+  /** Bytes of all outputs that are not covered. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
   }
 
   /** Outputs of a view that are not covered, in order of position. */
@@ -196,6 +211,19 @@ export class Windows {
 
   watermarkUs(view: string): bigint | null {
     return this.#view(view).watermarkUs;
+  }
+
+  /** The watermark that a stream's views have reached, the lowest of them; null when none has seen an event. */
+  streamWatermarkUs(stream: string): bigint | null {
+    let lowest: bigint | null = null;
+    for (const { plan, watermarkUs } of this.#views.values())
+      if (
+        plan.stream === stream &&
+        watermarkUs !== null &&
+        (lowest === null || watermarkUs < lowest)
+      )
+        lowest = watermarkUs;
+    return lowest;
   }
 
   stats(): WindowsStats[] {

@@ -1,0 +1,71 @@
+// The views' place in the log: records are folded in place as they become durable, unless outputs that wait for their tables take all the
+// room there is. Then records stay in the log only, and are read again from there when the tables have taken outputs. A synchronous
+// step; when it is called is the caller's.
+import type { Engine, SealedRecord } from "./engine.ts";
+import { BACKLOG_READ_BYTES, PENDING_OUTPUT_BYTES_MAX } from "./limits.ts";
+import type { LogReader } from "./log/log.ts";
+import type { ViewOutput } from "./window/output.ts";
+
+/** A durable record; `sealed` is null for control records. */
+export interface DurableRecord {
+  readonly position: number;
+  readonly sealed: SealedRecord | null;
+}
+
+export class EngineBacklog {
+  readonly #engine: Engine;
+  readonly #log: LogReader;
+  readonly #outputBytesMax: number;
+  #durable: number;
+
+  /** All of the engine's positions are durable now. */
+  constructor(engine: Engine, log: LogReader, outputBytesMax = PENDING_OUTPUT_BYTES_MAX) {
+    this.#engine = engine;
+    this.#log = log;
+    this.#outputBytesMax = outputBytesMax;
+    this.#durable = engine.lastPosition;
+  }
+
+  /** The last durable position. */
+  get durable(): number {
+    return this.#durable;
+  }
+
+  /** Whether the log has records that the views have not folded. */
+  get isBehind(): boolean {
+    return this.#engine.folded < this.#durable;
+  }
+
+  /** Whether folding waits until tables take outputs: one record more may have gone beyond the bound. */
+  get isWaiting(): boolean {
+    return this.isBehind && this.#isFull;
+  }
+
+  get #isFull(): boolean {
+    return this.#engine.windows.pendingBytes >= this.#outputBytesMax;
+  }
+
+  /** Takes records that became durable, in order: folds them, or leaves them to the log. Their images are free then. */
+  take(records: readonly DurableRecord[]): ViewOutput[] {
+    const engine = this.#engine;
+    return records.flatMap(({ position, sealed }) => {
+      const isFolded = !this.isBehind && !this.#isFull;
+      this.#durable = position;
+      if (isFolded && sealed !== null) return engine.foldSealed(sealed);
+      if (isFolded) engine.foldControl(position);
+      else if (sealed !== null) engine.release(sealed);
+      return [];
+    });
+  }
+
+  /** Folds a bounded piece of what was left to the log; `more` when the next may be folded at once. Throws as LogReader does. */
+  catchUp(): { readonly outputs: readonly ViewOutput[]; readonly more: boolean } {
+    const outputs: ViewOutput[] = [];
+    if (this.isBehind && !this.#isFull)
+      for (const record of this.#log.read(this.#engine.folded + 1, BACKLOG_READ_BYTES)) {
+        outputs.push(...this.#engine.foldRecord(record));
+        if (this.#isFull) break;
+      }
+    return { outputs, more: this.isBehind && !this.#isFull };
+  }
+}
