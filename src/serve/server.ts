@@ -1,5 +1,8 @@
 // Adapter: Bun's HTTP server. Sends /v1/events to the lean ingest route, everything else to the Hono app. Owns the listening socket
 // and the drain at the end.
+//
+// Bun closes a connection, with nothing answered, on which a request comes while the answer to the one before is pending (HTTP
+// pipelining: https://github.com/oven-sh/bun/pull/38128), and ours always is until the log is synced. README says so; a test holds it.
 import type { Clock } from "../base/clock.ts";
 import type { Address } from "../config.ts";
 import { createApp } from "./app.ts";

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../../src/config.ts";
 import { configJsonSchema, helpText, referenceMarkdown } from "../../src/config/help.ts";
+import { IMAGE_BYTES_MAX, IMAGE_COUNT, LOG_ROOM_BYTES } from "../../src/limits.ts";
 import { parseValue } from "../../src/config/values.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
@@ -17,6 +18,12 @@ test("--help names every key", () => {
   for (const key of Object.keys(STREAM_KEYS)) expect(help).toContain(`--streams.NAME.${key} `);
   for (const key of Object.keys(VIEW_KEYS)) expect(help).toContain(`--views.NAME.${key} `);
   for (const key of Object.keys(SETTING_KEYS)) expect(help).toMatch(new RegExp(`--${key}[ ,]`));
+});
+
+test("what is said of log.size_max is what is checked", () => {
+  const reserveBytes = IMAGE_COUNT * IMAGE_BYTES_MAX + LOG_ROOM_BYTES;
+  const rule = `2 x log.file_size + ${reserveBytes / 1024 ** 2} MB or more`;
+  expect(SETTING_KEYS["log.size_max"].description).toContain(rule);
 });
 
 // After a change of src/config.ts: `node tools/bun.mjs --no-install tools/reference.ts` writes both anew.
