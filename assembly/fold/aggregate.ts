@@ -140,26 +140,34 @@ function extremesWide(offset: u32, arg: u32, sign: i32, n: u32): void {
   }
 }
 
+/** Replaces the text of a min (`sign` 1) or max (-1) at `offset` of a row when `text` goes before (behind) it. */
+function extremeText(row: u32, offset: u32, sign: i32, text: u32, bytes: u32): void {
+  const at = row + offset;
+  if (load<u32>(at) != 0 && compareText(text, bytes, load<u32>(at, 12), load<u32>(at, 4)) * sign >= 0) return;
+  store<u32>(at, 1);
+  store<u32>(at, bytes, 4);
+  if (bytes > load<u32>(at, 8)) {
+    // Room for twice the old text at least: what replaced texts leave behind stays below the size of the last one.
+    const capacity = max(bytes, max(<u32>16, load<u32>(at, 8) << 1));
+    store<u32>(at, capacity, 8);
+    store<u32>(at, allocateText(load<u32>(row, ROW_WINDOW_AT), capacity), 12);
+  }
+  if (bytes > 0) storeText(load<u32>(at, 12), text, bytes);
+}
+
 function extremesText(offset: u32, arg: u32, sign: i32, n: u32): void {
   const from = values(arg);
   const width = step(arg);
   for (let j: u32 = 0; j < n; j++) {
-    const row = load<u32>(rows + (j << 2));
-    const at = row + offset;
     const value = from + load<u32>(selected + (j << 2)) * width;
-    const text = load<u32>(value);
-    const bytes = load<u32>(value, 4);
-    if (load<u32>(at) != 0 && compareText(text, bytes, load<u32>(at, 12), load<u32>(at, 4)) * sign >= 0) continue;
-    store<u32>(at, 1);
-    store<u32>(at, bytes, 4);
-    if (bytes > load<u32>(at, 8)) {
-      // Room for twice the old text at least: what replaced texts leave behind stays below the size of the last one.
-      const capacity = max(bytes, max(<u32>16, load<u32>(at, 8) << 1));
-      store<u32>(at, capacity, 8);
-      store<u32>(at, allocateText(load<u32>(row, ROW_WINDOW_AT), capacity), 12);
-    }
-    if (bytes > 0) storeText(load<u32>(at, 12), text, bytes);
+    extremeText(load<u32>(rows + (j << 2)), offset, sign, load<u32>(value), load<u32>(value, 4));
   }
+}
+
+/** Merges the min or max of text at `from` of another row into the one at `offset` of `row`. */
+export function mergeText(kind: u32, row: u32, offset: u32, from: u32): void {
+  if (load<u32>(from) == 0) return;
+  extremeText(row, offset, kind == STATE_MIN_S ? 1 : -1, load<u32>(from, 12), load<u32>(from, 4));
 }
 
 /** Rows whose sketches are read ahead together: their cache misses overlap. */

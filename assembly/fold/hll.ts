@@ -102,6 +102,41 @@ export function addCoupon(row: u32, state: u32, coupon: u32): void {
   if ((count + 1) * 4 > entriesOf(size) * 3) grow(state, load<u32>(row, ROW_WINDOW_AT), size);
 }
 
+/** Makes the sketch at `state` registers, whatever it was. */
+function makeDense(row: u32, state: u32): void {
+  const header = load<u32>(row, ROW_WINDOW_AT);
+  const count = load<u32>(state);
+  const old = load<u32>(state, 4);
+  if (count == HLL_DENSE) return;
+  const block = allocateBlock(header, DENSE_SIZE);
+  memory.fill(block, 0, REGISTERS);
+  touch(block);
+  const entries = old == 0 ? state + 8 : old;
+  const end = entries + ((old == 0 ? LIST_MAX : entriesOf(sizeOf(count))) << 2);
+  for (let at = entries; at < end; at += 4) if (load<u32>(at) != 0) raise(block, load<u32>(at));
+  if (old == 0) memory.fill(state + 8, 0, LIST_MAX << 2);
+  else freeBlock(header, old, sizeOf(count));
+  store<u32>(state, HLL_DENSE);
+  store<u32>(state, block, 4);
+}
+
+/** Merges the sketch at `from` of another row into the one at `state` of `row`. The row's page is marked by the caller. */
+export function mergeSketch(row: u32, state: u32, from: u32): void {
+  const count = load<u32>(from);
+  const block = load<u32>(from, 4);
+  if (count == HLL_DENSE) {
+    makeDense(row, state);
+    const to = load<u32>(state, 4);
+    for (let i: u32 = 0; i < REGISTERS; i += 16)
+      v128.store(to + i, i8x16.max_u(v128.load(to + i), v128.load(block + i)));
+    touch(to);
+    return;
+  }
+  const entries = block == 0 ? from + 8 : block;
+  const end = entries + ((block == 0 ? count : entriesOf(sizeOf(count))) << 2);
+  for (let at = entries; at < end; at += 4) if (load<u32>(at) != 0) addCoupon(row, state, load<u32>(at));
+}
+
 function sigma(x: f64): f64 {
   if (x == 1) return Infinity;
   let y: f64 = 1;
