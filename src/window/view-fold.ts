@@ -1,19 +1,12 @@
-// One view: its plan compiled for batches of each shape, its open windows, watermark and counts. Folds a batch that lies in the fold
+// One view of tumbling windows: its plan compiled for batches of each shape, its watermark and counts; windows lie in a WindowSet. Folds a batch that lies in the fold
 // memory; knows nothing of records beyond position and received_at, nothing of checkpoints.
 import {
   CHUNK_ROWS,
-  FOLD_PAGE_BYTES,
   REGISTER_BYTES,
   REGISTER_VALUES_AT,
   RESULT_FAILED_AT,
   RESULT_FILTERED_AT,
   RESULT_LATE_AT,
-  ROOT_WINDOWS_AT,
-  WINDOW_APPLIED_AT,
-  WINDOW_GROUPS_AT,
-  WINDOW_PAGES_AT,
-  WINDOW_START_AT,
-  WINDOW_VERSION_AT,
   WORK_ERRORS_AT,
   WORK_RESULT_AT,
 } from "../../kernels/abi.ts";
@@ -31,12 +24,12 @@ import type {
   ViewState,
   ViewStats,
 } from "./fold.ts";
-import { windowImages } from "./images.ts";
 import { lateImage } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { bindRegister, type ProgramArea } from "./program.ts";
+import { WindowSet } from "./window-set.ts";
 
 const NEVER = -(2n ** 63n);
 
@@ -48,8 +41,7 @@ export class ViewFold implements Fold {
   readonly #shape: StreamShape;
   readonly #outOfOrdernessUs: bigint;
   readonly #layout: RowLayout;
-  readonly #root: number;
-  readonly #open = new Map<bigint, OpenWindow>();
+  readonly #windows: WindowSet;
   #compiled = new Map<string, CompiledView>();
   /** The program of the batch at hand. */
   #ready: CompiledView | null = null;
@@ -64,7 +56,7 @@ export class ViewFold implements Fold {
     this.#shape = view.shape;
     this.#outOfOrdernessUs = BigInt(view.outOfOrdernessUs);
     this.#layout = rowLayout(view.plan);
-    this.#root = state.root;
+    this.#windows = new WindowSet(memory, { plan: view.plan, layout: this.#layout }, state.root);
     this.#position = state.position;
     this.#highestUs = state.highestUs ?? NEVER;
     this.counts = { ...state.counts };
@@ -80,7 +72,7 @@ export class ViewFold implements Fold {
 
   get state(): ViewState {
     return {
-      root: this.#root,
+      root: this.#windows.root,
       position: this.#position,
       highestUs: this.#highestUs === NEVER ? null : this.#highestUs,
       counts: this.counts,
@@ -150,7 +142,8 @@ export class ViewFold implements Fold {
       BigInt(record.receivedAtUs),
       this.#highestUs,
     );
-    return [...outputs, ...this.#close(record.position)];
+    const watermarkUs = this.#highestUs - this.#outOfOrdernessUs;
+    return [...outputs, ...this.#windows.close(record.position, watermarkUs, this.counts)];
   }
 
   #setConstant({ program, receivedAt }: CompiledView, value: number): void {
@@ -199,7 +192,7 @@ export class ViewFold implements Fold {
     const errors = call.runProgram(address, count, registers, WORK_ERRORS_AT, at.row, rows);
     const { behind } = this.#shape;
     const selected = call.assignWindows(
-      this.#root,
+      this.#windows.root,
       compiled.time,
       batch.isZero(behind) ? 0 : batch.valuesAt(behind) + at.row * 8,
       compiled.filter,
@@ -241,59 +234,15 @@ export class ViewFold implements Fold {
     return { view: this.plan.name, kind: "late", position, rowCount: rows.length, image };
   }
 
-  /** Puts out and frees the windows that end at or before the watermark. */
-  #close(position: number): ViewOutput[] {
-    const { call } = this.#memory;
-    const count = call.closableWindows(this.#root, this.#highestUs - this.#outOfOrdernessUs);
-    if (count === 0) return [];
-    const windows = Array.from({ length: count }, (_, index) => call.windowAt(this.#root, index));
-    const images = windowImages(this.#memory, this.#layout, windows);
-    for (const window of windows) {
-      const applied = Number(this.#memory.pageI64(window + WINDOW_APPLIED_AT));
-      this.counts.applied += applied;
-      this.counts.pending -= applied;
-      this.#open.delete(this.#memory.pageI64(window + WINDOW_START_AT));
-    }
-    call.closeWindows(this.#root, count);
-    const view = this.plan.name;
-    return images.map((rows) => ({ view, kind: "rows", position, ...rows }));
-  }
-
-  /** Headers of the open windows, the oldest first. */
-  #windows(): number[] {
-    const { call } = this.#memory;
-    const windows: number[] = [];
-    const count = this.#memory.pageU32(this.#root + ROOT_WINDOWS_AT);
-    for (let index = 0; index < count; index++) windows.push(call.windowAt(this.#root, index));
-    return windows;
-  }
-
   openWindows(): OpenWindow[] {
-    const memory = this.#memory;
-    return this.#windows().map((window) => {
-      const startUs = memory.pageI64(window + WINDOW_START_AT);
-      const version = memory.pageU32(window + WINDOW_VERSION_AT);
-      const known = this.#open.get(startUs);
-      if (known?.version === version) return known;
-      const open = { startUs, version, images: windowImages(memory, this.#layout, [window]) };
-      this.#open.set(startUs, open);
-      return open;
-    });
+    return this.#windows.openWindows();
   }
 
   stats(): ViewStats {
-    const windows = this.#windows();
-    let groups = 0;
-    let pages = 1;
-    for (const window of windows) {
-      groups += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
-      pages += this.#memory.pageU32(window + WINDOW_PAGES_AT);
-    }
-    return { windows: windows.length, groups, bytes: pages * FOLD_PAGE_BYTES };
+    return this.#windows.stats();
   }
 
   free(): void {
-    this.#memory.call.freeRoot(this.#root);
-    this.#open.clear();
+    this.#windows.free();
   }
 }
