@@ -107,6 +107,7 @@ export class DiskFiles implements Files {
   }
 
   freeBytes(path: string): number {
+    if (this.#failpoints.isFull("files.free.measure")) return 0;
     const system = statfsSync(path);
     return system.bavail * system.bsize;
   }

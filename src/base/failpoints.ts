@@ -49,15 +49,18 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "table.orphan.unlink",
   // disk-files.ts
   "files.folder.make",
+  "files.free.measure",
 ];
 
 /** What happens at a failpoint: the process is killed as by `kill -9`, or the step throws an OS error of that code. */
 export type FailpointAction = "kill" | "EIO" | "ENOSPC";
 
-/** One armed failpoint: at the `countdown`-th time (from 1) that `name` is reached, and for errors at every later time. */
+/** One armed failpoint: at the `countdown`-th time (from 1) that `name` is reached, and for errors at later times up to the `last`-th. */
 export interface FailpointPlan {
   readonly name: Failpoint;
   readonly countdown: number;
+  /** Absent: for good. */
+  readonly last?: number;
   readonly action: FailpointAction;
 }
 
@@ -67,19 +70,23 @@ export class FailpointPlanError extends Error {
 }
 
 /**
- * Parses `name[:n]:kill|error|eio|enospc` (n from 1, default 1; "error" means EIO), as main.ts finds it in MILLRACE_FAILPOINT.
- * Throws FailpointPlanError for anything else.
+ * Parses `name[:n]:kill|error|eio|enospc` (n from 1, default 1; `n-m`: the disk is well again after the m-th time; "error" means
+ * EIO), as main.ts finds it in MILLRACE_FAILPOINT. Throws FailpointPlanError for anything else.
  */
 export function parseFailpointPlan(text: string): FailpointPlan {
   const parts = text.split(":");
   const [name = "", second = "", third] = parts;
   const action = actionOf(third ?? second);
-  const countdown = third === undefined ? 1 : Number(second);
+  const times = third === undefined ? "1" : second;
+  const [countdown = 0, last] = times.split("-").map(Number);
   if (!FAILPOINTS.includes(name))
     throw new FailpointPlanError(`unknown failpoint "${name}"; one of: ${FAILPOINTS.join(", ")}`);
-  if (parts.length > 3 || action === null || !Number.isSafeInteger(countdown) || countdown < 1)
-    throw new FailpointPlanError(`"${text}" is not name[:n]:kill|error|eio|enospc with n from 1`);
-  return { name, countdown, action };
+  const isRange = /^[1-9]\d*(-[1-9]\d*)?$/.test(times) && countdown <= (last ?? countdown);
+  if (parts.length > 3 || action === null || !isRange)
+    throw new FailpointPlanError(
+      `"${text}" is not name[:n]:kill|error|eio|enospc with n from 1, or n-m`,
+    );
+  return { name, countdown, action, ...(last === undefined ? {} : { last }) };
 }
 
 function actionOf(word: string): FailpointAction | null {
@@ -120,10 +127,21 @@ export class Failpoints {
     const plan = this.#plan;
     if (plan === null || plan.name !== failpoint) return;
     this.#reached++;
-    if (this.#reached < plan.countdown) return;
+    if (this.#reached < plan.countdown || this.#reached > (plan.last ?? Infinity)) return;
     if (plan.action !== "kill") throw new FailpointError(plan.action, failpoint);
     process.kill(process.pid, "SIGKILL");
     // The signal is delivered asynchronously: nothing may happen in between.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  }
+
+  /** As `reach` where room is asked for: an ENOSPC is the answer, not an error. */
+  isFull(failpoint: Failpoint): boolean {
+    try {
+      this.reach(failpoint);
+      return false;
+    } catch (error) {
+      if (error instanceof FailpointError && error.code === "ENOSPC") return true;
+      throw error;
+    }
   }
 }

@@ -26,7 +26,7 @@ export interface Files {
   sync(path: string, failpoint: Failpoint): void;
   /** Length of a file in bytes; 0 when it is not there. */
   sizeBytes(path: string): number;
-  /** Bytes that can still be written below a folder. */
+  /** Bytes that can still be written below a folder; an ENOSPC at the failpoint files.free.measure makes it 0. */
   freeBytes(path: string): number;
   /** The whole file. Throws when it is not there. */
   read(path: string): Uint8Array;

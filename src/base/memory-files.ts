@@ -43,7 +43,7 @@ export class MemoryFiles implements Files {
     this.#mustHaveFolder(path);
     if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
     const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (lengthBytes > this.freeBytes(dirname(path))) throw new MemoryFilesError("ENOSPC", path);
+    if (lengthBytes > this.#free()) throw new MemoryFilesError("ENOSPC", path);
     const bytes = new Uint8Array(lengthBytes);
     let at = 0;
     for (const part of parts) {
@@ -97,6 +97,10 @@ export class MemoryFiles implements Files {
   }
 
   freeBytes(_path: string): number {
+    return this.#failpoints.isFull("files.free.measure") ? 0 : this.#free();
+  }
+
+  #free(): number {
     let usedBytes = 0;
     for (const bytes of new Set(this.#files.values())) usedBytes += bytes.length;
     return this.#capacityBytes - usedBytes;

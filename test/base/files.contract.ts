@@ -96,5 +96,12 @@ export function filesContract(
       expect(() => files.reach("log.file.publish")).toThrow("ENOSPC");
       expect(files.list(folder)).toEqual(["a", "b"]);
     });
+
+    test("a disk may be full for a while: from the n-th time to the m-th", () => {
+      const measure = "files.free.measure";
+      const { files, folder } = make({ name: measure, countdown: 2, last: 3, action: "ENOSPC" });
+      const free = Array.from({ length: 5 }, () => files.freeBytes(folder) > 0);
+      expect(free).toEqual([true, false, false, true, true]);
+    });
   });
 }

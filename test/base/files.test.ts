@@ -30,7 +30,16 @@ describe("failpoints", () => {
     });
     expect(parseFailpointPlan("log.append.after:7:error").countdown).toBe(7);
     expect(parseFailpointPlan("log.append.after:enospc").action).toBe("ENOSPC");
+    expect(parseFailpointPlan("files.free.measure:3-17:enospc")).toEqual({
+      name: "files.free.measure",
+      countdown: 3,
+      last: 17,
+      action: "ENOSPC",
+    });
     for (const bad of [
+      "log.append.after:3-2:eio",
+      "log.append.after:3-:eio",
+      "log.append.after:1-2-3:eio",
       "",
       "log.append.after",
       "log.append.after:0:kill",
