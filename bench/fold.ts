@@ -92,7 +92,7 @@ interface FoldRun {
 function foldRun(plan: ViewPlan, count: number, batches: readonly Uint8Array[]): FoldRun {
   const wasm = readFileSync(join(import.meta.dir, "../build/fold.wasm"));
   const windows = new Windows(instantiate<FoldKernels>(wasm, 1024 * 1024 * 1024), 40_000);
-  windows.addView(plan, SCHEMA, { outOfOrdernessUs: 0, since: 0 });
+  windows.addView(plan, SCHEMA, { since: 0 });
   const times = batches.map(timesOf);
   const found: Uint8Array[] = [];
   let spent = 0;
@@ -105,7 +105,9 @@ function foldRun(plan: ViewPlan, count: number, batches: readonly Uint8Array[]):
     const head = {
       kind: "events",
       stream: "clicks",
+      partition: "",
       schemaId: 1,
+      watermarkUs: BigInt((first + RECORD_ROWS - 1) * STEP_US),
       duplicateCount: 0,
       rejects: [],
     } as const;

@@ -23,7 +23,6 @@ export interface FoldKernels {
     from: number,
     rows: number,
   ): number;
-  highestTime(times: number, rows: number, receivedAtUs: bigint, floorUs: bigint): bigint;
 
   /** Coupon of bytes for HyperLogLog; reads up to 15 bytes past the end. */
   coupon(address: number, bytes: number): number;

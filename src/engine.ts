@@ -20,7 +20,7 @@ import {
   RECORD_ROWS_MAX,
 } from "./limits.ts";
 import type { Reject } from "./event/reject.ts";
-import type { EventsRecord, LogRecord } from "./log/record.ts";
+import { DEFAULT_PARTITION, type EventsRecord, type LogRecord } from "./log/record.ts";
 import type { ViewPlan } from "./view/plan.ts";
 import type { ViewOutput } from "./window/output.ts";
 import { Windows } from "./window/windows.ts";
@@ -47,8 +47,6 @@ export interface EngineStream {
 export interface EngineView {
   readonly plan: ViewPlan;
   readonly since: number;
-  /** The out_of_orderness that its restored state was made with; null when it is new or unchanged. */
-  readonly formerOutOfOrdernessUs?: number | null;
 }
 
 export interface EngineOptions {
@@ -63,8 +61,10 @@ export interface EngineOptions {
 export interface SealedRecord {
   readonly position: number;
   readonly stream: string;
+  readonly partition: string;
   readonly schemaId: number;
   readonly receivedAtUs: number;
+  readonly watermarkUs: bigint | null;
   readonly rowCount: number;
   readonly duplicateCount: number;
   readonly rejects: readonly Reject[];
@@ -126,15 +126,8 @@ export class Engine {
 
   /** Adds views: those of a restored checkpoint go on. Others of the checkpoint are dropped. Call once, after any restore. */
   addViews(views: readonly EngineView[], restored: readonly string[]): void {
-    for (const { plan, since, formerOutOfOrdernessUs } of views) {
-      const { schema, outOfOrdernessUs } = this.#stream(plan.stream);
-      const former = formerOutOfOrdernessUs ?? outOfOrdernessUs;
-      this.windows.addView(plan, schema, {
-        outOfOrdernessUs,
-        since,
-        formerOutOfOrdernessUs: former,
-      });
-    }
+    for (const { plan, since } of views)
+      this.windows.addView(plan, this.#stream(plan.stream).schema, { since });
     const kept = new Set(views.map(({ plan }) => plan.name));
     for (const name of restored) if (!kept.has(name)) this.windows.dropView(name);
   }
@@ -207,8 +200,10 @@ export class Engine {
     const sealed: SealedRecord = {
       position: this.#lastPosition,
       stream,
+      partition: DEFAULT_PARTITION,
       schemaId: this.#stream(stream).schema.id,
       receivedAtUs,
+      watermarkUs: this.admission.watermark(stream),
       rowCount,
       duplicateCount,
       rejects,
@@ -270,6 +265,7 @@ export class Engine {
     if (stream === undefined) return;
     this.admission.replay(record.stream, {
       receivedAtUs: record.receivedAtUs,
+      watermarkUs: record.watermarkUs,
       image: record.image,
       eventTime: stream.schema.eventTime,
       eventId: stream.schema.eventId,

@@ -150,14 +150,11 @@ export class Life {
     this.#writer = disk.log.openWriter();
     this.#pipeline = new Pipeline(this.#engine, this.#writer, null);
     const wanted = {
-      streams: [{ name: "clicks", schema: STREAM.schema, schemaHash: "", outOfOrdernessUs: 0 }],
+      streams: [{ name: "clicks", schema: STREAM.schema, schemaHash: "" }],
       views: PLANS.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
       text: "",
     };
-    const change = configurationChange(null, wanted, {
-      lastPosition: 0,
-      isReplayed: false,
-    });
+    const change = configurationChange(null, wanted, 0);
     if (change.kind !== "changed") throw new Error("the first configuration is a change");
     this.#applied = change.applied;
     this.#recover(store);

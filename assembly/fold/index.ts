@@ -9,10 +9,3 @@ export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./
 export { setPlace } from "./picked";
 export { runProgram } from "./program";
 export { assignWindows, closableWindows, closeWindows, createRoot, freeRoot, windowAt } from "./window";
-
-/** The highest min(time, receivedAt) of `n` times at `at`, or `floor` when that is higher. Watermarks move by it. */
-export function highestTime(at: u32, n: u32, receivedAt: i64, floor: i64): i64 {
-  let highest = floor;
-  for (let i: u32 = 0; i < n; i++) highest = max(highest, min(load<i64>(at + (i << 3)), receivedAt));
-  return highest;
-}

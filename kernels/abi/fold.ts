@@ -4,7 +4,7 @@
 // A change of anything that lies in pages is a new FOLD_LAYOUT_VERSION.
 
 /** Version of everything that lies in pages: page map, window lists, windows, groups, states of aggregates. */
-export const FOLD_LAYOUT_VERSION = 1;
+export const FOLD_LAYOUT_VERSION = 2;
 
 export const FOLD_PAGE_BITS = 14;
 export const FOLD_PAGE_BYTES = 16384;

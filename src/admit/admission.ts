@@ -63,9 +63,10 @@ export interface AdmissionFull {
   readonly reason: "ids" | "memory" | "checkpoint";
 }
 
-/** Accepted events as the log holds them. `image` is an EventsRecord's. */
+/** Accepted events as the log holds them: an EventsRecord's image, and its watermark, which stays, whatever `out_of_orderness` is now. */
 export interface ReplayedEvents {
   readonly receivedAtUs: number;
+  readonly watermarkUs: bigint | null;
   readonly image: Uint8Array;
   /** Ordinals in the image of the event-time column, and of the id column or null. */
   readonly eventTime: number;
@@ -293,8 +294,8 @@ export class Admission {
       const validity = view.getUint32(id + COLUMN_VALIDITY_AT, true);
       idValid = validity === 0 ? 0 : at + validity;
     }
-    const received = BigInt(receivedMs);
-    this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, received);
+    this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, BigInt(receivedMs));
+    stream.setWatermark(events.watermarkUs);
     if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
   }
 

@@ -7,15 +7,7 @@ import type { ControlKind } from "../log/record.ts";
 export interface AppliedConfiguration {
   readonly version: 1;
   readonly streams: Readonly<
-    Record<
-      string,
-      {
-        readonly schemaId: number;
-        readonly schemaHash: string;
-        /** The watermark's distance: decides when windows close, so a replay must use the one that they were made with. */
-        readonly outOfOrdernessUs: number;
-      }
-    >
+    Record<string, { readonly schemaId: number; readonly schemaHash: string }>
   >;
   /** `since`: the view counts events after this log position. */
   readonly views: Readonly<Record<string, { readonly planHash: string; readonly since: number }>>;
@@ -31,7 +23,6 @@ export interface WantedConfiguration {
     readonly name: string;
     readonly schema: EventSchema;
     readonly schemaHash: string;
-    readonly outOfOrdernessUs: number;
   }[];
   readonly views: readonly { readonly name: string; readonly planHash: string }[];
   readonly text: string;
@@ -56,21 +47,13 @@ export type ConfigurationChange =
       readonly notices: readonly string[];
     };
 
-/** The data that a configuration meets. */
-export interface ExistingData {
-  /** Where the log ends. */
-  readonly lastPosition: number;
-  /** Whether records of the log will be folded again: the last run did not end in order. */
-  readonly isReplayed: boolean;
-}
-
-/** Decides what a wanted configuration does to existing data. `before` is null for an empty folder. */
+/** Decides what a wanted configuration does to existing data. `before` is null for an empty folder; `lastPosition`: where the log ends. */
 export function configurationChange(
   before: AppliedConfiguration | null,
   wanted: WantedConfiguration,
-  { lastPosition, isReplayed }: ExistingData,
+  lastPosition: number,
 ): ConfigurationChange {
-  const reasons = before === null ? [] : refusals(before, wanted, isReplayed);
+  const reasons = before === null ? [] : refusals(before, wanted);
   if (reasons.length > 0) return { kind: "refused", reasons };
   const newStreams = wanted.streams.filter(({ name }) => before?.streams[name] === undefined);
   // The configuration record comes last, so that the schemas that it names are in the log before it.
@@ -80,9 +63,9 @@ export function configurationChange(
     streams: {
       ...before?.streams,
       ...Object.fromEntries(
-        wanted.streams.map(({ name, schema, schemaHash, outOfOrdernessUs }) => [
+        wanted.streams.map(({ name, schema, schemaHash }) => [
           name,
-          { schemaId: schema.id, schemaHash, outOfOrdernessUs },
+          { schemaId: schema.id, schemaHash },
         ]),
       ),
     },
@@ -121,18 +104,10 @@ function formerViews(
   return Object.fromEntries(all.filter(([name]) => !names.has(String(name))));
 }
 
-function refusals(
-  before: AppliedConfiguration,
-  wanted: WantedConfiguration,
-  isReplayed: boolean,
-): string[] {
+function refusals(before: AppliedConfiguration, wanted: WantedConfiguration): string[] {
   const reasons: string[] = [];
-  for (const { name, schemaHash, outOfOrdernessUs } of wanted.streams) {
+  for (const { name, schemaHash } of wanted.streams) {
     const known = before.streams[name];
-    if (isReplayed && known !== undefined && known.outOfOrdernessUs !== outOfOrdernessUs)
-      reasons.push(
-        `stream ${name}: out_of_orderness was ${known.outOfOrdernessUs / 1_000_000}s, now it is ${outOfOrdernessUs / 1_000_000}s, and the last run did not end in order: what it left must be folded under the old value. Start once with the old value, stop with SIGTERM, then change it`,
-      );
     if (known !== undefined && known.schemaHash !== schemaHash)
       reasons.push(
         `stream ${name}: its schema differs from the one that its data was written with; changing a schema in place is not in this release. Give the stream another name, or start with an empty data folder`,

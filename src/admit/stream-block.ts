@@ -125,6 +125,9 @@ export class StreamBlock {
   get watermarkUs(): bigint | null {
     return this.#time(STREAM_WATERMARK_AT);
   }
+  setWatermark(watermarkUs: bigint | null): void {
+    this.#view.setBigInt64(STREAM_WATERMARK_AT, watermarkUs ?? NONE, true);
+  }
   get newestUs(): bigint | null {
     return this.#time(STREAM_NEWEST_AT);
   }

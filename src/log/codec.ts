@@ -1,12 +1,13 @@
 // LogRecord <-> bytes. Owns the record's format: header, compression, checksums, versions. It does no I/O.
 //
-// Header, little-endian, RECORD_HEADER_BYTES then the stream's name (UTF-8, may be empty):
-//    0 u32 magic "MRR1"          4 u8 version 1     5 u8 kind (1 events, 2 control)   6 u8 flags   7 u8 control kind
+// Header, little-endian, RECORD_HEADER_BYTES then the names of the stream and of the source partition (UTF-8, may be empty):
+//    0 u32 magic "MRR1"          4 u8 version 2     5 u8 kind (1 events, 2 control)   6 u8 flags   7 u8 control kind
 //    8 u64 position             16 u64 received_at, µs
 //   24 u32 schema id            28 u32 rows        32 u32 duplicates                 36 u32 rejects
 //   40 u32 body bytes, raw      44 u32 body bytes, stored
-//   48 u32 rejects bytes, raw   52 u32 rejects bytes, stored                         56 u32 stream name bytes    60 u32 zero
-//   64 u64 xxHash3 of the payload    72 u64 xxHash3 of the header with this field zero
+//   48 u32 rejects bytes, raw   52 u32 rejects bytes, stored   56 u32 stream name bytes   60 u32 partition name bytes
+//   64 i64 the stream's watermark after the record, µs, the lowest i64 = none (and in control records)
+//   72 u64 xxHash3 of the payload    80 u64 xxHash3 of the header with this field zero
 // Payload: the body (a batch image cut to its stored bytes, or a control record's JSON text in UTF-8), then the rejects
 // (reject-codec.ts). Flags: 1 = the body is one zstd frame, 2 = the rejects are one, 4 = the body is a packed image (image-pack.ts).
 // Equal records are equal bytes.
@@ -22,9 +23,14 @@ import { decodeRejects, encodeRejects, RejectSectionError } from "./reject-codec
 
 /** "MRR1" */
 const RECORD_MAGIC = 0x3152524d;
-/** The newest version that this program writes; it reads all from 1 on. */
-const RECORD_VERSION = 1;
-const RECORD_HEADER_BYTES = 80;
+/** The only version that was released. 1, of builds before the first release, had no watermark and no source partition. */
+const RECORD_VERSION = 2;
+const RECORD_HEADER_BYTES = 88;
+const WATERMARK_AT = 64;
+const PAYLOAD_HASH_AT = 72;
+const HEADER_HASH_AT = 80;
+/** A watermark of −∞. */
+const NO_WATERMARK = -(2n ** 63n);
 const KIND_EVENTS = 1;
 const KIND_CONTROL = 2;
 const FLAG_BODY_ZSTD = 1;
@@ -60,6 +66,8 @@ export class CorruptRecordError extends Error {
 const ADVICE_DAMAGED =
   "The disk gave back other bytes than were written: copy the data folder aside, check the disk, and restore the folder from a " +
   "backup; nothing after this record can be read";
+const ADVICE_OLDER =
+  "A build before the first release wrote it: start with an empty data folder and send the events again";
 const ADVICE_NEWER = "Start the Millrace version that wrote this data folder, or a newer one";
 
 /** What a header alone tells: enough for scans that need no rows. */
@@ -69,7 +77,10 @@ export interface RecordHead {
   readonly receivedAtUs: number;
   /** "" when a control record is about no stream. */
   readonly stream: string;
+  readonly partition: string;
   readonly schemaId: number;
+  /** As in EventsRecord; null in control records. */
+  readonly watermarkUs: bigint | null;
   readonly rowCount: number;
   readonly duplicateCount: number;
   readonly rejectCount: number;
@@ -97,8 +108,10 @@ export function encodeRecord(
   const rejects = squeeze(isEvents ? encodeRejects(record.rejects) : new Uint8Array(0));
   const payload = join([...body.parts, ...rejects.parts]);
   const stream = utf8.encode(record.stream ?? "");
-  const header = new Uint8Array(RECORD_HEADER_BYTES + stream.length);
+  const partition = utf8.encode(isEvents ? record.partition : "");
+  const header = new Uint8Array(RECORD_HEADER_BYTES + stream.length + partition.length);
   header.set(stream, RECORD_HEADER_BYTES);
+  header.set(partition, RECORD_HEADER_BYTES + stream.length);
   const view = new DataView(header.buffer);
   view.setUint32(0, RECORD_MAGIC, true);
   view.setUint8(4, RECORD_VERSION);
@@ -122,8 +135,11 @@ export function encodeRecord(
   view.setUint32(48, rejects.rawBytes, true);
   view.setUint32(52, storedBytes(rejects), true);
   view.setUint32(56, stream.length, true);
-  view.setBigUint64(64, Bun.hash.xxHash3(payload), true);
-  view.setBigUint64(72, Bun.hash.xxHash3(header), true);
+  view.setUint32(60, partition.length, true);
+  const watermarkUs = isEvents ? record.watermarkUs : null;
+  view.setBigInt64(WATERMARK_AT, watermarkUs ?? NO_WATERMARK, true);
+  view.setBigUint64(PAYLOAD_HASH_AT, Bun.hash.xxHash3(payload), true);
+  view.setBigUint64(HEADER_HASH_AT, Bun.hash.xxHash3(header), true);
   return { position: record.position, receivedAtUs: record.receivedAtUs, header, payload };
 }
 
@@ -133,12 +149,16 @@ export function decodeHead(position: number, header: Uint8Array): RecordHead {
   const kind = view.getUint8(5);
   if (kind !== KIND_EVENTS && kind !== KIND_CONTROL)
     throw new CorruptRecordError(position, `record kind ${kind} is not known here`, ADVICE_NEWER);
+  const partitionAt = RECORD_HEADER_BYTES + view.getUint32(56, true);
+  const watermarkUs = view.getBigInt64(WATERMARK_AT, true);
   return {
     kind: kind === KIND_EVENTS ? "events" : "control",
     position,
     receivedAtUs: getUint64(view, 16),
-    stream: text.decode(header.subarray(RECORD_HEADER_BYTES)),
+    stream: text.decode(header.subarray(RECORD_HEADER_BYTES, partitionAt)),
+    partition: text.decode(header.subarray(partitionAt)),
     schemaId: view.getUint32(24, true),
+    watermarkUs: watermarkUs === NO_WATERMARK ? null : watermarkUs,
     rowCount: view.getUint32(28, true),
     duplicateCount: view.getUint32(32, true),
     rejectCount: view.getUint32(36, true),
@@ -161,7 +181,7 @@ export function decodeRecord(encoded: {
   const bodyStored = view.getUint32(44, true);
   if (payload.length !== bodyStored + view.getUint32(52, true))
     throw new CorruptRecordError(position, `the payload has ${payload.length} bytes`);
-  if (Bun.hash.xxHash3(payload) !== view.getBigUint64(64, true))
+  if (Bun.hash.xxHash3(payload) !== view.getBigUint64(PAYLOAD_HASH_AT, true))
     throw new CorruptRecordError(position, "the checksum of the payload differs");
   try {
     const flags = view.getUint8(6);
@@ -190,8 +210,10 @@ function eventsRecord(head: RecordHead, image: Uint8Array, rejects: Uint8Array):
     kind: "events",
     position: head.position,
     stream: head.stream,
+    partition: head.partition,
     schemaId: head.schemaId,
     receivedAtUs: head.receivedAtUs,
+    watermarkUs: head.watermarkUs,
     rowCount: head.rowCount,
     duplicateCount: head.duplicateCount,
     rejects: decodeRejects(rejects),
@@ -219,7 +241,7 @@ function controlOf(position: number, code: number): ControlKind {
 
 function checkedHeader(position: number, header: Uint8Array): DataView {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
-  if (header.length < RECORD_HEADER_BYTES || view.getUint32(0, true) !== RECORD_MAGIC)
+  if (header.length < 8 || view.getUint32(0, true) !== RECORD_MAGIC)
     throw new CorruptRecordError(position, "the header is not one of a log record");
   // a newer header may have another layout and checksum: say so before anything else
   const version = view.getUint8(4);
@@ -229,11 +251,18 @@ function checkedHeader(position: number, header: Uint8Array): DataView {
       `record format version ${version} is newer than ${RECORD_VERSION}, the newest known here`,
       ADVICE_NEWER,
     );
+  if (version < RECORD_VERSION)
+    throw new CorruptRecordError(
+      position,
+      `record format version ${version} is older than ${RECORD_VERSION}, the oldest known here`,
+      ADVICE_OLDER,
+    );
   const zeroed = header.slice();
-  zeroed.fill(0, 72, 80);
+  zeroed.fill(0, HEADER_HASH_AT, RECORD_HEADER_BYTES);
   if (
-    header.length !== RECORD_HEADER_BYTES + view.getUint32(56, true) ||
-    Bun.hash.xxHash3(zeroed) !== view.getBigUint64(72, true)
+    header.length < RECORD_HEADER_BYTES ||
+    header.length !== RECORD_HEADER_BYTES + view.getUint32(56, true) + view.getUint32(60, true) ||
+    Bun.hash.xxHash3(zeroed) !== view.getBigUint64(HEADER_HASH_AT, true)
   )
     throw new CorruptRecordError(position, "the checksum of the header differs");
   if (getUint64(view, 8) !== position)

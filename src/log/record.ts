@@ -2,15 +2,22 @@
 // the only truth: everything after it is a pure function of these values. codec.ts turns them into bytes and back.
 import type { Reject } from "../event/reject.ts";
 
+/** The source partition of events that name none: HTTP's own. */
+export const DEFAULT_PARTITION = "";
+
 /** A batch of admitted events. `image` is a batch image (kernels/abi.ts) cut to its stored bytes. */
 export interface EventsRecord {
   readonly kind: "events";
   /** From 1, without gaps. */
   readonly position: number;
   readonly stream: string;
+  /** The source partition that all its events come from: DEFAULT_PARTITION, or a name of 1 to PARTITION_NAME_BYTES_MAX bytes. */
+  readonly partition: string;
   readonly schemaId: number;
   /** µs since the epoch, a multiple of 1,000, never below the record before. */
   readonly receivedAtUs: number;
+  /** The stream's watermark after the record, µs; null = −∞. Never below that of a record before. */
+  readonly watermarkUs: bigint | null;
   readonly rowCount: number;
   readonly duplicateCount: number;
   /** Events refused by decode or admission: dead letters, every one of them. */

@@ -169,8 +169,10 @@ export type EngineToLog =
       readonly kind: "events";
       readonly position: number;
       readonly stream: string;
+      readonly partition: string;
       readonly schemaId: number;
       readonly receivedAtUs: number;
+      readonly watermarkUs: bigint | null;
       readonly rowCount: number;
       readonly duplicateCount: number;
       readonly rejects: readonly Reject[];

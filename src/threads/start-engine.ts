@@ -6,7 +6,6 @@ import {
   type AppliedConfiguration,
   type ConfigurationChange,
   type ControlDraft,
-  type ExistingData,
 } from "../admit/applied.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
@@ -58,15 +57,10 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     refuseUnfit(start, { bounds, positions, hasCheckpoint: loaded.readers.length > 0 });
     const admitted = positions.get(ADMISSION_READER) ?? 0;
     const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
-    const isReplayed = bounds.last > from;
-    const change = decideChange(start, {
-      loaded,
-      log,
-      data: { lastPosition: bounds.last, isReplayed },
-    });
+    const change = decideChange(start, { loaded, log, lastPosition: bounds.last });
     refuseRetired(start, change.before, { loaded, log });
     const engine = await buildEngine(start);
-    restoreEngine(engine, loaded, viewsOf(start, change));
+    restoreEngine(engine, loaded, viewsOf(start, change.applied));
     for (const { view, output, position } of start.covered)
       engine.windows.covered(view, output, position);
     const receivedAtUs = start.lastReceivedAtUs;
@@ -126,7 +120,7 @@ function decideChange(
   found: {
     readonly loaded: LoadedCheckpoint;
     readonly log: LogReader;
-    readonly data: ExistingData;
+    readonly lastPosition: number;
   },
 ): Exclude<ConfigurationChange, { kind: "refused" }> & {
   readonly before: AppliedConfiguration | null;
@@ -138,16 +132,15 @@ function decideChange(
       ? null
       : (JSON.parse(new TextDecoder().decode(saved.body)) as AppliedConfiguration));
   const wanted = {
-    streams: start.streams.map(({ name, schema, outOfOrdernessUs }) => ({
+    streams: start.streams.map(({ name, schema }) => ({
       name,
       schema,
       schemaHash: schemaHash(schema),
-      outOfOrdernessUs,
     })),
     views: start.views.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
     text: start.configurationText,
   };
-  const change = configurationChange(before, wanted, found.data);
+  const change = configurationChange(before, wanted, found.lastPosition);
   if (change.kind === "refused") throw new AdviceError(change.reasons.join("\n"));
   return { ...change, before };
 }
@@ -167,14 +160,10 @@ async function buildEngine(start: EngineStart): Promise<Engine> {
   });
 }
 
-function viewsOf(
-  start: EngineStart,
-  change: { readonly applied: AppliedConfiguration; readonly before: AppliedConfiguration | null },
-): EngineView[] {
+function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[] {
   return start.views.map((plan) => ({
     plan,
-    since: must(change.applied.views[plan.name], `applied view ${plan.name}`).since,
-    formerOutOfOrdernessUs: change.before?.streams[plan.stream]?.outOfOrdernessUs ?? null,
+    since: must(applied.views[plan.name], `applied view ${plan.name}`).since,
   }));
 }
 

@@ -12,6 +12,8 @@ import type { ProgramArea } from "./program.ts";
 export interface RecordFacts {
   readonly position: number;
   readonly receivedAtUs: number;
+  /** The stream's watermark after the record, µs; null = −∞. It never goes back. */
+  readonly watermarkUs: bigint | null;
 }
 
 /**
@@ -32,8 +34,8 @@ export interface ViewState {
   /** Address of the view's root page. */
   readonly root: number;
   readonly position: number;
-  /** Highest min(event time, received_at), µs; null before the first event. */
-  readonly highestUs: bigint | null;
+  /** The stream's watermark after the last record, µs; null = −∞. */
+  readonly watermarkUs: bigint | null;
   readonly counts: Readonly<ViewCounts>;
 }
 
@@ -61,7 +63,6 @@ export interface FoldPlace {
 export interface FoldView {
   readonly plan: ViewPlan;
   readonly shape: StreamShape;
-  readonly outOfOrdernessUs: number;
 }
 
 /** The fold of one view over the records of its stream. */
@@ -74,14 +75,16 @@ export interface Fold {
   readonly behindColumn: number;
   /** What goes into the root of a checkpoint, as it is now. */
   readonly state: ViewState;
-  /** The watermark after the last record, µs; null before the first event. */
+  /** The stream's watermark after the last record, µs; null = −∞. */
   readonly watermarkUs: bigint | null;
   /** Gets the program for a batch ready; gives the ordinals of the columns to load, or null when the program area is full. */
   prepare(batch: Batch): readonly number[] | null;
   /** Forgets programs: the program area was cleared. */
   forgetPrograms(): void;
-  /** Passes a record without events of the view's stream. */
+  /** Passes a record of another stream. */
   skip(position: number): void;
+  /** Takes a record of the view's stream that has no events: only the watermark may have moved. Gives what that closes. */
+  advance(record: RecordFacts): ViewOutput[];
   /** Folds a batch whose columns are loaded, after `prepare` for it. */
   fold(batch: Batch, record: RecordFacts): ViewOutput[];
   /** The open windows as images; those that did not change since the last call are the same objects. */

@@ -34,7 +34,7 @@ export function planText(plan: ViewPlan): string {
 export function encodeRoot(root: SavedRoot): Uint8Array {
   const views = root.views.map(({ plan, state }) => ({
     plan,
-    state: { ...state, highestUs: state.highestUs?.toString() ?? null },
+    state: { ...state, watermarkUs: state.watermarkUs?.toString() ?? null },
   }));
   const body = { layout: FOLD_LAYOUT_VERSION, views, covered: root.covered };
   return new TextEncoder().encode(JSON.stringify(body));
@@ -44,7 +44,7 @@ interface RootBody {
   readonly layout: number;
   readonly views: readonly {
     readonly plan: ViewPlan;
-    readonly state: Omit<ViewState, "highestUs"> & { readonly highestUs: string | null };
+    readonly state: Omit<ViewState, "watermarkUs"> & { readonly watermarkUs: string | null };
   }[];
   readonly covered: readonly CoveredOutput[];
 }
@@ -55,7 +55,7 @@ export function decodeRoot(bytes: Uint8Array): SavedRoot {
   assert(body.layout === FOLD_LAYOUT_VERSION, `views' state has layout ${body.layout}`);
   const views = body.views.map(({ plan, state }) => ({
     plan,
-    state: { ...state, highestUs: state.highestUs === null ? null : BigInt(state.highestUs) },
+    state: { ...state, watermarkUs: state.watermarkUs === null ? null : BigInt(state.watermarkUs) },
   }));
   return { views, covered: body.covered };
 }

@@ -31,21 +31,18 @@ import type { ViewOutput } from "./output.ts";
 import { bindRegister, type ProgramArea } from "./program.ts";
 import { WindowSet } from "./window-set.ts";
 
-const NEVER = -(2n ** 63n);
-
 export class ViewFold implements Fold {
   readonly plan: ViewPlan;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;
   readonly #area: ProgramArea;
   readonly #shape: StreamShape;
-  readonly #outOfOrdernessUs: bigint;
   readonly #layout: RowLayout;
   readonly #windows: WindowSet;
   #compiled = new Map<string, CompiledView>();
   /** The program of the batch at hand. */
   #ready: CompiledView | null = null;
-  #highestUs: bigint;
+  #watermarkUs: bigint | null;
   #position: number;
 
   /** Continues from `state`. */
@@ -54,11 +51,10 @@ export class ViewFold implements Fold {
     this.#memory = memory;
     this.#area = area;
     this.#shape = view.shape;
-    this.#outOfOrdernessUs = BigInt(view.outOfOrdernessUs);
     this.#layout = rowLayout(view.plan);
     this.#windows = new WindowSet(memory, { plan: view.plan, layout: this.#layout }, state.root);
     this.#position = state.position;
-    this.#highestUs = state.highestUs ?? NEVER;
+    this.#watermarkUs = state.watermarkUs;
     this.counts = { ...state.counts };
   }
 
@@ -74,13 +70,13 @@ export class ViewFold implements Fold {
     return {
       root: this.#windows.root,
       position: this.#position,
-      highestUs: this.#highestUs === NEVER ? null : this.#highestUs,
+      watermarkUs: this.#watermarkUs,
       counts: this.counts,
     };
   }
 
   get watermarkUs(): bigint | null {
-    return this.#highestUs === NEVER ? null : this.#highestUs - this.#outOfOrdernessUs;
+    return this.#watermarkUs;
   }
 
   prepare(batch: Batch): readonly number[] | null {
@@ -116,6 +112,13 @@ export class ViewFold implements Fold {
     this.#position = Math.max(this.#position, position);
   }
 
+  advance(record: RecordFacts): ViewOutput[] {
+    assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
+    this.#position = record.position;
+    this.#watermarkUs = record.watermarkUs;
+    return this.#close(record);
+  }
+
   fold(batch: Batch, record: RecordFacts): ViewOutput[] {
     const compiled = must(this.#ready, "a program");
     assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
@@ -136,14 +139,8 @@ export class ViewFold implements Fold {
       const rows = memory.u32.slice(late / 4, late / 4 + lateCount);
       outputs.push(this.#lateOutput(batch, rows, record));
     }
-    this.#highestUs = memory.call.highestTime(
-      batch.valuesAt(this.#shape.eventTime),
-      batch.rowCount,
-      BigInt(record.receivedAtUs),
-      this.#highestUs,
-    );
-    const watermarkUs = this.#highestUs - this.#outOfOrdernessUs;
-    return [...outputs, ...this.#windows.close(record.position, watermarkUs, this.counts)];
+    this.#watermarkUs = record.watermarkUs;
+    return [...outputs, ...this.#close(record)];
   }
 
   #setConstant({ program, receivedAt }: CompiledView, value: number): void {
@@ -232,6 +229,10 @@ export class ViewFold implements Fold {
     );
     const { position } = record;
     return { view: this.plan.name, kind: "late", position, rowCount: rows.length, image };
+  }
+
+  #close({ position, watermarkUs }: RecordFacts): ViewOutput[] {
+    return watermarkUs === null ? [] : this.#windows.close(position, watermarkUs, this.counts);
   }
 
   openWindows(): OpenWindow[] {

@@ -10,7 +10,7 @@ import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { Batch } from "./batch.ts";
 import { streamShape } from "./compile.ts";
-import type { Fold, OpenWindow, ViewCounts, ViewState, ViewStats } from "./fold.ts";
+import type { Fold, OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
 import { makeFold } from "./make-fold.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
@@ -52,17 +52,6 @@ export interface WindowsStats extends ViewStats {
   readonly pendingOutputs: number;
 }
 
-/** A restored state whose watermark stays where it was although the distance has grown: max(its last value, ...), as the rule says. */
-function keptWatermark(
-  state: ViewState | undefined,
-  options: { readonly outOfOrdernessUs: number; readonly formerOutOfOrdernessUs?: number },
-): ViewState | undefined {
-  const grown =
-    options.outOfOrdernessUs - (options.formerOutOfOrdernessUs ?? options.outOfOrdernessUs);
-  if (state === undefined || state.highestUs === null || grown <= 0) return state;
-  return { ...state, highestUs: state.highestUs + BigInt(grown) };
-}
-
 export class Windows {
   readonly #memory: FoldMemory;
   readonly #area = new ProgramArea();
@@ -84,16 +73,7 @@ export class Windows {
    * Adds a view: continues the restored one with the same plan, or starts after position `since`. Throws when a restored view of this
    * name has another plan (the caller compares first) or the kernels do not know an operation.
    */
-  addView(
-    plan: ViewPlan,
-    schema: EventSchema,
-    options: {
-      readonly outOfOrdernessUs: number;
-      readonly since: number;
-      /** What a restored state was made with: a larger distance now must not move the watermark back. */
-      readonly formerOutOfOrdernessUs?: number;
-    },
-  ): void {
+  addView(plan: ViewPlan, schema: EventSchema, options: { readonly since: number }): void {
     assert(!this.#views.has(plan.name), `view ${plan.name} was added`);
     const restored = this.#restored.get(plan.name);
     assert(
@@ -101,14 +81,13 @@ export class Windows {
       `view ${plan.name} has another plan in the checkpoint`,
     );
     this.#restored.delete(plan.name);
-    const state = keptWatermark(restored?.state, options) ?? {
+    const state = restored?.state ?? {
       root: this.#memory.call.createRoot(),
       position: options.since,
-      highestUs: null,
+      watermarkUs: null,
       counts: { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 },
     };
-    const { outOfOrdernessUs } = options;
-    const view = { plan, shape: streamShape(schema), outOfOrdernessUs };
+    const view = { plan, shape: streamShape(schema) };
     const place = { memory: this.#memory, area: this.#area };
     this.#views.set(plan.name, makeFold(place, view, state));
   }
@@ -127,11 +106,29 @@ export class Windows {
 
   /** Folds a durable record into the views of its stream that stand before it, and gives what they put out. */
   fold(record: EventsRecord): ViewOutput[] {
-    const behind = [...this.#views.values()].filter((view) => view.position < record.position);
-    const readers = behind.filter((view) => view.plan.stream === record.stream);
-    const outputs = readers.length > 0 && record.rowCount > 0 ? this.#apply(record, readers) : [];
-    for (const view of behind) view.skip(record.position);
+    if (record.rowCount === 0) return this.advance(record.stream, record);
+    const { readers, others } = this.#behind(record.stream, record.position);
+    const outputs = readers.length > 0 ? this.#apply(record, readers) : [];
+    for (const view of others) view.skip(record.position);
     return outputs.filter((output) => this.#keep(output));
+  }
+
+  /** Passes a durable record without events. `stream`: whose watermark it tells, or null; its windows close as with `fold`. */
+  advance(stream: string | null, record: RecordFacts): ViewOutput[] {
+    const { readers, others } = this.#behind(stream, record.position);
+    for (const view of others) view.skip(record.position);
+    this.#memory.clearScratch();
+    const outputs = readers.flatMap((view) => view.advance(record));
+    return outputs.filter((output) => this.#keep(output));
+  }
+
+  /** The views that stand before `position`: those over a stream, and the others. */
+  #behind(stream: string | null, position: number): { readers: Fold[]; others: Fold[] } {
+    const behind = [...this.#views.values()].filter((view) => view.position < position);
+    return {
+      readers: behind.filter((view) => view.plan.stream === stream),
+      others: behind.filter((view) => view.plan.stream !== stream),
+    };
   }
 
   #apply(record: EventsRecord, readers: readonly Fold[]): ViewOutput[] {

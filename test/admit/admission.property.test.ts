@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { VERDICT_ACCEPTED } from "../../kernels/abi.ts";
 import { ReferenceAdmission } from "../../kernels/reference/admit.ts";
-import type { Admission } from "../../src/admit/admission.ts";
+import type { Admission, ReplayedEvents } from "../../src/admit/admission.ts";
 import type { StreamSettings } from "../../src/admit/stream-block.ts";
 import { admission, admit, imageOf, SETTINGS, type TestEvent } from "./fixture.ts";
 
@@ -126,7 +126,7 @@ test("checkpoints and restarts at any moment change nothing", () => {
       let real = admission([stream]);
       let body: Uint8Array | null = null;
       const segments: Uint8Array[] = [];
-      const log: { receivedAtUs: number; image: Uint8Array }[] = [];
+      const log: Omit<ReplayedEvents, "eventTime" | "eventId">[] = [];
       batches(all, cuts).forEach((batch, i) => {
         const outcomes = admitBatch(real, batch);
         const expected = batch.map(({ event, receivedAtUs }): Outcome => {
@@ -137,6 +137,7 @@ test("checkpoints and restarts at any moment change nothing", () => {
         const accepted = batch.filter((_, row) => outcomes[row]?.[0] === VERDICT_ACCEPTED);
         log.push({
           receivedAtUs: batch[0]?.receivedAtUs ?? 0,
+          watermarkUs: real.watermark(stream.name),
           image: imageOf(
             accepted.map((arrival) => arrival.event),
             dictionary,

@@ -7,21 +7,21 @@ import {
 
 const schema = { id: 1, columns: [], eventTime: 0, eventId: null };
 const wanted: WantedConfiguration = {
-  streams: [{ name: "clicks", schema, schemaHash: "s1", outOfOrdernessUs: 0 }],
+  streams: [{ name: "clicks", schema, schemaHash: "s1" }],
   views: [{ name: "per_minute", planHash: "p1" }],
   text: "a",
 };
 
-const END = { lastPosition: 90, isReplayed: false };
+const END = 90;
 
 function applied(): AppliedConfiguration {
-  const change = configurationChange(null, wanted, { lastPosition: 0, isReplayed: false });
+  const change = configurationChange(null, wanted, 0);
   if (change.kind !== "changed") throw new Error(change.kind);
   return change.applied;
 }
 
 test("a first start writes the schemas, then the configuration; views begin after it", () => {
-  const change = configurationChange(null, wanted, { lastPosition: 0, isReplayed: false });
+  const change = configurationChange(null, wanted, 0);
   expect(change).toMatchObject({ kind: "changed", notices: [] });
   if (change.kind !== "changed") return;
   expect(change.controls.map(({ control }) => control)).toEqual(["schema", "configuration"]);
@@ -56,7 +56,7 @@ test("a removed view keeps its table; a stream that is gone stays known", () => 
 
 test("a changed view and a changed schema are refused together, with advice", () => {
   const changed: WantedConfiguration = {
-    streams: [{ name: "clicks", schema, schemaHash: "s2", outOfOrdernessUs: 0 }],
+    streams: [{ name: "clicks", schema, schemaHash: "s2" }],
     views: [{ name: "per_minute", planHash: "p9" }],
     text: "b",
   };
@@ -65,17 +65,6 @@ test("a changed view and a changed schema are refused together, with advice", ()
   if (change.kind !== "refused") return;
   expect(change.reasons).toHaveLength(2);
   expect(change.reasons[1]).toContain("Give the changed view another name");
-});
-
-test("another out_of_orderness is taken after an orderly stop, and refused while records are to be folded again", () => {
-  const [stream] = wanted.streams;
-  if (stream === undefined) throw new Error("there is a stream");
-  const wider = { ...wanted, streams: [{ ...stream, outOfOrdernessUs: 600_000_000 }] };
-  expect(configurationChange(applied(), wider, END).kind).toBe("changed");
-  const refused = configurationChange(applied(), wider, { lastPosition: 90, isReplayed: true });
-  expect(refused.kind).toBe("refused");
-  if (refused.kind === "refused")
-    expect(refused.reasons[0]).toContain("Start once with the old value");
 });
 
 test("a view that was removed keeps the meaning of its name", () => {

@@ -56,9 +56,26 @@ test("replayed ids are in the next checkpoint, restored ones are not", () => {
     segments.map((segment) => segment.bytes),
   );
   const image = imageOf(events(50, 20), true);
-  next.replay("clicks", { receivedAtUs: START_US + 1000, image, eventTime: 2, eventId: 1 });
+  const at = { receivedAtUs: START_US + 1000, watermarkUs: null };
+  next.replay("clicks", { ...at, image, eventTime: 2, eventId: 1 });
   expect(next.deltaIds).toBe(20);
   expect(admit(next, events(0, 100), START_US + 2000).duplicates).toBe(70);
+});
+
+test("a replay leaves the watermark where the record says, whatever out_of_orderness is now", () => {
+  for (const outOfOrdernessUs of [0, 1_000_000, 60_000_000]) {
+    const next = admission([{ ...SETTINGS, outOfOrdernessUs }]);
+    const image = imageOf(events(0, 20), true);
+    const watermarkUs = BigInt(START_US - 3_000_000);
+    const at = { receivedAtUs: START_US + 1000, watermarkUs };
+    next.replay("clicks", { ...at, image, eventTime: 2, eventId: 1 });
+    expect(next.watermark("clicks")).toBe(watermarkUs);
+    // From here on it moves by the new distance, and never back.
+    admit(next, events(20, 1), START_US + 2000);
+    const newest = next.newestEventTime("clicks") ?? 0n;
+    const moved = newest - BigInt(outOfOrdernessUs);
+    expect(next.watermark("clicks")).toBe(moved > watermarkUs ? moved : watermarkUs);
+  }
 });
 
 test("foreign, damaged, cut and newer bytes are refused by name", () => {

@@ -56,8 +56,10 @@ const anyRecord: fc.Arbitrary<LogRecord> = fc.oneof(
     kind: fc.constant("events" as const),
     position,
     stream: fc.string({ unit: "grapheme", maxLength: 30 }),
+    partition: fc.string({ unit: "grapheme", maxLength: 10 }),
     schemaId: u32,
     receivedAtUs: position,
+    watermarkUs: fc.option(fc.bigInt({ min: 1n - 2n ** 63n, max: 2n ** 63n - 1n })),
     rowCount: u32,
     duplicateCount: u32,
     rejects: fc.array(reject, { maxLength: 5 }),
@@ -156,11 +158,15 @@ describe("record codec on shapes that matter", () => {
     );
   });
 
-  test("a newer version is refused by name", () => {
+  test("a newer version and an older one are refused by name", () => {
     const encoded = encodeRecord(eventsRecord(1));
     encoded.header[4] = 9;
     expect(() => decodeRecord(encoded)).toThrow(
-      /record format version 9 is newer than 1.*Start the Millrace version that wrote/,
+      /record format version 9 is newer than 2.*Start the Millrace version that wrote/,
+    );
+    encoded.header[4] = 1;
+    expect(() => decodeRecord(encoded)).toThrow(
+      /record format version 1 is older than 2.*start with an empty data folder/,
     );
   });
 

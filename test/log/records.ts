@@ -15,8 +15,10 @@ export function eventsRecord(position: number, imageBytes = 400): EventsRecord {
     kind: "events",
     position,
     stream: position % 3 === 0 ? "orders" : "clicks",
+    partition: position % 2 === 0 ? "" : `partition-${position % 4}`,
     schemaId: 1,
     receivedAtUs: START_US + position * 1000,
+    watermarkUs: position % 6 === 0 ? null : BigInt(position - 10) * 1_000_003n,
     rowCount: position % 1000,
     duplicateCount: position % 7,
     rejects:

@@ -81,8 +81,10 @@ export function record(position: number): EventsRecord {
     kind: "events",
     position,
     stream: "clicks",
+    partition: "",
     schemaId: 1,
     receivedAtUs: START_US + position * 1000,
+    watermarkUs: null,
     rowCount: rows.length,
     duplicateCount: 0,
     rejects:

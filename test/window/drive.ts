@@ -27,6 +27,8 @@ export interface PlacedEvent {
   readonly receivedAtUs: number;
   readonly position: number;
   readonly index: number;
+  /** The watermark after the event, µs. */
+  readonly watermarkUs: bigint;
 }
 
 /**
@@ -47,11 +49,17 @@ export function place(
     const size = sizes[records.length % sizes.length] ?? 1;
     const record = events.slice(at, at + size).map((cells, index): PlacedEvent => {
       const timeUs = cells[0] as bigint;
-      const behind: bigint =
-        highest === null ? 0n : highest - BigInt(options.outOfOrdernessUs) - timeUs;
+      const distance = BigInt(options.outOfOrdernessUs);
+      const behind: bigint = highest === null ? 0n : highest - distance - timeUs;
       const seen = timeUs < BigInt(receivedAtUs) ? timeUs : BigInt(receivedAtUs);
       if (highest === null || seen > highest) highest = seen;
-      return { cells: [...cells, null, behind > 0n ? behind : 0n], receivedAtUs, position, index };
+      return {
+        cells: [...cells, null, behind > 0n ? behind : 0n],
+        receivedAtUs,
+        position,
+        index,
+        watermarkUs: highest - distance,
+      };
     });
     records.push(record);
     at += size;
@@ -68,8 +76,10 @@ export function recordOf(
     kind: "events",
     position: events[0]?.position ?? 0,
     stream: "events",
+    partition: "",
     schemaId: 1,
     receivedAtUs: events[0]?.receivedAtUs ?? 0,
+    watermarkUs: events.at(-1)?.watermarkUs ?? null,
     rowCount: events.length,
     duplicateCount: 0,
     rejects: [],

@@ -99,7 +99,7 @@ test("kernels and DuckDB agree", async () => {
         const options = { outOfOrdernessUs: 90_000_000, receivedAtUs: 0 };
         const records = place(events, [7], options);
         const windows = newWindows();
-        windows.addView(plan, SCHEMA, { ...options, since: 0 });
+        windows.addView(plan, SCHEMA, { since: 0 });
         const texts = plain
           ? []
           : IMAGE_COLUMNS.flatMap(({ type }, at) => (type.kind === "VARCHAR" ? [at] : []));
@@ -160,7 +160,7 @@ test("averages of exact sums are DuckDB's bit for bit", async () => {
   const options = { outOfOrdernessUs: 0, receivedAtUs: 0 };
   const records = place(events, [500], options);
   const windows = newWindows();
-  windows.addView(plan, SCHEMA, { ...options, since: 0 });
+  windows.addView(plan, SCHEMA, { since: 0 });
   for (const record of records) windows.fold(recordOf(record, new Set([6])));
   const open = windows.openWindows("v").flatMap(({ images }) => images.map(({ image }) => image));
   const batch = await batchRows(plan, records.flat());

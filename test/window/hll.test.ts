@@ -64,12 +64,12 @@ const PLAN = planOf({
 /** The kernels' estimate of values in one window, in records of 5,000. */
 function estimateOf(values: readonly bigint[]): number {
   const windows = newWindows();
-  windows.addView(PLAN, SCHEMA, { outOfOrdernessUs: 0, since: 0 });
+  windows.addView(PLAN, SCHEMA, { since: 0 });
   for (let from = 0, position = 1; from < values.length; from += 5000, position++) {
     const events = values.slice(from, from + 5000).map((value, index) => {
       const cells: Cell[] = IMAGE_COLUMNS.map(() => null);
       [cells[0], cells[3], cells[IMAGE_COLUMNS.length - 1]] = [0n, value, 0n];
-      return { cells, receivedAtUs: 0, position, index };
+      return { cells, receivedAtUs: 0, position, index, watermarkUs: 0n };
     });
     windows.fold(recordOf(events, new Set()));
   }

@@ -24,7 +24,7 @@ const SCHEMA: EventSchema = {
   eventId: null,
 };
 const COLUMNS = [...SCHEMA.columns, ...IMAGE_EXTRA_COLUMNS];
-const ADDED = { outOfOrdernessUs: 0, since: 0 };
+const ADDED = { since: 0 };
 
 const user = { op: "column", column: { from: "image", ordinal: 1 }, type: VARCHAR } as const;
 const amount = { op: "column", column: { from: "image", ordinal: 2 }, type: BIGINT } as const;
@@ -48,13 +48,17 @@ const PLAN: ViewPlan = planOf({
 
 type Event = readonly [timeUs: bigint, user: string | null, amount: bigint];
 
-function recordOf(position: number, events: readonly Event[]): EventsRecord {
+/** A record whose watermark is its newest event's time less the distance. */
+function recordOf(position: number, events: readonly Event[], outOfOrdernessUs = 0): EventsRecord {
+  const newestUs = events.reduce((newest, [timeUs]) => (timeUs > newest ? timeUs : newest), 0n);
   return {
     kind: "events",
     position,
     stream: "events",
+    partition: "",
     schemaId: 1,
     receivedAtUs: 10 ** 15,
+    watermarkUs: newestUs - BigInt(outOfOrdernessUs),
     rowCount: events.length,
     duplicateCount: 0,
     rejects: [],
@@ -186,17 +190,16 @@ test("every page that changed is in the next checkpoint", () => {
   const plans = [PLAN, { ...PLAN, keys: [{ expr: amountClass, type: BIGINT }], name: "w" }];
   const instance = instantiate<FoldKernels>(FOLD_WASM, 1024 * 1024 * 1024);
   const windows = new Windows(instance, 40_000);
-  const late = { outOfOrdernessUs: 2 * WINDOW_US, since: 0 };
-  for (const plan of plans) windows.addView(plan, SCHEMA, late);
+  for (const plan of plans) windows.addView(plan, SCHEMA, ADDED);
   const store = new Store();
   for (let index = 0; index < 60; index++) {
-    windows.fold(recordOf(index + 1, growing(index)));
+    windows.fold(recordOf(index + 1, growing(index), 2 * WINDOW_US));
     store.merge(windows.takeCheckpoint());
     expect(stalePages(store, instance.u8())).toEqual([]);
   }
   const restored = newWindows();
   restored.restore(store.pages.values(), store.body, store.outputs);
-  for (const plan of plans) restored.addView(plan, SCHEMA, late);
+  for (const plan of plans) restored.addView(plan, SCHEMA, ADDED);
   for (const { name } of plans) {
     const images = windows.openWindows(name).flatMap((window) => window.images);
     expect(restored.openWindows(name).flatMap((window) => window.images)).toEqual(images);
@@ -208,7 +211,7 @@ test("every page that changed is in the next checkpoint", () => {
 test("more windows than the root page lists", () => {
   const instance = instantiate<FoldKernels>(FOLD_WASM, 1024 * 1024 * 1024);
   const windows = new Windows(instance, 40_000);
-  windows.addView(PLAN, SCHEMA, { outOfOrdernessUs: 1300 * WINDOW_US, since: 0 });
+  windows.addView(PLAN, SCHEMA, ADDED);
   const store = new Store();
   // Oldest last: each new window goes to the front of the list. Then one far ahead closes most of them.
   const starts = [
@@ -221,7 +224,7 @@ test("more windows than the root page lists", () => {
   const spans = [starts.slice(0, 1190), ...starts.slice(1190).map((start) => [start])];
   for (const [index, span] of spans.entries()) {
     const events = span.map((start): Event => [BigInt(start * WINDOW_US), "a", 1n]);
-    windows.fold(recordOf(index + 1, events));
+    windows.fold(recordOf(index + 1, events, 1300 * WINDOW_US));
     store.merge(windows.takeCheckpoint());
     expect(stalePages(store, instance.u8())).toEqual([]);
   }
@@ -274,7 +277,7 @@ test("a view with another plan is refused, dropped, and its memory comes back", 
   expect(() => restored.addView(changed, SCHEMA, ADDED)).toThrow("another plan");
   restored.dropView("v");
   expect(restored.stateBytes).toBe(0);
-  restored.addView(changed, SCHEMA, { outOfOrdernessUs: 0, since: 1 });
+  restored.addView(changed, SCHEMA, { since: 1 });
   expect(restored.stateBytes).toBe(empty);
   restored.fold(recordOf(1, users(0, 5, 0n)));
   expect(restored.stats()[0]?.groups).toBe(0);
@@ -282,10 +285,10 @@ test("a view with another plan is refused, dropped, and its memory comes back", 
 
 test("images of open windows are made again only after a change", () => {
   const windows = newWindows();
-  windows.addView(PLAN, SCHEMA, { outOfOrdernessUs: 5 * WINDOW_US, since: 0 });
-  windows.fold(recordOf(1, [...users(0, 2, 0n), ...users(0, 2, BigInt(WINDOW_US))]));
+  windows.addView(PLAN, SCHEMA, ADDED);
+  windows.fold(recordOf(1, [...users(0, 2, 0n), ...users(0, 2, BigInt(WINDOW_US))], WINDOW_US));
   const before = windows.openWindows("v");
-  windows.fold(recordOf(2, users(0, 1, BigInt(WINDOW_US))));
+  windows.fold(recordOf(2, users(0, 1, BigInt(WINDOW_US)), WINDOW_US));
   const after = windows.openWindows("v");
   expect(after[0]).toBe(before[0] as (typeof after)[0]);
   expect(after[1]?.version).toBeGreaterThan(before[1]?.version ?? 0);

@@ -37,7 +37,7 @@ test("kernels and model agree", () => {
       const records = place(run.events, run.sizes, run);
       const stored = new Map<number, SavedPage>();
       let windows = newWindows();
-      windows.addView(plan, SCHEMA, { outOfOrdernessUs, since: 0 });
+      windows.addView(plan, SCHEMA, { since: 0 });
       const outputs: ViewOutput[] = [];
       const kept: ViewOutput[] = [];
       for (const [index, events] of records.entries()) {
@@ -50,7 +50,7 @@ test("kernels and model agree", () => {
         kept.push(...checkpoint.outputs);
         windows = newWindows();
         windows.restore(stored.values(), checkpoint.body, kept);
-        windows.addView(plan, SCHEMA, { outOfOrdernessUs, since: 0 });
+        windows.addView(plan, SCHEMA, { since: 0 });
         expect(windows.pending(plan.name)).toEqual(outputs);
       }
       const rows = outputs.filter(({ kind }) => kind === "rows").map(({ image }) => image);
