@@ -140,18 +140,23 @@ export const DEAD_LETTER_IMAGE: readonly Named[] = [
   { name: "raw_base64", type: VARCHAR, nullable: true },
 ];
 
-/** Dead letters of all streams: stream, _position, then DEAD_LETTER_IMAGE; `_index` counts within the request. Parted by receipt. */
+/**
+ * Dead letters of all streams: stream, _position, _ordinal, then DEAD_LETTER_IMAGE. `_index` counts within the request, and requests
+ * share records; `_ordinal` counts the rejects of the record, so _position and _ordinal are a key. Parted by receipt.
+ */
 export function deadLetterTable(): TableSpec {
   const stream = { name: "stream", type: VARCHAR, nullable: false };
   const position = { name: "_position", type: BIGINT, nullable: false };
+  const inRecord = { name: "_ordinal", type: INTEGER, nullable: false };
   return {
     namespace: SYSTEM_NAMESPACE,
     name: "dead_letters",
     columns: [
       fileColumn(stream, 1, { from: "constant", index: 0 }),
       fileColumn(position, 2, { from: "constant", index: 1 }),
+      fileColumn(inRecord, 3, { from: "index" }),
       ...DEAD_LETTER_IMAGE.map((column, ordinal) =>
-        fileColumn(column, ordinal + 3, { from: "image", ordinal }),
+        fileColumn(column, ordinal + 4, { from: "image", ordinal }),
       ),
     ],
     day: { name: "received_at", ordinal: 0 },

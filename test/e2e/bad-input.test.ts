@@ -212,6 +212,29 @@ test("every reject is a dead letter with its reason and raw text, and the counts
   expect(Number(count.rows[0]?.[0])).toBe(Number(before.rows[0]?.[0]) + 1);
 });
 
+test("dead letters of requests that share a record have a key each", async () => {
+  const requests = 40;
+  const sent = `shared${made}`;
+  const answers = await Promise.all(
+    Array.from({ length: requests }, async () => {
+      const response = await appliance.post(`${sent}\n${event()}\n${sent}\n`);
+      return (await response.json()) as EventsAnswer;
+    }),
+  );
+  for (const answer of answers) expect(answer.errors.map(({ index }) => index)).toEqual([0, 2]);
+  const position = Math.max(...answers.map((answer) => answer.position));
+  const keys = await appliance.rows(
+    `SELECT count(*), count(DISTINCT (_position, _ordinal)), count(DISTINCT (_position, _index)), sum(_ordinal)
+     FROM millrace.dead_letters WHERE raw = '${sent}'`,
+    position,
+  );
+  const [count, unique, ambiguous, ordinals] = keys.rows[0]?.map(Number) ?? [];
+  expect([count, unique]).toEqual([2 * requests, 2 * requests]);
+  // Some did share one, or this would not show anything.
+  expect(ambiguous).toBeLessThan(2 * requests);
+  expect(ordinals).toBeGreaterThan(requests);
+});
+
 test("a duplicate is told, also when both are in one body, and stored once", async () => {
   const twice = event({ event_id: "twin" });
   expect(await appliance.send(`${twice}\n${twice}\n`)).toMatchObject({

@@ -213,19 +213,19 @@ test("late events name their view, from files and images", async () => {
 test("dead letters are files and the tail's rejects", async () => {
   const position = SIZES.length + 1;
   const file = await writeParquet(join(fixture.warehouse, "dead.parquet"), DEAD_COLUMNS, [
-    ["clicks", 1n, BigInt(T0), 0, "bad_utf8", null, "m", null, "/w=="],
+    ["clicks", 1n, 0, BigInt(T0), 0, "bad_utf8", null, "m", null, "/w=="],
   ]);
   const pin: Pin = {
     ...emptyPin(fixture, position),
     deadLetters: { files: { columns: DEAD_COLUMNS, files: [file] }, coveredPosition: 1 },
   };
   const sql =
-    "SELECT stream, _position, _index, reason, field, raw, raw_base64 FROM millrace.dead_letters ORDER BY _position, _index";
+    "SELECT stream, _position, _ordinal, _index, reason, field, raw, raw_base64 FROM millrace.dead_letters ORDER BY _position, _ordinal";
   expect(JSON.parse(await answer(sql, pin)).rows).toEqual([
-    ["clicks", 1, 0, "bad_utf8", null, null, "/w=="],
-    ["clicks", position, 0, "bad_json", null, "{", null],
-    ["clicks", position, 4, "bad_json", "price", '{"price":"ü"}', null],
-    ["clicks", position, 5, "bad_json", "price", null, "//4="],
+    ["clicks", 1, 0, 0, "bad_utf8", null, null, "/w=="],
+    ["clicks", position, 0, 0, "bad_json", null, "{", null],
+    ["clicks", position, 1, 4, "bad_json", "price", '{"price":"ü"}', null],
+    ["clicks", position, 2, 5, "bad_json", "price", null, "//4="],
   ]);
 });
 

@@ -136,6 +136,7 @@ describe("raw events", () => {
       [
         "clicks",
         "3",
+        0,
         String(START_US + 3000),
         3,
         "bad_json",
@@ -144,7 +145,18 @@ describe("raw events", () => {
         '{"bad":3',
         null,
       ],
-      ["clicks", "6", String(START_US + 6000), 6, "bad_json", null, "it ends early", null, "/0E="],
+      [
+        "clicks",
+        "6",
+        0,
+        String(START_US + 6000),
+        6,
+        "bad_json",
+        null,
+        "it ends early",
+        null,
+        "/0E=",
+      ],
     ]);
     tables.close();
   });
