@@ -50,6 +50,28 @@ export interface FoldKernels {
   windowAt(root: number, index: number): number;
   closeWindows(root: number, count: number): void;
 
+  /**
+   * Of the `count` late rows listed at `lateAt`, selects those of windows that are not final, `allowedUs` behind their end; returns how
+   * many. RESULT_LATE of them stay in the list, RESULT_FAILED of those selected failed.
+   */
+  assignCorrections(
+    root: number,
+    time: number,
+    behind: number,
+    sizeUs: bigint,
+    allowedUs: bigint,
+    firstRow: number,
+    lateAt: number,
+    count: number,
+  ): number;
+  /** Counts a late event in each selected row, at offset `revision`, and lists rows of closed windows as corrected. */
+  markCorrected(root: number, revision: number, selected: number): void;
+  /** Addresses of the corrected rows, u32 each, the last one first; returns how many. `take` = 1: the list is empty then. */
+  correctedRows(root: number, revision: number, to: number, take: number): number;
+  setClosed(window: number): void;
+  /** Windows that end at or before a time; they are the oldest ones. Windows of one size only. */
+  windowsEndedBy(root: number, watermarkUs: bigint): number;
+
   /** Addresses of a window's rows, u32 each; returns how many. */
   listRows(window: number, rowBytes: number, to: number): number;
   /** One output column of fixed width; returns the number of nulls. */

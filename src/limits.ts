@@ -300,3 +300,6 @@ export const PENDING_OUTPUT_BYTES_MAX = 128 * 1024 * 1024;
 
 /** Decoded bytes of the log that views catch up with at a time: some 20 records of 1,000 clicks, 10 ms; producers' turns come in between. */
 export const BACKLOG_READ_BYTES = 4 * 1024 * 1024;
+
+/** How long corrections of one view are gathered, µs of received time: a row that many late events touch is put out once a second. */
+export const CORRECTIONS_EVERY_US = 1_000_000;

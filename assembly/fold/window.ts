@@ -37,14 +37,14 @@ import { allocatePages, freeChain, touch } from "./pages";
 import { isValid, own, copyValid, step, values } from "./vector";
 
 /** Start of the window of t; the lowest window starts at the lowest time. */
-function startOf(t: i64, size: i64): i64 {
+export function startOf(t: i64, size: i64): i64 {
   const rest = t % size;
   const down = rest < 0 ? rest + size : rest;
   return t < i64.MIN_VALUE + down ? i64.MIN_VALUE : t - down;
 }
 
 /** Exclusive end of the window of t; the highest window ends at the highest time. */
-function endOf(t: i64, size: i64): i64 {
+export function endOf(t: i64, size: i64): i64 {
   const rest = t % size;
   const up = size - (rest < 0 ? rest + size : rest);
   return t > i64.MAX_VALUE - up ? i64.MAX_VALUE : t + up;
@@ -135,7 +135,7 @@ function createWindow(start: i64, end: i64): u32 {
 }
 
 /** Header of the window that starts at `start`, made when it is not open. */
-function openWindow(root: u32, start: i64, end: i64): u32 {
+export function openWindow(root: u32, start: i64, end: i64): u32 {
   const at = position(root, start);
   const count = load<u32>(root, ROOT_WINDOWS_AT);
   let entry = load<u32>(root, ROOT_LIST_ADDRESS_AT) + at * WINDOW_ENTRY_BYTES;

@@ -200,6 +200,8 @@ export const WINDOW_TEXT_END_AT = 60;
 export const WINDOW_BLOCKS_AT = 64;
 /** u32 pages of the window */
 export const WINDOW_PAGES_AT = 88;
+/** u32 1: the window was put out and is kept for late events that correct it */
+export const WINDOW_CLOSED_AT = 92;
 /** the first segment of rows: u32 next segment, u32 rows in it, rows */
 export const WINDOW_SEGMENT_AT = 248;
 
@@ -211,6 +213,8 @@ export const ROOT_WINDOWS_AT = 4;
 export const ROOT_CAPACITY_AT = 8;
 export const ROOT_LIST_CHAIN_AT = 12;
 export const ROOT_CHAIN_AT = 16;
+/** u32 the corrected row that was marked last; 0 = none */
+export const ROOT_CORRECTED_AT = 28;
 export const ROOT_LIST_AT = 32;
 export const WINDOW_ENTRY_BYTES = 16;
 
@@ -220,6 +224,11 @@ export const ROW_NULLS_AT = 0;
 export const ROW_WINDOW_AT = 4;
 export const ROW_KEYS_AT = 8;
 export const TEXT_INLINE_BYTES = 12;
+/** Rows of views that correct closed windows end with: u64 late events in the row, u32 next corrected row (0 = not listed), u32 zero. */
+export const REVISION_BYTES = 16;
+export const REVISION_NEXT_AT = 8;
+/** Next row of the row at the end of the list of corrected ones. */
+export const CORRECTED_LAST = 1;
 /** A bucket of the index is a page: u32 entries, u32 depth, u32 overflow bucket, u32 zero, then slots: u32 tag, u32 row (0 = free). */
 export const BUCKET_SLOTS = 2046;
 export const BUCKET_ENTRIES_MAX = 1640;

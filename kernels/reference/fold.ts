@@ -21,6 +21,8 @@ export interface ReferenceAggregate {
 /** A view, as src/view/plan.ts has it: what of it decides rows. */
 export interface ReferenceView {
   readonly window: { readonly sizeUs: number };
+  /** µs behind a window's end within which a late event still counts in it (policy `update`); absent: not at all. */
+  readonly allowedUs?: number;
   readonly filter: ReferenceExpr | null;
   readonly keys: readonly { readonly expr: ReferenceExpr }[];
   readonly aggregates: readonly ReferenceAggregate[];
@@ -79,6 +81,8 @@ function aggregateValue({ fn, arg }: ReferenceAggregate, values: readonly Cell[]
 interface Group {
   readonly keys: readonly Cell[];
   readonly values: Cell[][];
+  /** Late events in it. */
+  revision: bigint;
 }
 
 interface Window {
@@ -86,6 +90,8 @@ interface Window {
   readonly endUs: bigint;
   readonly groups: Map<string, Group>;
   applied: number;
+  /** The watermark has reached its end; it is kept until no late event counts in it any more. */
+  isClosed: boolean;
 }
 
 /** An output row: the window, and the values of the output columns and revision. */
@@ -130,9 +136,13 @@ export class ReferenceFold {
       Number(a.startUs - b.startUs),
     )) {
       if (window.endUs > watermark) continue;
+      if (!window.isClosed) {
+        this.counts.applied += window.applied;
+        this.counts.pending -= window.applied;
+      }
+      window.isClosed = true;
+      if (window.endUs + this.#allowedUs > watermark) continue;
       this.closed.push(...this.#rows(window));
-      this.counts.applied += window.applied;
-      this.counts.pending -= window.applied;
       this.#open.delete(window.startUs);
     }
   }
@@ -156,7 +166,9 @@ export class ReferenceFold {
       counts.filtered++;
       return;
     }
-    if (timeUs + (cells[this.#columns.behind] as bigint) >= endUs) {
+    const reachedUs = timeUs + (cells[this.#columns.behind] as bigint);
+    const isLate = reachedUs >= endUs;
+    if (isLate && reachedUs >= endUs + this.#allowedUs) {
       counts.late++;
       this.late.push([timeUs, at.position, at.index]);
       return;
@@ -166,9 +178,11 @@ export class ReferenceFold {
       endUs,
       groups: new Map<string, Group>(),
       applied: 0,
+      isClosed: false,
     };
     this.#open.set(startUs, window);
     if (row.failed) counts.failed++;
+    else if (isLate) counts.applied++;
     else {
       window.applied++;
       counts.pending++;
@@ -178,20 +192,26 @@ export class ReferenceFold {
     const group = window.groups.get(name) ?? {
       keys: canonical,
       values: plan.aggregates.map(() => []),
+      revision: 0n,
     };
     window.groups.set(name, group);
+    if (isLate) group.revision++;
     parts.forEach(({ takes, value }, index) => {
       if (takes) group.values[index]?.push(value);
     });
   }
 
-  /** Rows of all open windows. */
+  get #allowedUs(): bigint {
+    return BigInt(this.plan.allowedUs ?? 0);
+  }
+
+  /** Rows of all windows that may still change. */
   open(): ReferenceOutput[] {
     return [...this.#open.values()].flatMap((window) => this.#rows(window));
   }
 
   #rows(window: Window): ReferenceOutput[] {
-    return [...window.groups.values()].map(({ keys, values }) => {
+    return [...window.groups.values()].map(({ keys, values, revision }) => {
       const row = this.plan.output.map(({ source }): Cell => {
         switch (source.kind) {
           case "key":
@@ -207,7 +227,7 @@ export class ReferenceFold {
             return source.kind === "window_start" ? window.startUs : window.endUs;
         }
       });
-      return { startUs: window.startUs, row: [...row, 0n] };
+      return { startUs: window.startUs, row: [...row, revision] };
     });
   }
 }

@@ -37,6 +37,8 @@ export interface ViewState {
   /** The stream's watermark after the last record, µs; null = −∞. */
   readonly watermarkUs: bigint | null;
   readonly counts: Readonly<ViewCounts>;
+  /** received_at of the last record that put corrections out, µs; absent where there was none. */
+  readonly correctedAtUs?: number;
 }
 
 /** Open groups of a view, for /metrics. */
@@ -89,6 +91,8 @@ export interface Fold {
   fold(batch: Batch, record: RecordFacts): ViewOutput[];
   /** The open windows as images; those that did not change since the last call are the same objects. */
   openWindows(): OpenWindow[];
+  /** Rows of closed windows that late events changed since they were put out last: they take the place of those. */
+  corrected(): RowsImage[];
   stats(): ViewStats;
   /** Gives back all memory of the view. */
   free(): void;

@@ -21,6 +21,8 @@ import {
   PHYSICAL_I32,
   PHYSICAL_I64,
   PHYSICAL_UTF8,
+  ROW_WINDOW_AT,
+  SOURCE_COUNT,
   WINDOW_END_AT,
   WINDOW_START_AT,
 } from "../../kernels/abi.ts";
@@ -39,7 +41,7 @@ interface Segment {
   readonly startUs: bigint;
   readonly endUs: bigint;
   readonly from: number;
-  readonly to: number;
+  to: number;
 }
 
 type RowOutput = Extract<OutputLayout, { from: "row" }>;
@@ -65,11 +67,49 @@ export function windowImages(
     });
   }
   memory.take(count * 4);
-  const images: RowsImage[] = [];
-  const writer = new ImageWriter(memory, layout, rows, segments);
-  for (let from = 0; from < count; from += OUTPUT_ROWS_MAX)
-    writer.write(images, from, Math.min(count, from + OUTPUT_ROWS_MAX));
+  const images = imagesOf(memory, layout, { rows, count, segments });
   memory.rewind(mark);
+  return images;
+}
+
+/** The groups at the given addresses, which stand window by window, as images. */
+export function rowImages(
+  memory: FoldMemory,
+  layout: RowLayout,
+  groups: readonly number[],
+): RowsImage[] {
+  const mark = memory.mark;
+  const rows = memory.take(groups.length * 4);
+  memory.u32.set(groups, rows / 4);
+  const segments: Segment[] = [];
+  let window = 0;
+  groups.forEach((row, index) => {
+    const header = memory.pageU32(row + ROW_WINDOW_AT);
+    const last = segments.at(-1);
+    if (header === window && last !== undefined) last.to = index + 1;
+    else
+      segments.push({
+        startUs: memory.pageI64(header + WINDOW_START_AT),
+        endUs: memory.pageI64(header + WINDOW_END_AT),
+        from: index,
+        to: index + 1,
+      });
+    window = header;
+  });
+  const images = imagesOf(memory, layout, { rows, count: groups.length, segments });
+  memory.rewind(mark);
+  return images;
+}
+
+function imagesOf(
+  memory: FoldMemory,
+  layout: RowLayout,
+  list: { readonly rows: number; readonly count: number; readonly segments: readonly Segment[] },
+): RowsImage[] {
+  const images: RowsImage[] = [];
+  const writer = new ImageWriter(memory, layout, list.rows, list.segments);
+  for (let from = 0; from < list.count; from += OUTPUT_ROWS_MAX)
+    writer.write(images, from, Math.min(list.count, from + OUTPUT_ROWS_MAX));
   return images;
 }
 
@@ -106,9 +146,7 @@ class ImageWriter {
       else if (output.physical === PHYSICAL_UTF8) this.#text(base, at, { output, from, to });
       else this.#fixed(base, at, { output, from, to });
     });
-    const revision = base + head - COLUMN_BYTES;
-    memory.data.setUint8(revision + COLUMN_PHYSICAL_AT, PHYSICAL_I64);
-    memory.data.setUint32(revision + COLUMN_VALUES_AT, this.#zeroed((to - from) * 8) - base, true);
+    this.#revision(base, base + head - COLUMN_BYTES, { from, to });
     const bytes = memory.mark - base;
     const word = (offset: number, value: number): void =>
       memory.data.setUint32(base + offset, value, true);
@@ -145,6 +183,20 @@ class ImageWriter {
     memory.rewind(end);
     memory.u8.fill(0, address, end);
     return address;
+  }
+
+  /** The number of late events in each row. */
+  #revision(base: number, at: number, { from, to }: { from: number; to: number }): void {
+    const { data, call } = this.#memory;
+    const values = this.#zeroed((to - from) * 8);
+    data.setUint8(at + COLUMN_PHYSICAL_AT, PHYSICAL_I64);
+    data.setUint32(at + COLUMN_VALUES_AT, values - base, true);
+    const { revision } = this.#layout;
+    if (revision === null) return;
+    const rows = this.#rows + from * 4;
+    const bits = this.#zeroed(Math.ceil((to - from) / 8));
+    call.extract(rows, to - from, SOURCE_COUNT, revision, 0, PHYSICAL_I64, values, bits);
+    this.#memory.rewind(bits);
   }
 
   #bounds(

@@ -37,6 +37,8 @@ export interface RowLayout {
   readonly keys: readonly KeyLayout[];
   readonly states: readonly StateLayout[];
   readonly outputs: readonly OutputLayout[];
+  /** Offset of the revision (REVISION_BYTES); null: late events never change a row. */
+  readonly revision: number | null;
 }
 
 const STATE_BYTES: Readonly<Record<number, number>> = {
@@ -179,9 +181,11 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     places.set(key, at);
     return at;
   });
+  const revision = plan.late.policy === "update" ? offset : null;
+  if (revision !== null) offset += abi.REVISION_BYTES;
   assert(offset <= abi.FOLD_PAGE_BYTES / 4, `view ${plan.name}: its rows have ${offset} bytes`);
   const outputs = plan.output.map((column) => outputLayout(plan, keys, stateAt, column));
-  return { rowBytes: offset, keys, states, outputs };
+  return { rowBytes: offset, keys, states, outputs, revision };
 }
 
 function outputLayout(

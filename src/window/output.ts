@@ -10,6 +10,11 @@
 export interface ViewOutput {
   readonly view: string;
   readonly kind: "rows" | "late";
+  /**
+   * Rows only. Absent: rows that were not there before. "upsert": they take the place of the rows with the same key (window and all key
+   * columns), which may not be there. "delete": the rows with the same keys are no longer part of the view.
+   */
+  readonly op?: "upsert" | "delete";
   /** The log position whose events closed the window or were late. */
   readonly position: number;
   readonly rowCount: number;

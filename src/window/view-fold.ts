@@ -24,6 +24,7 @@ import type {
   ViewState,
   ViewStats,
 } from "./fold.ts";
+import type { RowsImage } from "./images.ts";
 import { lateImage } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -52,7 +53,7 @@ export class ViewFold implements Fold {
     this.#area = area;
     this.#shape = view.shape;
     this.#layout = rowLayout(view.plan);
-    this.#windows = new WindowSet(memory, { plan: view.plan, layout: this.#layout }, state.root);
+    this.#windows = new WindowSet(memory, { plan: view.plan, layout: this.#layout }, state);
     this.#position = state.position;
     this.#watermarkUs = state.watermarkUs;
     this.counts = { ...state.counts };
@@ -67,11 +68,13 @@ export class ViewFold implements Fold {
   }
 
   get state(): ViewState {
+    const { lateUpdate } = this.#windows;
     return {
       root: this.#windows.root,
       position: this.#position,
       watermarkUs: this.#watermarkUs,
       counts: this.counts,
+      ...(lateUpdate === null ? {} : { correctedAtUs: lateUpdate.correctedAtUs }),
     };
   }
 
@@ -135,7 +138,7 @@ export class ViewFold implements Fold {
     this.counts.accepted += batch.rowCount;
     this.#position = record.position;
     const outputs: ViewOutput[] = [];
-    if (lateCount > 0) {
+    if (lateCount > 0 && this.plan.late.policy !== "drop") {
       const rows = memory.u32.slice(late / 4, late / 4 + lateCount);
       outputs.push(this.#lateOutput(batch, rows, record));
     }
@@ -187,29 +190,38 @@ export class ViewFold implements Fold {
     const { address, count } = program.rows;
     const { registers } = program;
     const errors = call.runProgram(address, count, registers, WORK_ERRORS_AT, at.row, rows);
-    const { behind } = this.#shape;
+    const ordinal = this.#shape.behind;
+    const behind = batch.isZero(ordinal) ? 0 : batch.valuesAt(ordinal) + at.row * 8;
     const selected = call.assignWindows(
       this.#windows.root,
       compiled.time,
-      batch.isZero(behind) ? 0 : batch.valuesAt(behind) + at.row * 8,
+      behind,
       compiled.filter,
       BigInt(windowSizeUs(this.plan)),
       rows,
       at.row,
       at.lateTo,
     );
-    const late = data.getUint32(WORK_RESULT_AT + RESULT_LATE_AT, true);
+    let late = data.getUint32(WORK_RESULT_AT + RESULT_LATE_AT, true);
     const failed = data.getUint32(WORK_RESULT_AT + RESULT_FAILED_AT, true);
     this.counts.filtered += data.getUint32(WORK_RESULT_AT + RESULT_FILTERED_AT, true);
-    this.counts.late += late;
     this.counts.failed += failed;
     this.counts.pending += selected - failed;
+    call.setPlace(at.position, at.row);
     if (selected > 0) {
       call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
-      call.setPlace(at.position, at.row);
       for (const { kind, offset, arg, filter } of states)
         call.updateStates(kind, offset, arg, filter, selected);
     }
+    const { lateUpdate } = this.#windows;
+    if (late > 0 && lateUpdate !== null) {
+      const list = { lateAt: at.lateTo, count: late };
+      const corrected = lateUpdate.apply(compiled, { behind, row: at.row }, list);
+      this.counts.failed += corrected.failed;
+      this.counts.applied += corrected.applied;
+      late = corrected.beyond;
+    }
+    this.counts.late += late;
     if (errors > 0) u8.fill(0, WORK_ERRORS_AT, WORK_ERRORS_AT + rows);
     return late;
   }
@@ -231,12 +243,17 @@ export class ViewFold implements Fold {
     return { view: this.plan.name, kind: "late", position, rowCount: rows.length, image };
   }
 
-  #close({ position, watermarkUs }: RecordFacts): ViewOutput[] {
-    return watermarkUs === null ? [] : this.#windows.close(position, watermarkUs, this.counts);
+  #close(record: RecordFacts): ViewOutput[] {
+    const { watermarkUs } = record;
+    return watermarkUs === null ? [] : this.#windows.close(record, watermarkUs, this.counts);
   }
 
   openWindows(): OpenWindow[] {
     return this.#windows.openWindows();
+  }
+
+  corrected(): RowsImage[] {
+    return this.#windows.corrected();
   }
 
   stats(): ViewStats {

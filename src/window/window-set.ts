@@ -10,8 +10,9 @@ import {
   WINDOW_VERSION_AT,
 } from "../../kernels/abi.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { OpenWindow, ViewCounts, ViewStats } from "./fold.ts";
-import { windowImages } from "./images.ts";
+import type { OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
+import { windowImages, type RowsImage } from "./images.ts";
+import { LateUpdate, type Closed } from "./late-update.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
@@ -22,50 +23,66 @@ export class WindowSet {
   readonly #memory: FoldMemory;
   readonly #plan: ViewPlan;
   readonly #layout: RowLayout;
+  /** Null unless late events correct closed windows. */
+  readonly lateUpdate: LateUpdate | null;
   readonly #open = new Map<bigint, OpenWindow>();
 
   constructor(
     memory: FoldMemory,
     view: { readonly plan: ViewPlan; readonly layout: RowLayout },
-    root: number,
+    state: { readonly root: number; readonly correctedAtUs?: number },
   ) {
     this.#memory = memory;
     this.#plan = view.plan;
     this.#layout = view.layout;
-    this.root = root;
+    this.root = state.root;
+    this.lateUpdate = view.layout.revision === null ? null : new LateUpdate(memory, view, state);
   }
 
-  /** Puts out and frees the windows that end at or before the watermark; their events move from pending to applied. */
-  close(position: number, watermarkUs: bigint, counts: ViewCounts): ViewOutput[] {
+  /**
+   * Puts out the windows that end at or before the watermark, and frees those that no late event may change; their events move from pending
+   * to applied.
+   */
+  close(record: RecordFacts, watermarkUs: bigint, counts: ViewCounts): ViewOutput[] {
+    const closed =
+      this.lateUpdate === null
+        ? this.#putOut(record.position, watermarkUs)
+        : this.lateUpdate.close(record, watermarkUs);
+    counts.applied += closed.applied;
+    counts.pending -= closed.applied;
+    for (const start of closed.starts) this.#open.delete(start);
+    return [...closed.outputs];
+  }
+
+  #putOut(position: number, watermarkUs: bigint): Closed {
     const { call } = this.#memory;
     const count = call.closableWindows(this.root, watermarkUs);
-    if (count === 0) return [];
+    if (count === 0) return { outputs: [], applied: 0, starts: [] };
     const windows = Array.from({ length: count }, (_, index) => call.windowAt(this.root, index));
     const images = windowImages(this.#memory, this.#layout, windows);
-    for (const window of windows) {
-      const applied = Number(this.#memory.pageI64(window + WINDOW_APPLIED_AT));
-      counts.applied += applied;
-      counts.pending -= applied;
-      this.#open.delete(this.#memory.pageI64(window + WINDOW_START_AT));
-    }
+    const starts = windows.map((window) => this.#memory.pageI64(window + WINDOW_START_AT));
+    let applied = 0;
+    for (const window of windows)
+      applied += Number(this.#memory.pageI64(window + WINDOW_APPLIED_AT));
     call.closeWindows(this.root, count);
     const view = this.#plan.name;
-    return images.map((rows) => ({ view, kind: "rows", position, ...rows }));
+    const outputs = images.map((rows): ViewOutput => ({ view, kind: "rows", position, ...rows }));
+    return { outputs, applied, starts };
   }
 
-  /** Headers of the windows, the oldest first. */
-  #windows(): number[] {
+  /** Headers of the windows from number `from` on, the oldest first. */
+  #windows(from: number): number[] {
     const { call } = this.#memory;
     const windows: number[] = [];
     const count = this.#memory.pageU32(this.root + ROOT_WINDOWS_AT);
-    for (let index = 0; index < count; index++) windows.push(call.windowAt(this.root, index));
+    for (let index = from; index < count; index++) windows.push(call.windowAt(this.root, index));
     return windows;
   }
 
   /** The open windows as images; those that did not change since the last call are the same objects. */
   openWindows(): OpenWindow[] {
     const memory = this.#memory;
-    return this.#windows().map((window) => {
+    return this.#windows(this.lateUpdate?.kept ?? 0).map((window) => {
       const startUs = memory.pageI64(window + WINDOW_START_AT);
       const version = memory.pageU32(window + WINDOW_VERSION_AT);
       const known = this.#open.get(startUs);
@@ -76,8 +93,13 @@ export class WindowSet {
     });
   }
 
+  /** Rows of closed windows that late events changed since they were put out last. */
+  corrected(): RowsImage[] {
+    return this.lateUpdate?.corrected() ?? [];
+  }
+
   stats(): ViewStats {
-    const windows = this.#windows();
+    const windows = this.#windows(0);
     let groups = 0;
     let pages = 1;
     for (const window of windows) {

@@ -12,6 +12,7 @@ import { Batch } from "./batch.ts";
 import { streamShape } from "./compile.ts";
 import type { Fold, OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
 import { makeFold } from "./make-fold.ts";
+import type { RowsImage } from "./images.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { ProgramArea } from "./program.ts";
@@ -199,6 +200,12 @@ export class Windows {
   openWindows(view: string): OpenWindow[] {
     this.#memory.clearScratch();
     return this.#view(view).openWindows();
+  }
+
+  /** Rows of a view's closed windows that late events changed since they were put out. */
+  corrected(view: string): RowsImage[] {
+    this.#memory.clearScratch();
+    return this.#view(view).corrected();
   }
 
   /** The position that a view has folded. */

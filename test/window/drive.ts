@@ -32,20 +32,24 @@ export interface PlacedEvent {
 }
 
 /**
- * Events cut into records of the given sizes (in turn), each received a second after the one before, with `attrs` null and `_behind` by
- * the watermark before each event.
+ * Events cut into records of the given sizes (in turn), each received `everyUs` (a second) after the one before, with `attrs` null and
+ * `_behind` by the watermark before each event.
  */
 export function place(
   events: readonly (readonly Cell[])[],
   sizes: readonly number[],
-  options: { readonly outOfOrdernessUs: number; readonly receivedAtUs: number },
+  options: {
+    readonly outOfOrdernessUs: number;
+    readonly receivedAtUs: number;
+    readonly everyUs?: number;
+  },
 ): PlacedEvent[][] {
   const records: PlacedEvent[][] = [];
   let highest: bigint | null = null;
   let at = 0;
   while (at < events.length) {
     const position = records.length + 1;
-    const receivedAtUs = options.receivedAtUs + position * 1_000_000;
+    const receivedAtUs = options.receivedAtUs + position * (options.everyUs ?? 1_000_000);
     const size = sizes[records.length % sizes.length] ?? 1;
     const record = events.slice(at, at + size).map((cells, index): PlacedEvent => {
       const timeUs = cells[0] as bigint;

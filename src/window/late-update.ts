@@ -1,0 +1,199 @@
+// Late policy `update`: closed windows stay in pages until they are final; a late event is applied to its window, and the rows that it
+// changed are put out again. Owns what happens to late rows of a chunk and to windows behind the watermark; the kernels are correct.ts's.
+import {
+  RESULT_FAILED_AT,
+  RESULT_LATE_AT,
+  ROW_WINDOW_AT,
+  WINDOW_APPLIED_AT,
+  WINDOW_CLOSED_AT,
+  WINDOW_START_AT,
+  WORK_RESULT_AT,
+} from "../../kernels/abi.ts";
+import { must } from "../base/assert.ts";
+import { CORRECTIONS_EVERY_US } from "../limits.ts";
+import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import type { CompiledView } from "./compile.ts";
+import type { RecordFacts } from "./fold.ts";
+import { rowImages, windowImages, type RowsImage } from "./images.ts";
+import type { RowLayout } from "./layout.ts";
+import type { FoldMemory } from "./memory.ts";
+import type { ViewOutput } from "./output.ts";
+
+/** What became of the late rows of a chunk. */
+export interface Corrected {
+  /** Rows that stay in the list of late ones: their windows are final. */
+  readonly beyond: number;
+  readonly failed: number;
+  /** Rows that are in closed windows now without a failure. */
+  readonly applied: number;
+}
+
+/** What a record closed. */
+export interface Closed {
+  readonly outputs: readonly ViewOutput[];
+  /** Events in windows that closed, without those that came late. */
+  readonly applied: number;
+  /** Starts of the windows that closed. */
+  readonly starts: readonly bigint[];
+}
+
+/** The closed windows of one view that are not final. */
+export class LateUpdate {
+  readonly #memory: FoldMemory;
+  readonly #plan: ViewPlan;
+  readonly #layout: RowLayout;
+  readonly #revision: number;
+  readonly #root: number;
+  readonly #sizeUs: bigint;
+  readonly #allowedUs: bigint;
+  /** Windows that were put out and are kept. */
+  #kept: number;
+  /** received_at of the last record that put corrections out. */
+  #correctedAtUs: number;
+
+  /** Continues with the windows below `root`. `correctedAtUs`: as it was saved. */
+  constructor(
+    memory: FoldMemory,
+    view: { readonly plan: ViewPlan; readonly layout: RowLayout },
+    state: { readonly root: number; readonly correctedAtUs?: number },
+  ) {
+    this.#memory = memory;
+    this.#plan = view.plan;
+    this.#layout = view.layout;
+    this.#revision = must(view.layout.revision, "a revision in the rows");
+    this.#root = state.root;
+    this.#sizeUs = BigInt(windowSizeUs(view.plan));
+    this.#allowedUs = BigInt(view.plan.late.allowedUs);
+    this.#correctedAtUs = state.correctedAtUs ?? 0;
+    this.#kept = 0;
+    while (this.#kept < this.#windowCount && this.#isClosed(this.#kept)) this.#kept++;
+  }
+
+  /** Windows that are closed and not final: the oldest ones of the view's list. */
+  get kept(): number {
+    return this.#kept;
+  }
+
+  get correctedAtUs(): number {
+    return this.#correctedAtUs;
+  }
+
+  /**
+   * Applies the `count` late rows of the chunk at hand that `assignWindows` listed at `lateAt`, after its other rows: a row that is late for
+   * a window comes behind all that are not, so each group's events stay in log order.
+   */
+  apply(
+    { time, keys, states }: CompiledView,
+    chunk: { readonly behind: number; readonly row: number },
+    { lateAt, count }: { readonly lateAt: number; readonly count: number },
+  ): Corrected {
+    const { call, data } = this.#memory;
+    const selected = call.assignCorrections(
+      this.#root,
+      time,
+      chunk.behind,
+      this.#sizeUs,
+      this.#allowedUs,
+      chunk.row,
+      lateAt,
+      count,
+    );
+    const beyond = data.getUint32(WORK_RESULT_AT + RESULT_LATE_AT, true);
+    const failed = data.getUint32(WORK_RESULT_AT + RESULT_FAILED_AT, true);
+    if (selected > 0) {
+      call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
+      for (const { kind, offset, arg, filter } of states)
+        call.updateStates(kind, offset, arg, filter, selected);
+      call.markCorrected(this.#root, this.#revision, selected);
+    }
+    return { beyond, failed, applied: selected - failed };
+  }
+
+  /**
+   * After a record: windows that the watermark has reached are put out and kept, corrected rows are put out again, final windows are freed.
+   * Corrections wait until a record is received CORRECTIONS_EVERY_US after the last one that put some out, or a window becomes final: a
+   * function of the log, and every row is out before its window goes.
+   */
+  close(record: RecordFacts, watermarkUs: bigint): Closed {
+    const { call } = this.#memory;
+    const closed = this.#publish(call.windowsEndedBy(this.#root, watermarkUs), record.position);
+    const final = call.windowsEndedBy(this.#root, watermarkUs - this.#allowedUs);
+    const isDue = record.receivedAtUs >= this.#correctedAtUs + CORRECTIONS_EVERY_US;
+    const corrections = final > 0 || isDue ? this.#corrections(record) : [];
+    if (final > 0) {
+      call.closeWindows(this.#root, final);
+      this.#kept -= final;
+    }
+    return { ...closed, outputs: [...closed.outputs, ...corrections] };
+  }
+
+  /** Rows that changed since they were put out, as they are now. */
+  corrected(): RowsImage[] {
+    const rows = this.#rows(0);
+    return rows.length === 0 ? [] : rowImages(this.#memory, this.#layout, rows);
+  }
+
+  /** Puts out those of the oldest `ended` windows that were not: the newest of them, and such as late events have made. */
+  #publish(ended: number, position: number): Closed {
+    if (ended === this.#kept) return { outputs: [], applied: 0, starts: [] };
+    const memory = this.#memory;
+    const windows: number[] = [];
+    for (let index = ended - 1; windows.length < ended - this.#kept; index--)
+      if (!this.#isClosed(index)) windows.unshift(memory.call.windowAt(this.#root, index));
+    const outputs = windowImages(memory, this.#layout, windows).map((rows): ViewOutput => ({
+      view: this.#plan.name,
+      kind: "rows",
+      position,
+      ...rows,
+    }));
+    let applied = 0;
+    for (const window of windows) {
+      applied += Number(memory.pageI64(window + WINDOW_APPLIED_AT));
+      memory.call.setClosed(window);
+    }
+    this.#kept = ended;
+    const starts = windows.map((window) => memory.pageI64(window + WINDOW_START_AT));
+    return { outputs, applied, starts };
+  }
+
+  #corrections({ position, receivedAtUs }: RecordFacts): ViewOutput[] {
+    const rows = this.#rows(1);
+    if (rows.length === 0) return [];
+    this.#correctedAtUs = receivedAtUs;
+    return rowImages(this.#memory, this.#layout, rows).map((images): ViewOutput => ({
+      view: this.#plan.name,
+      kind: "rows",
+      op: "upsert",
+      position,
+      ...images,
+    }));
+  }
+
+  /** Addresses of the corrected rows: windows by their start, rows in the order in which they were first corrected. */
+  #rows(take: 0 | 1): number[] {
+    const memory = this.#memory;
+    const at = memory.take(0);
+    const count = memory.call.correctedRows(this.#root, this.#revision, at, take);
+    const windows = new Map<number, number[]>();
+    for (const row of memory.u32.subarray(at / 4, at / 4 + count).toReversed()) {
+      const window = memory.pageU32(row + ROW_WINDOW_AT);
+      const rows = windows.get(window);
+      if (rows === undefined) windows.set(window, [row]);
+      else rows.push(row);
+    }
+    memory.rewind(at);
+    const startOf = (window: number): bigint => memory.pageI64(window + WINDOW_START_AT);
+    return [...windows]
+      .toSorted(([a], [b]) => (startOf(a) < startOf(b) ? -1 : 1))
+      .flatMap(([, rows]) => rows);
+  }
+
+  get #windowCount(): number {
+    return this.#memory.call.windowsEndedBy(this.#root, 2n ** 63n - 1n);
+  }
+
+  #isClosed(index: number): boolean {
+    const window = this.#memory.call.windowAt(this.#root, index);
+    return this.#memory.pageU32(window + WINDOW_CLOSED_AT) === 1;
+  }
+}

@@ -1,0 +1,140 @@
+// Late policy `update`: whatever the records, the encodings and the checkpoints, the last state of every row is that of all events that are
+// not beyond the allowed lateness, and its revision counts the late ones among them.
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { ReferenceFold } from "../../kernels/reference/fold.ts";
+import { imageRows, type Cell } from "../../src/event/image.ts";
+import { windowSizeUs, type ViewPlan } from "../../src/view/plan.ts";
+import { LATE_COLUMNS } from "../../src/window/late.ts";
+import type { ViewOutput } from "../../src/window/output.ts";
+import type { SavedPage } from "../../src/window/windows.ts";
+import { BEHIND, eventArbitrary, planArbitrary, SCHEMA } from "./arbitrary.ts";
+import { differences, newWindows, outputRows, place, recordOf } from "./drive.ts";
+
+const runArbitrary = fc.record({
+  plan: planArbitrary,
+  allowedUs: fc.constantFrom(1, 30_000_000, 90_000_000, 200_000_000),
+  events: fc.array(eventArbitrary(), { minLength: 1, maxLength: 60 }),
+  sizes: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
+  outOfOrdernessUs: fc.constantFrom(0, 5_000_000),
+  receivedAtUs: fc.constantFrom(0, 100_000_000),
+  everyUs: fc.constantFrom(100_000, 1_000_000),
+  checkpoints: fc.array(fc.boolean(), { minLength: 1, maxLength: 5 }),
+});
+
+/** A row's window and keys: what tells it from others. */
+function keyOf(plan: ViewPlan, row: readonly Cell[]): string {
+  const cells = row.filter((_, index) => {
+    const kind = plan.output[index]?.source.kind;
+    return kind === "window_start" || kind === "window_end" || kind === "key";
+  });
+  return cells.map((cell) => `${typeof cell} ${String(cell)}`).join("\u0000");
+}
+
+/** What a table holds after the outputs: rows that are appended are new, those that are put out again replace one or are new. */
+class Table {
+  readonly rows = new Map<string, Cell[]>();
+  readonly #plan: ViewPlan;
+
+  constructor(plan: ViewPlan) {
+    this.#plan = plan;
+  }
+
+  append(images: readonly Uint8Array[]): void {
+    for (const row of outputRows(this.#plan, images)) {
+      const key = keyOf(this.#plan, row);
+      expect(this.rows.has(key)).toBe(false);
+      this.rows.set(key, row);
+    }
+  }
+
+  upsert(images: readonly Uint8Array[]): void {
+    for (const row of outputRows(this.#plan, images)) this.rows.set(keyOf(this.#plan, row), row);
+  }
+
+  take(outputs: readonly ViewOutput[]): void {
+    for (const { kind, op, image } of outputs)
+      if (kind === "rows" && op === undefined) this.append([image]);
+      else if (kind === "rows") this.upsert([image]);
+  }
+}
+
+function withUpdate(plan: ViewPlan, allowedUs: number): ViewPlan {
+  return { ...plan, late: { policy: "update", allowedUs } };
+}
+
+test("corrected rows are those of all events within the allowed lateness", () => {
+  let corrections = 0;
+  fc.assert(
+    fc.property(runArbitrary, (run) => {
+      const plan = withUpdate(run.plan, run.allowedUs);
+      const { outOfOrdernessUs, allowedUs } = run;
+      const model = new ReferenceFold(
+        { ...plan, allowedUs, window: { sizeUs: windowSizeUs(plan) } },
+        outOfOrdernessUs,
+        { eventTime: 0, behind: BEHIND },
+      );
+      const stored = new Map<number, SavedPage>();
+      const kept: ViewOutput[] = [];
+      const table = new Table(plan);
+      const late: ViewOutput[] = [];
+      let windows = newWindows();
+      windows.addView(plan, SCHEMA, { since: 0 });
+      for (const [index, events] of place(run.events, run.sizes, run).entries()) {
+        const outputs = windows.fold(recordOf(events, new Set()));
+        table.take(outputs);
+        late.push(...outputs.filter(({ kind }) => kind === "late"));
+        for (const event of events) model.fold(event.cells, event);
+        // what a question sees at this position: the table, what is not put out yet, and the open windows
+        const seen = new Table(plan);
+        for (const [key, row] of table.rows) seen.rows.set(key, row);
+        const corrected = windows.corrected(plan.name).map(({ image }) => image);
+        corrections += corrected.length;
+        seen.upsert(corrected);
+        const open = windows.openWindows(plan.name).flatMap(({ images }) => images);
+        seen.append(open.map(({ image }) => image));
+        const rows = [...seen.rows.values()];
+        expect(differences(rows, [...model.closed, ...model.open()])).toEqual([]);
+        if (run.checkpoints[index % run.checkpoints.length] !== true) continue;
+        const checkpoint = windows.takeCheckpoint();
+        for (const page of checkpoint.freed) stored.delete(page);
+        for (const page of checkpoint.pages) stored.set(page.page, page);
+        kept.push(...checkpoint.outputs);
+        windows = newWindows();
+        windows.restore(stored.values(), checkpoint.body, kept);
+        windows.addView(plan, SCHEMA, { since: 0 });
+      }
+      const lateRows = late.flatMap(({ image }) => imageRows(image, LATE_COLUMNS));
+      expect(lateRows.map((row) => [row[0], Number(row[4]), row[5]])).toEqual(
+        model.late.map((row) => [...row]),
+      );
+      expect(windows.stats()[0]?.counts).toEqual(model.counts);
+    }),
+    { numRuns: Number(process.env["RUNS"] ?? 120) },
+  );
+  // otherwise nothing was tested of what waits to be put out
+  expect(corrections).toBeGreaterThan(0);
+}, 60_000);
+
+test("drop counts a late event and puts nothing out for it", () => {
+  fc.assert(
+    fc.property(runArbitrary, (run) => {
+      const { outOfOrdernessUs } = run;
+      const plan: ViewPlan = { ...run.plan, late: { policy: "drop", allowedUs: 0 } };
+      const model = new ReferenceFold(
+        { ...plan, window: { sizeUs: windowSizeUs(plan) } },
+        outOfOrdernessUs,
+        { eventTime: 0, behind: BEHIND },
+      );
+      const windows = newWindows();
+      windows.addView(plan, SCHEMA, { since: 0 });
+      const outputs = place(run.events, run.sizes, run).flatMap((events) => {
+        for (const event of events) model.fold(event.cells, event);
+        return windows.fold(recordOf(events, new Set()));
+      });
+      expect(outputs.filter(({ kind }) => kind === "late")).toEqual([]);
+      expect(windows.stats()[0]?.counts).toEqual(model.counts);
+    }),
+    { numRuns: 40 },
+  );
+}, 60_000);
