@@ -100,6 +100,12 @@ export const BODY_AT_ONCE_BYTES_MAX = 1024 * 1024;
 /** Longest window of a view, µs: 366 days. Two of them are open at a time, each with its groups. */
 export const VIEW_WINDOW_US_MAX = 366 * 86_400_000_000;
 
+/** Panes of a hop's window, size / gcd(slide, size): a day by the minute. Each open pane has two pages at least: 47 MB. */
+export const HOP_PANES_MAX = 1_440;
+
+/** Keys of session(...): the macro has an overload for each number of them. */
+export const SESSION_KEYS_MAX = 8;
+
 /** Bytes of a view's text: some 2,000 lines; DuckDB parses it in a few ms. A longer one is refused. */
 export const VIEW_TEXT_BYTES_MAX = 64 * 1024;
 

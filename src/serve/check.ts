@@ -9,6 +9,7 @@ import type { LoadedConfig } from "../config/load.ts";
 import { configurationRecord } from "../config/normal.ts";
 import type { EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import { missingFeatures } from "../window/supported.ts";
 
 /** What a check of a schema or a view finds: a problem, and what to write instead ("" when nothing fits). */
 export interface Finding {
@@ -153,11 +154,19 @@ async function checkViews(
   const plans: ViewPlan[] = [];
   for (const view of loaded.config.views) {
     if (!isCheckable(view, loaded.config.streams, given.schemas)) continue;
+    const key = `views.${view.name}.sql`;
     const result = await given.tools.parseView({ name: view.name, sql: view.sql, streams });
-    if (result.kind === "plan") plans.push(result.plan);
-    else
+    if (result.kind === "plan") {
+      plans.push(result.plan);
+      for (const what of missingFeatures(result.plan))
+        faults.push({
+          place: loaded.placeOf(key),
+          key,
+          problem: `${what} is not in this release`,
+          instead: null,
+        });
+    } else
       for (const { line, column, message, advice } of result.faults) {
-        const key = `views.${view.name}.sql`;
         const place = loaded.placeWithin(key, line, column);
         const problem = `line ${line}, column ${column} of the text: ${message}`;
         faults.push({ place, key, problem, instead: advice === "" ? null : advice });

@@ -1,4 +1,5 @@
 // Verb: an aggregate of the SELECT list -> Aggregate, with DuckDB's result type.
+import { unreachable } from "../base/assert.ts";
 import { sqlTypeText, type SqlType } from "../event/schema.ts";
 import type { Lowering } from "./lower.ts";
 import type { Aggregate, AggregateFn, Expr } from "./plan.ts";
@@ -14,6 +15,8 @@ const NAMES: ReadonlyMap<string, AggregateFn> = new Map([
   ["min", "min"],
   ["max", "max"],
   ["approx_count_distinct", "approx_count_distinct"],
+  ["first", "first"],
+  ["last", "last"],
 ]);
 
 /** Null after a fault. */
@@ -76,6 +79,8 @@ function typedArgument(
       return { arg, type: typing.BIGINT };
     case "min":
     case "max":
+    case "first":
+    case "last":
       return { arg, type: typing.outputType(arg.type) };
     case "sum":
       if (arg.type.kind === "BOOLEAN")
@@ -90,6 +95,6 @@ function typedArgument(
         type: typing.DOUBLE,
       };
     default:
-      return null;
+      return unreachable(fn);
   }
 }

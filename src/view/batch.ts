@@ -1,22 +1,28 @@
 // Verb: plan -> SQL that DuckDB runs over a raw relation and that gives the view's rows: the oracle for tests and verify. Operations
 // that can raise are wrapped in TRY, as kernels give NULL for each by itself; columns have the types of the view's table.
 import { sqlTypeText, type EventSchema, IMAGE_EXTRA_COLUMNS } from "../event/schema.ts";
-import { must, unreachable } from "../base/assert.ts";
+import { assert, must, unreachable } from "../base/assert.ts";
 import {
-  windowSizeUs,
+  keyOrdinals,
   type Aggregate,
   type ColumnRef,
   type OutputColumn,
   type ViewPlan,
+  type WindowPlan,
 } from "./plan.ts";
-import { quoteName, renderExpr, type RenderOptions } from "./render.ts";
+import { quoteName, quoteText, renderExpr, type RenderOptions } from "./render.ts";
 
 export interface BatchOptions {
-  /** Name of a relation with the raw columns of the stream (`_behind` and `received_at` included), without a schema. */
+  /**
+   * Name of a relation with the raw columns of the stream (`_behind`, `received_at`, `_position`, `_index` included), without a schema.
+   * For sessions it must be without the late events already: which they are depends on the sessions before them.
+   */
   readonly relation: string;
   readonly schema: EventSchema;
   /** count(DISTINCT) in place of approx_count_distinct: what the sketch is held against. */
   readonly exactDistinct?: boolean;
+  /** For a rollup: the view at the bottom, whose windows decide what was late. */
+  readonly bottom?: ViewPlan;
 }
 
 /** The SELECT that computes the view; needs WINDOW_MACROS. Rows come in no order. */
@@ -25,20 +31,101 @@ export function batchText(plan: ViewPlan, options: BatchOptions): string {
     column: (ref) => columnText(ref, options.schema),
     guarded: true,
   };
-  const time = must(options.schema.columns[options.schema.eventTime], "event time").name;
+  const exact = options.exactDistinct === true;
   const items = plan.output.map(
     (column) =>
-      `CAST(${sourceText(plan, column, { render, exact: options.exactDistinct === true })} AS ${sqlTypeText(column.type)}) AS ${quoteName(column.name)}`,
+      `CAST(${sourceText(plan, column, { render, exact })} AS ${sqlTypeText(column.type)}) AS ${quoteName(column.name)}`,
   );
-  const groups = [
-    "window_start",
-    "window_end",
-    ...plan.keys.map((key) => renderExpr(key.expr, render)),
-  ];
   const filter = plan.filter === null ? "" : `\nWHERE ${renderExpr(plan.filter, render)}`;
-  return `SELECT ${items.join(",\n  ")}
-FROM tumble(${quoteName(options.relation)}, ${quoteName(time)}, to_microseconds(${windowSizeUs(plan)}))${filter}
-GROUP BY ${groups.join(", ")}`;
+  const select = `SELECT ${items.join(",\n  ")}\nFROM ${fromText(plan, options)}${filter}`;
+  if (plan.window === null) return select;
+  const keys = plan.keys.map((key) => renderExpr(key.expr, render));
+  const groups = [boundText(plan, "window_start"), boundText(plan, "window_end"), ...keys];
+  return filteredText(plan, `${select}\nGROUP BY ${groups.join(", ")}`);
+}
+
+/** What the events come from, each with its window's bounds. */
+function fromText(plan: ViewPlan, options: BatchOptions): string {
+  const relation = quoteName(options.relation);
+  const { window } = plan;
+  if (window === null) return relation;
+  const time = quoteName(must(options.schema.columns[options.schema.eventTime], "event time").name);
+  if (plan.rollupOf !== null) {
+    const bottom = must(options.bottom, `the view at the bottom of ${plan.name}`);
+    const lower = fromText(bottom, options);
+    const start = upperStart(window);
+    const end = upperEnd(window);
+    return `(SELECT *, ${end} AS rollup_end FROM (SELECT *, ${start} AS rollup_start FROM ${lower}))`;
+  }
+  const us = (value: number): string => `to_microseconds(${value})`;
+  const { allowedUs } = plan.late;
+  switch (window.kind) {
+    case "tumble":
+      return `tumble_corrected(${relation}, ${time}, ${[window.sizeUs, window.offsetUs, allowedUs].map(us).join(", ")})`;
+    case "hop":
+      return `hop_corrected(${relation}, ${time}, ${[window.slideUs, window.sizeUs, window.offsetUs, allowedUs].map(us).join(", ")})`;
+    case "session": {
+      const plain: RenderOptions = {
+        column: (ref) => columnText(ref, options.schema),
+        guarded: true,
+      };
+      const keys = plan.keys.map((key) => renderExpr(key.expr, plain));
+      return `session(${[relation, time, us(window.gapUs), ...keys].join(", ")})`;
+    }
+    case "calendar_day":
+      throw new Error("calendar days are the windows of a rollup");
+    default:
+      return unreachable(window);
+  }
+}
+
+/** Start of the rollup's window that holds the lower window at `window_start`. */
+function upperStart(window: WindowPlan): string {
+  if (window.kind === "calendar_day") {
+    const zone = quoteText(window.timeZone);
+    return `timezone(${zone}, date_trunc('day', timezone(${zone}, window_start)))`;
+  }
+  assert(window.kind === "tumble", "a rollup's windows are whole");
+  const origin = `TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(${window.offsetUs})`;
+  return `time_bucket(to_microseconds(${window.sizeUs}), window_start, ${origin})`;
+}
+
+function upperEnd(window: WindowPlan): string {
+  if (window.kind === "calendar_day") {
+    const zone = quoteText(window.timeZone);
+    return `timezone(${zone}, timezone(${zone}, rollup_start) + INTERVAL 1 DAY)`;
+  }
+  assert(window.kind === "tumble", "a rollup's windows are whole");
+  return `rollup_start + to_microseconds(${window.sizeUs})`;
+}
+
+/** The name of a bound of the view's own window: a rollup's events have that of the lower window as well. */
+function boundText(plan: ViewPlan, bound: "window_start" | "window_end"): string {
+  if (plan.rollupOf === null) return bound;
+  return bound === "window_start" ? "rollup_start" : "rollup_end";
+}
+
+/** HAVING and top-N, over the columns that the view puts out. */
+function filteredText(plan: ViewPlan, groups: string): string {
+  const { having, topN, output } = plan;
+  if (having === null && topN === null) return groups;
+  const name = (ordinal: number): string => quoteName(must(output[ordinal], "column").name);
+  const column = (ref: ColumnRef): string => {
+    assert(ref.from === "output", "HAVING reads output columns");
+    return name(ref.ordinal);
+  };
+  const where = having === null ? "" : `\nWHERE ${renderExpr(having, { column, guarded: true })}`;
+  const all = `FROM (${groups})${where}`;
+  if (topN === null) return all;
+  const start = output.findIndex(({ source }) => source.kind === "window_start");
+  const orders = [
+    ...topN.orderBy.map(({ ordinal, descending, nullsFirst }) => {
+      const direction = descending ? "DESC" : "ASC";
+      return `${name(ordinal)} ${direction} NULLS ${nullsFirst ? "FIRST" : "LAST"}`;
+    }),
+    ...keyOrdinals(plan).map((ordinal) => `${name(ordinal)} ASC NULLS LAST`),
+  ];
+  return `${all}\nQUALIFY row_number() OVER (PARTITION BY ${name(start)} ORDER BY ${orders.join(", ")}) <= ${topN.limit}`;
 }
 
 /** The name of a column of the raw relation, quoted. */
@@ -57,7 +144,7 @@ function sourceText(
   switch (source.kind) {
     case "window_start":
     case "window_end":
-      return source.kind;
+      return boundText(plan, source.kind);
     case "key":
       return renderExpr(must(plan.keys[source.index], "key").expr, options.render);
     case "expression":

@@ -33,7 +33,17 @@ const UNITS: ReadonlyMap<string, string> = new Map(
   ),
 );
 
-const AGGREGATES = new Set(["count_star", "count", "sum", "avg", "mean", "min", "max"]);
+const AGGREGATES = new Set([
+  "count_star",
+  "count",
+  "sum",
+  "avg",
+  "mean",
+  "min",
+  "max",
+  "first",
+  "last",
+]);
 
 /** Whether a FUNCTION node calls an aggregate that views have. */
 export function isAggregate(node: Node): boolean {

@@ -23,6 +23,8 @@ export interface Scope {
   /** The name that may qualify columns: the alias of FROM; empty without one. */
   readonly qualifier: string;
   readonly columns: ReadonlyMap<string, ReadableColumn>;
+  /** The window's bounds, which stand alone in the SELECT list, GROUP BY and HAVING; those of tumble are in `columns` too. */
+  readonly bounds: ReadonlyMap<string, ReadableColumn>;
   /** Names given with AS, in lower case: for advice only. */
   readonly aliases: ReadonlySet<string>;
 }
@@ -50,11 +52,12 @@ export class Lowering {
   readonly scope: Scope;
   readonly faults: Faults;
   /** Where a call or constant stands in the text: for faults found after lowering. */
-  readonly places = new Map<Expr, Node>();
+  readonly places: Map<Expr, Node>;
 
-  constructor(scope: Scope, faults: Faults) {
+  constructor(scope: Scope, faults: Faults, places = new Map<Expr, Node>()) {
     this.scope = scope;
     this.faults = faults;
+    this.places = places;
   }
 
   /** An expression with a type of its own: a literal string is VARCHAR, NULL alone is refused. */
@@ -70,6 +73,17 @@ export class Lowering {
   condition(node: Node): Expr | null {
     const operand = this.operand(node);
     return operand === null ? null : this.coerce(operand, typing.BOOLEAN);
+  }
+
+  /** What stands by itself in the SELECT list or GROUP BY: an expression, or a bound of the window. */
+  item(node: Node): Expr | null {
+    const names = node.type === "COLUMN_REF" ? columnNames(node) : [];
+    const { scope } = this;
+    const qualifier = names.slice(0, -1).join(".").toLowerCase();
+    const bound = scope.bounds.get((names.at(-1) ?? "").toLowerCase());
+    if (bound !== undefined && (qualifier === "" || qualifier === scope.qualifier.toLowerCase()))
+      return columnOperand(bound, node).expr;
+    return this.value(node);
   }
 
   operand(node: Node): Operand | null {
@@ -256,12 +270,13 @@ export class Lowering {
         `write ${scope.qualifier === "" ? "" : `${scope.qualifier}.`}${name}`,
       );
     const column = scope.columns.get(name.toLowerCase());
-    if (column !== undefined)
-      return {
-        expr: { op: "column", column: column.ref, type: column.type },
-        literal: null,
+    if (column !== undefined) return columnOperand(column, node);
+    if (scope.bounds.has(name.toLowerCase()))
+      return this.faults.add(
         node,
-      };
+        `${name} stands alone in a view over hop or session`,
+        "compute with it in the query over the view",
+      );
     const message = `there is no column "${name}" in ${scope.stream}`;
     if (["_position", "_index"].includes(name.toLowerCase()))
       return this.faults.add(node, `${name} cannot be read by a view in this release`);
@@ -295,6 +310,10 @@ export class Lowering {
     this.places.set(expr, node);
     return { expr, literal: type.kind === "VARCHAR" ? "string" : null, node };
   }
+}
+
+function columnOperand({ ref, type }: ReadableColumn, node: Node): Operand {
+  return { expr: { op: "column", column: ref, type }, literal: null, node };
 }
 
 /** A constant of the tree as plans hold it: integers and unscaled decimals as text. HUGEINT bits come as {upper, lower}. */

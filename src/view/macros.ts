@@ -2,17 +2,69 @@
 // gave. Times are TIMESTAMPTZ and the connection's time zone is UTC (base/duckdb.ts sees to it).
 // A relation under them has the stream's columns and `_behind`; bare names pass through into query_table. A name with a schema runs
 // into endless recursion there: relations are named without.
+import { SESSION_KEYS_MAX } from "../limits.ts";
 
 const ORIGIN = "TIMESTAMPTZ '1970-01-01 00:00:00+00'";
 
-/**
- * `tumble(stream, event_time, size)`: each event in its window [window_start, window_end), without the late ones: an event is late
- * when the watermark had passed the window's end before it (event time + _behind >= end; DESIGN section 3).
- */
-export const TUMBLE_MACRO = `CREATE OR REPLACE MACRO tumble(s, t, size) AS TABLE
-  SELECT *, time_bucket(size, t, ${ORIGIN}) AS window_start, time_bucket(size, t, ${ORIGIN}) + size AS window_end
-  FROM query_table(s)
-  WHERE t + to_microseconds(_behind) < time_bucket(size, t, ${ORIGIN}) + size`;
+/** What a macro's window is cut by: names of its parameters, or SQL. */
+interface Cut {
+  readonly offset: string | null;
+  /** How long after its end a window takes late events; null: not at all. */
+  readonly allowed: string | null;
+}
 
-/** Statements that install the macros in a connection. */
-export const WINDOW_MACROS: readonly string[] = [TUMBLE_MACRO];
+/** An event is late for a window when the watermark had passed its end before it: event time + _behind >= end (DESIGN section 3). */
+function inTime(end: string, { allowed }: Cut): string {
+  const bound = allowed === null ? end : `${end} + ${allowed}`;
+  return `t + to_microseconds(_behind) < ${bound}`;
+}
+
+function bucket(width: string, { offset }: Cut): string {
+  return `time_bucket(${width}, t, ${ORIGIN}${offset === null ? "" : ` + ${offset}`})`;
+}
+
+function tumbleBody(cut: Cut): string {
+  const start = bucket("size", cut);
+  return `SELECT *, ${start} AS window_start, ${start} + size AS window_end
+  FROM query_table(s) WHERE ${inTime(`${start} + size`, cut)}`;
+}
+
+function hopBody(cut: Cut): string {
+  return `SELECT * EXCLUDE (hop_start_), hop_start_ AS window_start, hop_start_ + size AS window_end
+  FROM (SELECT *, unnest(range(${bucket("slide", cut)}, t - size, -slide)) AS hop_start_ FROM query_table(s))
+  WHERE ${inTime("hop_start_ + size", cut)}`;
+}
+
+function sessionMacro(keyCount: number): string {
+  const keys = Array.from({ length: keyCount }, (_, index) => `k${index + 1}`).join(", ");
+  return `(s, t, gap, ${keys}) AS TABLE (SELECT * EXCLUDE (new_, session_),
+    min(t) OVER (PARTITION BY ${keys}, session_) AS window_start, max(t) OVER (PARTITION BY ${keys}, session_) + gap AS window_end
+  FROM (SELECT *, sum(new_) OVER (PARTITION BY ${keys} ORDER BY t ROWS UNBOUNDED PRECEDING) AS session_
+  FROM (SELECT *, CASE WHEN t - lag(t) OVER (PARTITION BY ${keys} ORDER BY t) <= gap THEN 0 ELSE 1 END AS new_ FROM query_table(s))))`;
+}
+
+const PLAIN: Cut = { offset: null, allowed: null };
+const SHIFTED: Cut = { offset: "shift", allowed: null };
+/** What plans become: every parameter given. */
+const ALLOWED: Cut = { offset: "shift", allowed: "allowed" };
+
+/**
+ * Statements that install the macros in a connection.
+ *
+ * `tumble(stream, event_time, size[, offset])`: each event in its window [window_start, window_end), without the late ones.
+ * `hop(stream, event_time, slide, size[, offset])`: each event in each of its windows, without those that it is late for.
+ * `session(stream, event_time, gap, key, ...)`: each event in its session; window_end is the last event's time + gap. Which events
+ * were late depends on the sessions before them: the relation must be without them already.
+ * `tumble_corrected` and `hop_corrected` take all arguments, and how long after its end a window was corrected (late policy update).
+ */
+export const WINDOW_MACROS: readonly string[] = [
+  `CREATE OR REPLACE MACRO tumble(s, t, size) AS TABLE (${tumbleBody(PLAIN)}),
+  (s, t, size, shift) AS TABLE (${tumbleBody(SHIFTED)})`,
+  `CREATE OR REPLACE MACRO hop(s, t, slide, size) AS TABLE (${hopBody(PLAIN)}),
+  (s, t, slide, size, shift) AS TABLE (${hopBody(SHIFTED)})`,
+  `CREATE OR REPLACE MACRO session${Array.from({ length: SESSION_KEYS_MAX }, (_, index) =>
+    sessionMacro(index + 1),
+  ).join(",\n  ")}`,
+  `CREATE OR REPLACE MACRO tumble_corrected(s, t, size, shift, allowed) AS TABLE (${tumbleBody(ALLOWED)})`,
+  `CREATE OR REPLACE MACRO hop_corrected(s, t, slide, size, shift, allowed) AS TABLE (${hopBody(ALLOWED)})`,
+];

@@ -13,11 +13,13 @@ import { duckError } from "./duck-error.ts";
 import { Faults, type ViewFault } from "./fault.ts";
 import { Folding } from "./fold.ts";
 import { readFrom, type FromClause, type ViewStream } from "./from.ts";
+import { aliasesOf } from "./items.ts";
 import { Lowering, type ReadableColumn } from "./lower.ts";
 import { WINDOW_MACROS } from "./macros.ts";
-import type { Aggregate, ColumnRef, Expr, OutputColumn, ViewPlan } from "./plan.ts";
+import type { Aggregate, ColumnRef, Expr, OutputColumn, ViewPlan, WindowPlan } from "./plan.ts";
+import { readProjection } from "./projection.ts";
 import { quoteName } from "./render.ts";
-import { aliasesOf, readSelect, refuseClauses, type SelectParts } from "./select.ts";
+import { readSelect, refuseClauses, type SelectParts } from "./select.ts";
 import { keywordAt, nodeOf, parseText, type Node } from "./tree.ts";
 import { decimal, outputType, sameType } from "./typing.ts";
 
@@ -98,13 +100,17 @@ export class ViewParser {
       {
         stream: from.stream.name,
         qualifier: from.qualifier,
-        columns: readableColumns(from.stream.schema),
+        columns: readableColumns(from.stream.schema, from.window),
+        bounds: boundColumns(from.window),
         aliases: aliasesOf(root),
       },
       faults,
     );
     refuseClauses(lowering, root, sql);
-    const parts = readSelect(lowering, root);
+    const parts =
+      from.window === null
+        ? readProjection(lowering, root, sql)
+        : readSelect(lowering, from, { root, text: sql });
     if (parts === null || faults.count > 0) return null;
     const folded = await foldParts(new Folding(this.#connection, lowering), parts);
     if (folded === null) return null;
@@ -149,8 +155,11 @@ export class ViewParser {
   }
 }
 
-/** Columns that a view of this stream may read: those of the image, received_at, the window's bounds. */
-function readableColumns(schema: EventSchema): Map<string, ReadableColumn> {
+/** Columns that a view's expressions may read: those of the image, received_at; and the bounds of the one window of an event. */
+function readableColumns(
+  schema: EventSchema,
+  window: WindowPlan | null,
+): Map<string, ReadableColumn> {
   const columns = new Map<string, ReadableColumn>();
   const add = (
     column: { readonly name: string; readonly type: SqlType; readonly nullable: boolean },
@@ -161,10 +170,23 @@ function readableColumns(schema: EventSchema): Map<string, ReadableColumn> {
   };
   for (const [ordinal, column] of [...schema.columns, ...IMAGE_EXTRA_COLUMNS].entries())
     add(column, { from: "image", ordinal });
-  const type: SqlType = { kind: "TIMESTAMPTZ" };
-  for (const from of ["received_at", "window_start", "window_end"] as const)
-    add({ name: from, type, nullable: false }, { from });
+  const name = "received_at";
+  add({ name, type: { kind: "TIMESTAMPTZ" }, nullable: false }, { from: name });
+  if (window?.kind === "tumble")
+    for (const [bound, column] of boundColumns(window)) columns.set(bound, column);
   return columns;
+}
+
+/** The columns that a window function adds. */
+function boundColumns(window: WindowPlan | null): Map<string, ReadableColumn> {
+  if (window === null) return new Map();
+  const type: SqlType = { kind: "TIMESTAMPTZ" };
+  return new Map(
+    (["window_start", "window_end"] as const).map((name) => [
+      name,
+      { name, ref: { from: name }, type, nullable: false },
+    ]),
+  );
 }
 
 /** The raw relation's columns as DDL. */
@@ -191,23 +213,34 @@ async function foldParts(folding: Folding, parts: SelectParts): Promise<SelectPa
       complete = false;
     aggregates.push({ ...aggregate, arg, filter: where });
   }
-  return complete ? { ...parts, filter, keys, aggregates } : null;
+  const output: OutputColumn[] = [];
+  for (const column of parts.output) {
+    const { source } = column;
+    if (source.kind !== "expression") output.push(column);
+    else {
+      const expr = await folding.fold(source.expr);
+      if (expr === null) complete = false;
+      else output.push({ ...column, source: { kind: "expression", expr } });
+    }
+  }
+  const having = parts.having && (await folding.fold(parts.having));
+  if (having === null && parts.having !== null) complete = false;
+  return complete ? { ...parts, filter, keys, aggregates, output, having } : null;
 }
 
 function makePlan(source: ViewSource, from: FromClause, parts: SelectParts): ViewPlan {
-  const output: OutputColumn[] = parts.output.map((column) => ({ ...column }));
   return {
     name: source.name,
     stream: from.stream.name,
     sql: source.sql,
-    window: { kind: "tumble", sizeUs: from.sizeUs, offsetUs: 0 },
+    window: from.window,
     rollupOf: null,
     filter: parts.filter,
     keys: parts.keys.map((expr) => ({ expr, type: outputType(expr.type) })),
     aggregates: parts.aggregates,
-    output,
-    having: null,
-    topN: null,
+    output: parts.output,
+    having: parts.having,
+    topN: parts.topN,
     late: { policy: "side", allowedUs: 0 },
   };
 }

@@ -164,3 +164,10 @@ export function windowSizeUs({ window }: ViewPlan): number {
   assert(window?.kind === "tumble" || window?.kind === "hop", "windows of one size");
   return window.sizeUs;
 }
+
+/** Output ordinals of the group keys, in the order of the keys: what breaks ties. Every key is put out. */
+export function keyOrdinals({ keys, output }: ViewPlan): number[] {
+  return keys.map((_, index) =>
+    output.findIndex(({ source }) => source.kind === "key" && source.index === index),
+  );
+}

@@ -1,10 +1,11 @@
-// Verb: the SELECT statement's clauses -> keys, aggregates, output columns. Owns grouping and names; expressions are lower.ts's.
-import { aggregateOf } from "./aggregate.ts";
-import { canRaise } from "./render.ts";
-import { isAggregate } from "./lower-function.ts";
+// Verb: the clauses of a SELECT over a window -> keys, aggregates, output columns. Owns grouping; names are items.ts's, HAVING and QUALIFY
+// group-filter.ts's, expressions lower.ts's.
+import type { FromClause } from "./from.ts";
+import { readHaving, readTopN } from "./group-filter.ts";
+import { boundOf, identity, isNullable, readItems, readsColumn, type Item } from "./items.ts";
 import type { Lowering } from "./lower.ts";
-import type { Aggregate, Expr, OutputColumn, OutputSource } from "./plan.ts";
-import { columnNames, keywordAt, listOf, nodeOf, textOf, type Node } from "./tree.ts";
+import type { Aggregate, Expr, OutputColumn, OutputSource, TopN } from "./plan.ts";
+import { columnNames, keywordAt, listOf, nodeOf, type Node } from "./tree.ts";
 import { BIGINT, outputType } from "./typing.ts";
 
 /** What the SELECT says, before constants are folded. */
@@ -13,15 +14,12 @@ export interface SelectParts {
   readonly keys: readonly Expr[];
   readonly aggregates: readonly Aggregate[];
   readonly output: readonly OutputColumn[];
+  readonly having: Expr | null;
+  readonly topN: TopN | null;
 }
 
-/** An item of the SELECT list. Exactly one of `aggregate` and `expr` is there. */
-interface Item {
-  readonly node: Node;
-  readonly name: string;
-  readonly aggregate: Aggregate | null;
-  readonly expr: Expr | null;
-}
+/** What a SELECT groups into. */
+type Groups = Pick<SelectParts, "keys" | "aggregates" | "output">;
 
 /** An expression of GROUP BY. */
 interface Group {
@@ -29,70 +27,35 @@ interface Group {
   readonly expr: Expr;
 }
 
-/** Lowers a SELECT over a known scope; null after a fault. */
-export function readSelect(lowering: Lowering, root: Node): SelectParts | null {
+/** Lowers a SELECT over a window; null after a fault. `text` is the view's, for places that the tree does not have. */
+export function readSelect(
+  lowering: Lowering,
+  from: FromClause,
+  { root, text }: { readonly root: Node; readonly text: string },
+): SelectParts | null {
   const { faults } = lowering;
-  const items = listOf(root, "select_list").map((node) => readItem(lowering, node));
+  const items = readItems(lowering, root);
   const where = nodeOf(root, "where_clause");
   const filter = where && lowering.condition(where);
-  const read = items.filter((item) => item !== null);
-  if (read.length < items.length) return null;
-  checkNames(lowering, read);
-  const groups = readGroups(lowering, root, read);
+  if (from.window?.kind === "session" && where !== null)
+    faults.add(
+      where,
+      "WHERE over session is not in this release: all events of a key make its sessions",
+      "write FILTER (WHERE ...) behind the aggregates",
+    );
+  if (items === null) return null;
+  const groups = readGroups(lowering, root, items);
   if (groups === null) return null;
-  const parts = assemble(lowering, read, groups);
-  if (parts === null || faults.count > 0) return null;
-  return { filter, ...parts };
-}
-
-/** Names that AS gives, in lower case. */
-export function aliasesOf(root: Node): Set<string> {
-  const names = listOf(root, "select_list").map((node) => textOf(node, "alias").toLowerCase());
-  return new Set(names.filter((name) => name !== ""));
-}
-
-function readItem(lowering: Lowering, node: Node): Item | null {
-  const alias = textOf(node, "alias");
-  const name = alias || (node.type === "COLUMN_REF" ? (columnNames(node).at(-1) ?? "") : "");
-  const aggregate = isAggregate(node) ? aggregateOf(lowering, node) : null;
-  const expr = isAggregate(node) ? null : lowering.value(node);
-  if (aggregate === null && expr === null) return null;
-  if (name === "")
-    return lowering.faults.add(node, "this column has no name", "write AS and a name after it");
-  return { node, name, aggregate, expr };
-}
-
-/** Names are columns of an Iceberg table and of SQL: plain, and different without regard to case. */
-function checkNames(lowering: Lowering, items: readonly Item[]): void {
-  const seen = new Set<string>();
-  for (const { node, name, expr } of items) {
-    const lower = name.toLowerCase();
-    const bound = boundOf(expr);
-    if (!/^[\p{L}_][\p{L}\p{N}_]{0,127}$/u.test(name))
-      lowering.faults.add(
-        node,
-        `"${name}" is no name of a column here`,
-        "use letters, digits and _, at most 128, not a digit first",
-      );
-    else if (seen.has(lower))
-      lowering.faults.add(node, `there are two columns "${name}"`, "give one of them another name");
-    else if (bound !== null ? bound !== lower : RESERVED.has(lower))
-      lowering.faults.add(
-        node,
-        bound === null ? `the name ${name} is taken` : `${bound} keeps its name`,
-        bound === null ? "choose another name" : `write ${bound} without AS`,
-      );
-    seen.add(lower);
-  }
-}
-
-/** Names that the view's table and relation add by themselves, or that only the window's bounds have. */
-const RESERVED = new Set(["is_final", "revision", "window_start", "window_end"]);
-
-function boundOf(expr: Expr | null): "window_start" | "window_end" | null {
-  if (expr?.op !== "column") return null;
-  const { from } = expr.column;
-  return from === "window_start" || from === "window_end" ? from : null;
+  const parts = assemble(lowering, items, groups);
+  if (parts === null) return null;
+  if (from.window?.kind === "session") checkSessionKeys(lowering, from, items);
+  const scope = { lowering, items, text };
+  const condition = nodeOf(root, "having");
+  const having = condition && readHaving(scope, condition);
+  const qualify = nodeOf(root, "qualify");
+  const topN = qualify && readTopN(scope, { root, qualify, window: from.window });
+  if (faults.count > 0) return null;
+  return { filter, ...parts, having, topN };
 }
 
 /** The expressions of GROUP BY; ALL means every item that is no aggregate. Null after a fault. */
@@ -126,7 +89,7 @@ function readGroup(lowering: Lowering, node: Node, items: readonly Item[]): Expr
     item = items.find((known) => known.name.toLowerCase() === alias);
   if (value !== null && item === undefined)
     return lowering.faults.add(node, `there is no column ${String(value["value"])} to group by`);
-  if (item === undefined) return lowering.value(node);
+  if (item === undefined) return lowering.item(node);
   if (item.expr !== null) return item.expr;
   return lowering.faults.add(node, "an aggregate cannot be grouped by", "name the columns");
 }
@@ -136,7 +99,7 @@ function assemble(
   lowering: Lowering,
   items: readonly Item[],
   groups: readonly Group[],
-): Omit<SelectParts, "filter"> | null {
+): Groups | null {
   const { faults } = lowering;
   const grouped = new Set(groups.map((group) => identity(group.expr)));
   const keys: Expr[] = [];
@@ -179,9 +142,30 @@ function assemble(
   return { keys, aggregates, output };
 }
 
-/** Structure without places: equal for equal meaning. */
-function identity(part: Expr | Aggregate | null): string {
-  return JSON.stringify(part);
+/** Events are one session when they are near and all that session(...) and GROUP BY name is equal: both name the same. */
+function checkSessionKeys(lowering: Lowering, from: FromClause, items: readonly Item[]): void {
+  const { faults } = lowering;
+  const keys = items.filter(({ expr }) => expr !== null && boundOf(expr) === null);
+  const grouped = new Set(keys.map(({ expr }) => identity(expr)));
+  const told = new Set<string>();
+  for (const node of from.sessionKeys) {
+    const expr = lowering.value(node);
+    if (expr === null) continue;
+    told.add(identity(expr));
+    if (!grouped.has(identity(expr)))
+      faults.add(
+        node,
+        "session tells sessions apart by this, and the view does not show it",
+        "add it to the SELECT list",
+      );
+  }
+  for (const { node, name, expr } of keys)
+    if (!told.has(identity(expr)))
+      faults.add(
+        node,
+        `session does not tell sessions apart by "${name}"`,
+        "add it to session(...), or aggregate it: first(...)",
+      );
 }
 
 /** Index of an equal part, added when new. */
@@ -190,29 +174,8 @@ function placeIn<T extends Expr | Aggregate>(list: T[], part: T): number {
   return found >= 0 ? found : list.push(part) - 1;
 }
 
-function readsColumn(expr: Expr): boolean {
-  if (expr.op === "column") return true;
-  return expr.op === "call" && expr.args.some(readsColumn);
-}
-
 function isCount(aggregate: Aggregate): boolean {
   return ["count_star", "count", "approx_count_distinct"].includes(aggregate.fn);
-}
-
-/** False only where NULL is impossible: required columns, bounds, IS NULL, and what is computed from those without raising. */
-function isNullable(lowering: Lowering, expr: Expr | null): boolean {
-  if (expr === null || expr.op === "constant") return expr === null || expr.value === null;
-  if (expr.op === "call") {
-    if (["is_null", "is_not_null", "is_distinct", "is_not_distinct"].includes(expr.fn))
-      return false;
-    const byZero = expr.fn === "int_div" || expr.fn === "mod";
-    return byZero || canRaise(expr) || expr.args.some((arg) => isNullable(lowering, arg));
-  }
-  const { column } = expr;
-  for (const known of lowering.scope.columns.values())
-    if (identity({ ...expr, column: known.ref }) === identity({ ...expr, column }))
-      return known.nullable;
-  return true;
 }
 
 /** Clauses that views do not have, each at its keyword. */
@@ -222,8 +185,6 @@ export function refuseClauses(lowering: Lowering, root: Node, text: string): voi
     const at = keywordAt(text, keyword, which);
     return lowering.faults.add(at, `${keyword} is not in this release`, advice);
   };
-  if (nodeOf(root, "having") !== null) refuse("HAVING", "write WHERE in the query over the view");
-  if (nodeOf(root, "qualify") !== null) refuse("QUALIFY", "write it in the query over the view");
   if (nodeOf(root, "sample") !== null) refuse("SAMPLE", "");
   const entries = nodeOf(root, "cte_map");
   if (entries !== null && listOf(entries, "map").length > 0)

@@ -79,6 +79,8 @@ const AGGREGATE_TYPES: readonly (readonly [string, string])[] = [
   ["min(b)", "BOOLEAN"],
   ["max(f)", "FLOAT"],
   ["approx_count_distinct(p)", "BIGINT"],
+  ["first(s)", "VARCHAR"],
+  ["last(r) FILTER (WHERE b)", "DECIMAL(38,2)"],
 ];
 
 describe("types", () => {
@@ -172,6 +174,101 @@ describe("plans", () => {
     expect(await hash(keyed("I\n  +  /* one */ 1"))).toBe(written);
     expect(await hash(keyed("i + 2"))).not.toBe(written);
     expect(await hash(keyed("l + 1"))).not.toBe(written);
+  });
+
+  test("a hop with HAVING and the top of each window", async () => {
+    const plan = await planOf(
+      parser,
+      `SELECT window_start, page_url, first(i) AS entry, sum(i) AS total
+       FROM hop(clicks, event_time, INTERVAL 1 MINUTE, INTERVAL 10 MINUTE, INTERVAL 30 SECOND)
+       GROUP BY window_start, window_end, page_url HAVING sum(i) > 2 AND page_url <> 'x'
+       QUALIFY row_number() OVER (PARTITION BY window_start, window_end ORDER BY total DESC, first(i) NULLS FIRST) <= 5`,
+    );
+    expect(explainPlan(plan, SCHEMA)).toBe(`view v
+  reads   clicks in windows of 600 s every 60 s from 30 s
+  where   every event
+  key     "page_url"  VARCHAR
+  folds   first("i")  INTEGER
+  folds   sum("i")  DECIMAL(38,0)
+  having  (("total" > CAST('2' AS DECIMAL(38,0))) AND ("page_url" <> 'x'))
+  top     5 of each window by "total" DESC, "entry" NULLS FIRST, then by the keys
+  column  window_start  TIMESTAMP WITH TIME ZONE NOT NULL  from window_start
+  column  page_url  VARCHAR NOT NULL  from key 1
+  column  entry  INTEGER  from aggregate 1
+  column  total  DECIMAL(38,0)  from aggregate 2
+  late    into the late table
+`);
+    expect(plan.window).toEqual({
+      kind: "hop",
+      slideUs: 60_000_000,
+      sizeUs: 600_000_000,
+      offsetUs: 30_000_000,
+    });
+  });
+
+  test("a session and its keys", async () => {
+    const plan = await planOf(
+      parser,
+      `SELECT window_start, window_end, user_id, i + 1 AS x, count(*) AS n, last(page_url) AS exit
+       FROM session(clicks, event_time, INTERVAL 30 MINUTE, I + 1, user_id) AS s GROUP BY ALL HAVING x > 3`,
+    );
+    expect(plan.window).toEqual({ kind: "session", gapUs: 1_800_000_000 });
+    expect(plan.keys.length).toBe(2);
+    expect(explainPlan(plan, SCHEMA)).toContain(
+      "reads   clicks in sessions that end after 1800 s without an event\n",
+    );
+  });
+
+  test("a projection", async () => {
+    const plan = await planOf(
+      parser,
+      "SELECT c.event_time, p * 2 AS x, attrs FROM clicks AS c WHERE c.b",
+    );
+    expect(explainPlan(plan, SCHEMA)).toBe(`view v
+  reads   clicks event by event
+  where   "b"
+  column  event_time  TIMESTAMP WITH TIME ZONE NOT NULL  from "event_time"
+  column  x  DECIMAL(18,2)  from (CAST("p" AS DECIMAL(18,2)) * CAST('2' AS DECIMAL(18,0)))
+  column  attrs  VARCHAR  from "attrs"
+`);
+  });
+
+  test("in HAVING a grouped column goes before an alias, and an alias before any other column", async () => {
+    const having = async (sql: string): Promise<unknown> => {
+      const { having: condition } = await planOf(parser, sql);
+      return condition?.op === "call" ? condition.args[0] : condition;
+    };
+    const output = (ordinal: number): unknown =>
+      expect.objectContaining({ column: { from: "output", ordinal } });
+    expect(
+      await having(`SELECT window_start, i, max(l) AS n ${FROM} GROUP BY ALL HAVING i > 1`),
+    ).toEqual(output(1));
+    expect(
+      await having(`SELECT window_start, i AS l, max(l) AS i ${FROM} GROUP BY ALL HAVING i > 1`),
+    ).toEqual(output(1));
+    expect(
+      await having(`SELECT window_start, i AS l, max(f) AS n ${FROM} GROUP BY ALL HAVING l > 1`),
+    ).toEqual(output(1));
+    expect(
+      await having(
+        `SELECT window_start, i + 1 AS x, max(f) AS n ${FROM} GROUP BY ALL HAVING i + 1 > 1`,
+      ),
+    ).toEqual(output(1));
+  });
+
+  test("the hash knows HAVING, the top and the offset", async () => {
+    const hash = async (sql: string): Promise<string> => planHash(await planOf(parser, sql));
+    const plain = `SELECT window_start, s, count(*) AS n ${FROM} GROUP BY window_start, s`;
+    const top = (n: number): string =>
+      `${plain} QUALIFY row_number() OVER (PARTITION BY window_start ORDER BY n) <= ${n}`;
+    const texts = [
+      plain,
+      `${plain} HAVING n > 1`,
+      top(1),
+      top(2),
+      plain.replace("1 MINUTE)", "1 MINUTE, INTERVAL 1 SECOND)"),
+    ];
+    expect(new Set(await Promise.all(texts.map(hash))).size).toBe(texts.length);
   });
 
   test.each([

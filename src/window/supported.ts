@@ -1,0 +1,26 @@
+// Noun: what a plan may say that no fold runs yet. The check of a configuration refuses it; whoever makes a feature run end to end takes
+// its line away in the same commit.
+import type { ViewPlan } from "../view/plan.ts";
+
+interface MissingFeature {
+  /** In words that a user knows. */
+  readonly what: string;
+  readonly isUsed: (plan: ViewPlan) => boolean;
+}
+
+const MISSING_FEATURES: readonly MissingFeature[] = [
+  { what: "a view without a window", isUsed: ({ window }) => window === null },
+  { what: "hop", isUsed: ({ window }) => window?.kind === "hop" },
+  { what: "session", isUsed: ({ window }) => window?.kind === "session" },
+  {
+    what: "an offset of tumble",
+    isUsed: ({ window }) => window?.kind === "tumble" && window.offsetUs !== 0,
+  },
+  { what: "HAVING", isUsed: ({ having }) => having !== null },
+  { what: "QUALIFY", isUsed: ({ topN }) => topN !== null },
+];
+
+/** What no fold of this release runs of a plan; empty: all of it runs. */
+export function missingFeatures(plan: ViewPlan): string[] {
+  return MISSING_FEATURES.filter(({ isUsed }) => isUsed(plan)).map(({ what }) => what);
+}
