@@ -89,9 +89,6 @@ export interface ExportKernels {
   boundsText(page: number, count: number, to: number): void;
 }
 
-/** Padding after every buffer of export memory: text kernels copy 16 and read 8 bytes at a time. */
-export const EXPORT_PADDING_BYTES = 64;
-
 /** An instance with a memory of its own of at most `bytesMax`. */
 export function instantiateExport(
   wasm: Uint8Array | ArrayBuffer,

@@ -2,6 +2,7 @@
 // used, 8 bytes unused, then 255 entries as in the id table. The checkpoint takes it away; the log covers what comes after.
 import {
   ADMIT_PAGE_BYTES,
+  DELTA_PAGE_ENTRIES,
   ID_ENTRY_BYTES,
   STREAM_DELTA_HEAD_AT,
   STREAM_DELTA_IDS_AT,
@@ -10,7 +11,6 @@ import {
 import { releasePage, takePage } from "./pool";
 
 const HEADER: usize = 16;
-const ENTRIES: u32 = (ADMIT_PAGE_BYTES - 16) / ID_ENTRY_BYTES;
 
 // Where the next entry of the stream at hand goes, and the end of its page: between openDelta and closeDelta.
 let next: usize = 0;
@@ -42,7 +42,7 @@ function appendPage(stream: usize): void {
   store<u32>(page, 0);
   if (tail) {
     store<u32>(tail, <u32>page);
-    store<u32>(tail, ENTRIES, 4);
+    store<u32>(tail, DELTA_PAGE_ENTRIES, 4);
   } else store<u32>(stream, <u32>page, STREAM_DELTA_HEAD_AT);
   store<u32>(stream, <u32>page, STREAM_DELTA_TAIL_AT);
   next = page + HEADER;

@@ -49,6 +49,8 @@ export const STREAM_BEHIND_ROWS_AT = 128;
 export const ADMIT_PAGE_BYTES = 4096;
 /** An id as stored: u64 and u32 of its hash, u32 received_at in ms modulo 2^32. */
 export const ID_ENTRY_BYTES = 16;
+/** Entries of a page of the delta, behind 16 bytes of header; `takeDelta` moves whole pages. */
+export const DELTA_PAGE_ENTRIES = 255;
 /** Slots of an id page: 14 groups of 16. */
 export const ID_PAGE_SLOTS = 224;
 /** Bytes of a directory slot: u32 addresses of up to three pages, u8 number of pages, u8 depth. */

@@ -14,3 +14,6 @@ export const DICTIONARY_TEXT_BYTES_AT = 16;
 export const DICTIONARY_SLOTS_AT = 20;
 export const DICTIONARY_OFFSETS_AT = 24;
 export const DICTIONARY_TEXT_AT = 28;
+
+/** Padding after every buffer of export memory: text kernels copy 16 and read 8 bytes at a time. */
+export const EXPORT_PADDING_BYTES = 64;

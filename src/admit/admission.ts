@@ -20,7 +20,8 @@ import {
 import type { AdmitKernels } from "../../kernels/admit.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
-import { DELTA_IDS_DUE, DELTA_IDS_MAX, RECORD_ROWS_MAX } from "../limits.ts";
+import { DELTA_IDS_DUE, DELTA_IDS_MAX } from "../limits.ts";
+import { AdmitBuffers, CHUNK_ENTRIES, type BatchBuffers } from "./buffers.ts";
 import {
   AdmissionFormatError,
   decodeSegment,
@@ -75,30 +76,15 @@ export interface ReplayedEvents {
 
 /** Pages are reserved by this many at least: 4 MB of address space. */
 const RESERVE_PAGES_MIN = 1024;
-/** Entries that go through the buffer at a time: 256 delta pages of 255. Also the largest segment: 1 MB. */
-const CHUNK_ENTRIES = 65_280;
-
-/** Addresses of the buffers of a batch of at most `rowsMax` rows. */
-interface BatchBuffers {
-  readonly rowsMax: number;
-  readonly hashes: number;
-  readonly idValid: number;
-  readonly times: number;
-  readonly verdicts: number;
-  readonly behind: number;
-}
 
 export class Admission {
   readonly #kernels: KernelInstance<AdmitKernels>;
   readonly #key: HashKey;
   readonly #streams = new Map<string, StreamBlock>();
-  #buffers: BatchBuffers | null = null;
-  #chunk = 0;
+  readonly #buffers: AdmitBuffers;
   /** Full segments of ids since the last checkpoint, cut as they fill, so that a checkpoint copies little; and their ids. */
   #sealed: AdmissionSegment[] = [];
   #sealedIds = 0;
-  #image = { address: 0, bytesMax: 0 };
-  #entries = { address: 0, bytesMax: 0 };
 
   /**
    * `kernels`: an instance of the `admit` module of its own. `key`: what decode hashes ids with; that of the checkpoint
@@ -106,6 +92,7 @@ export class Admission {
    */
   constructor(kernels: KernelInstance<AdmitKernels>, key: HashKey) {
     this.#kernels = kernels;
+    this.#buffers = new AdmitBuffers(kernels);
     this.#key = key;
   }
 
@@ -212,7 +199,7 @@ export class Admission {
 
   /** Moves the oldest ids of a delta, at most CHUNK_ENTRIES, into a segment: 1 MB, well below a ms. */
   #seal(stream: StreamBlock): void {
-    const chunk = this.#chunkBuffer();
+    const chunk = this.#buffers.chunk;
     const count = this.#kernels.call.takeDelta(stream.address, chunk, CHUNK_ENTRIES);
     assert(count > 0, "a chunk holds a page of the delta");
     const memory = this.#kernels.memory.buffer;
@@ -249,7 +236,7 @@ export class Admission {
     const stream = this.#streams.get(name);
     const ttlUs = stream?.settings.dedupTtlUs ?? 0;
     if (stream === undefined || ((stream.receivedAtMs ?? 0) - newestMs) * 1000 >= ttlUs) return;
-    const chunk = this.#chunkBuffer();
+    const chunk = this.#buffers.chunk;
     const step = CHUNK_ENTRIES * ID_ENTRY_BYTES;
     for (let from = 0; from < entries.length; from += step) {
       const part = entries.subarray(from, from + step);
@@ -268,8 +255,8 @@ export class Admission {
     const header = new DataView(image.buffer, image.byteOffset, image.byteLength);
     assert(header.getUint32(IMAGE_MAGIC_AT, true) === IMAGE_MAGIC, "a batch image is replayed");
     const rows = header.getUint32(IMAGE_ROWS_AT, true);
-    const buffers = this.#buffersFor(rows);
-    const at = this.#loadImage(image);
+    const buffers = this.#buffers.batch(rows);
+    const at = this.#buffers.loadImage(image);
     const view = new DataView(this.#kernels.memory.buffer, at, image.length);
     const descriptor = (column: number): number => {
       assert(column < view.getUint32(IMAGE_COLUMNS_AT, true), "the column is in the image");
@@ -287,7 +274,7 @@ export class Admission {
     if (events.eventId !== null && stream.deduplicates) {
       if (!this.#reserveFor(stream, rows)) throw new RangeError("admit memory: ids do not fit");
       const id = descriptor(events.eventId);
-      const entries = this.#entryBuffer(view.getUint32(id + COLUMN_DICT_COUNT_AT, true));
+      const entries = this.#buffers.entries(view.getUint32(id + COLUMN_DICT_COUNT_AT, true));
       const { k0, k1 } = this.#key;
       hashes = buffers.hashes;
       this.#kernels.call.hashIds(at, events.eventId, k0, k1, hashes, entries);
@@ -348,7 +335,7 @@ export class Admission {
 
   #load(batch: Batch): BatchBuffers {
     const rows = batch.rowCount;
-    const buffers = this.#buffersFor(rows);
+    const buffers = this.#buffers.batch(rows);
     const memory = this.#kernels.memory.buffer;
     if (batch.hashes !== null)
       new Uint8Array(memory, buffers.hashes, rows * 16).set(batch.hashes.subarray(0, rows * 16));
@@ -358,43 +345,5 @@ export class Admission {
     }
     new BigInt64Array(memory, buffers.times, rows).set(batch.eventTimes.subarray(0, rows));
     return buffers;
-  }
-
-  /** Buffers for a batch, larger ones when needed: batches above RECORD_ROWS_MAX are rare, old buffers are given up. */
-  #buffersFor(rows: number): BatchBuffers {
-    if (this.#buffers !== null && this.#buffers.rowsMax >= rows) return this.#buffers;
-    const rowsMax = Math.max(RECORD_ROWS_MAX, 2 ** Math.ceil(Math.log2(Math.max(rows, 1))));
-    const hashes = this.#kernels.allocate(rowsMax * 16);
-    const idValid = this.#kernels.allocate(rowsMax / 8);
-    const times = this.#kernels.allocate(rowsMax * 8);
-    const verdicts = this.#kernels.allocate(rowsMax);
-    const behind = this.#kernels.allocate(rowsMax * 8);
-    this.#buffers = { rowsMax, hashes, idValid, times, verdicts, behind };
-    return this.#buffers;
-  }
-
-  #chunkBuffer(): number {
-    if (this.#chunk === 0) this.#chunk = this.#kernels.allocate(CHUNK_ENTRIES * ID_ENTRY_BYTES);
-    return this.#chunk;
-  }
-
-  #entryBuffer(entries: number): number {
-    this.#entries = this.#atLeast(this.#entries, entries * 16);
-    return this.#entries.address;
-  }
-
-  #loadImage(image: Uint8Array): number {
-    this.#image = this.#atLeast(this.#image, image.length);
-    new Uint8Array(this.#kernels.memory.buffer, this.#image.address, image.length).set(image);
-    return this.#image.address;
-  }
-
-  #atLeast(
-    buffer: { readonly address: number; readonly bytesMax: number },
-    bytes: number,
-  ): { address: number; bytesMax: number } {
-    if (bytes <= buffer.bytesMax) return buffer;
-    const bytesMax = 2 ** Math.ceil(Math.log2(Math.max(bytes, 65_536)));
-    return { address: this.#kernels.allocate(bytesMax), bytesMax };
   }
 }

@@ -10,8 +10,9 @@ import {
   DICTIONARY_TEXT_AT,
   DICTIONARY_TEXT_BYTES_AT,
   DICTIONARY_TEXT_BYTES_MAX_AT,
+  EXPORT_PADDING_BYTES,
 } from "../../kernels/abi.ts";
-import { EXPORT_PADDING_BYTES, type ExportKernels } from "../../kernels/export.ts";
+import type { ExportKernels } from "../../kernels/export.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { must } from "../base/assert.ts";
 import { DICTIONARIES_BYTES_MAX } from "../limits.ts";

@@ -114,6 +114,25 @@ test("3,000 streams at the default dedup_ids_max in 256 MB, all taking ids; thei
   for (const name of names) expect(offer(name, 0)).toBe(ROWS);
 });
 
+test("a memory that the first streams have filled answers full, and hands its checkpoint out", () => {
+  const table = new Admission(kernels(12 * 1024 * 1024), KEY);
+  let streams = 0;
+  expect(() => {
+    for (; ; streams++) table.addStream({ ...SETTINGS, name: `stream${streams}` });
+  }).toThrow(RangeError);
+  expect(streams).toBeGreaterThan(100);
+  const batch = { hashes: massHashes(0, 8192), idValid: null };
+  const events = { ...batch, eventTimes: new BigInt64Array(8192), rowCount: 8192 };
+  const results = Array.from({ length: streams }, (_, nth) =>
+    table.admit(`stream${nth}`, events, START_US),
+  );
+  expect(results.some((result) => result.full && result.reason === "memory")).toBe(true);
+  const accepted = results.reduce((sum, result) => sum + (result.full ? 0 : result.accepted), 0);
+  const { segments } = table.takeDelta(1);
+  const ids = segments.reduce((sum, { bytes }) => sum + (bytes.length - 48) / 16, 0);
+  expect(Math.round(ids)).toBe(accepted);
+});
+
 test("full is answered when nobody takes checkpoints", () => {
   const table = admission([{ ...SETTINGS, dedupTtlUs: 1000, idsMax: 24_000_000 }], 2 ** 30);
   const rows = 500_000;

@@ -1,0 +1,73 @@
+// Room in the memory of the `admit` module for what is copied in and out: batches, images, entries of segments. What
+// every stream needs is there from the start, so that a memory full of ids can still be worked with. A larger buffer replaces a
+// smaller one, whose room is given up. Addresses hold until the next call of the same method.
+import { DELTA_PAGE_ENTRIES, ID_ENTRY_BYTES } from "../../kernels/abi.ts";
+import type { AdmitKernels } from "../../kernels/admit.ts";
+import type { KernelInstance } from "../../kernels/host.ts";
+import { RECORD_ROWS_MAX } from "../limits.ts";
+
+/** Entries that go through the buffer at a time: 256 pages of the delta. Also the largest segment: 1 MB. */
+export const CHUNK_ENTRIES = 256 * DELTA_PAGE_ENTRIES;
+
+/** Addresses of the buffers of a batch of at most `rowsMax` rows. */
+export interface BatchBuffers {
+  readonly rowsMax: number;
+  readonly hashes: number;
+  readonly idValid: number;
+  readonly times: number;
+  readonly verdicts: number;
+  readonly behind: number;
+}
+
+/** All methods throw RangeError when the memory is at its maximum. */
+export class AdmitBuffers {
+  readonly #kernels: KernelInstance<AdmitKernels>;
+  #batch: BatchBuffers;
+  /** Address of room for CHUNK_ENTRIES entries. */
+  readonly chunk: number;
+  #image = { address: 0, bytesMax: 0 };
+  #entries = { address: 0, bytesMax: 0 };
+
+  constructor(kernels: KernelInstance<AdmitKernels>) {
+    this.#kernels = kernels;
+    this.#batch = this.#makeBatch(RECORD_ROWS_MAX);
+    this.chunk = kernels.allocate(CHUNK_ENTRIES * ID_ENTRY_BYTES);
+  }
+
+  /** Buffers for a batch, larger ones when needed: batches above RECORD_ROWS_MAX are rare, old buffers are given up. */
+  batch(rows: number): BatchBuffers {
+    if (this.#batch.rowsMax < rows) this.#batch = this.#makeBatch(2 ** Math.ceil(Math.log2(rows)));
+    return this.#batch;
+  }
+
+  #makeBatch(rowsMax: number): BatchBuffers {
+    const hashes = this.#kernels.allocate(rowsMax * 16);
+    const idValid = this.#kernels.allocate(rowsMax / 8);
+    const times = this.#kernels.allocate(rowsMax * 8);
+    const verdicts = this.#kernels.allocate(rowsMax);
+    const behind = this.#kernels.allocate(rowsMax * 8);
+    return { rowsMax, hashes, idValid, times, verdicts, behind };
+  }
+
+  /** Room for 16 bytes for each of `count` dictionary entries. */
+  entries(count: number): number {
+    this.#entries = this.#atLeast(this.#entries, count * 16);
+    return this.#entries.address;
+  }
+
+  /** Copies a batch image in; its address. */
+  loadImage(image: Uint8Array): number {
+    this.#image = this.#atLeast(this.#image, image.length);
+    new Uint8Array(this.#kernels.memory.buffer, this.#image.address, image.length).set(image);
+    return this.#image.address;
+  }
+
+  #atLeast(
+    buffer: { readonly address: number; readonly bytesMax: number },
+    bytes: number,
+  ): { address: number; bytesMax: number } {
+    if (bytes <= buffer.bytesMax) return buffer;
+    const bytesMax = 2 ** Math.ceil(Math.log2(Math.max(bytes, 65_536)));
+    return { address: this.#kernels.allocate(bytesMax), bytesMax };
+  }
+}
