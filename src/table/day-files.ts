@@ -1,5 +1,6 @@
-// The Parquet files of one epoch of one table: a file per day, fed through a stage so that pages have many rows. In memory only;
-// epochs, names and disks are table.ts's.
+// The Parquet files of one epoch of one table: a file per day, fed through a stage so that pages have many rows. Rows of more days than an
+// epoch should have stay in their stage until the files are written, some days at a time. In memory only; epochs, names and disks are
+// table-export.ts's.
 import { EPOCH_BYTES_MAX, EPOCH_DAYS_MAX, STAGE_BYTES, STAGE_ROWS } from "../limits.ts";
 import type { FileColumn } from "./chunk.ts";
 import { ParquetFile, type FinishedFile } from "./parquet-file.ts";
@@ -12,17 +13,23 @@ export interface FinishedDay {
   readonly file: FinishedFile;
 }
 
+type OpenFiles = Map<number | null, ParquetFile>;
+
 /** Rows on their way into files. `dayColumn`: ordinal in the image of the column whose day parts the table, or null. */
 export class DayFiles {
   readonly #room: ExportRoom;
   readonly #columns: readonly FileColumn[];
-  readonly #stage: Stage;
-  #files = new Map<number | null, ParquetFile>();
+  readonly #dayColumn: number | null;
+  #stage: Stage;
+  /** Full stages of too many days: their rows are in no file yet. */
+  #wide: Stage[] = [];
+  #files: OpenFiles = new Map();
   #rowCount = 0;
 
   constructor(room: ExportRoom, columns: readonly FileColumn[], dayColumn: number | null) {
     this.#room = room;
     this.#columns = columns;
+    this.#dayColumn = dayColumn;
     this.#stage = new Stage(room, dayColumn);
   }
 
@@ -33,7 +40,8 @@ export class DayFiles {
 
   /** Whether memory bounds ask for an end of the epoch. */
   get isFull(): boolean {
-    if (this.#files.size > EPOCH_DAYS_MAX) return true;
+    if (this.#files.size > EPOCH_DAYS_MAX || this.#wide.length > 0 || this.#stage.isWide)
+      return true;
     let bytes = this.#stage.imageBytes;
     for (const file of this.#files.values()) bytes += file.heldBytes;
     return bytes > EPOCH_BYTES_MAX;
@@ -43,29 +51,92 @@ export class DayFiles {
   add(image: Uint8Array, rowCount: number, constants: readonly Constant[]): void {
     this.#stage.add(image, constants);
     this.#rowCount += rowCount;
-    if (this.#stage.rowCount >= STAGE_ROWS || this.#stage.imageBytes >= STAGE_BYTES) this.#encode();
+    if (this.#stage.rowCount >= STAGE_ROWS || this.#stage.imageBytes >= STAGE_BYTES) this.#empty();
   }
 
-  /** Ends all files, in the order of their days; the next row begins new ones. */
-  finish(): FinishedDay[] {
-    this.#encode();
-    const days = [...this.#files]
-      .map(([day, file]) => ({ day, file: file.finish() }))
-      .toSorted((a, b) => (a.day ?? 0) - (b.day ?? 0));
+  /** Ends the epoch; the next row begins a new one. */
+  finish(): EpochFiles {
+    this.#empty();
+    const files = new EpochFiles(this.#room, this.#columns, {
+      files: this.#files,
+      stages: this.#wide,
+    });
     this.#files = new Map();
+    this.#wide = [];
     this.#rowCount = 0;
-    return days;
+    return files;
   }
 
-  #encode(): void {
-    if (this.#stage.rowCount === 0) return;
-    for (const { day, slices } of this.#stage.take()) {
-      let file = this.#files.get(day);
-      if (file === undefined) {
-        file = new ParquetFile(this.#room, this.#columns);
-        this.#files.set(day, file);
-      }
-      file.add(slices);
+  #empty(): void {
+    const stage = this.#stage;
+    if (stage.isWide) {
+      this.#wide.push(stage);
+      this.#stage = new Stage(this.#room, this.#dayColumn);
+    } else if (stage.rowCount > 0) {
+      addTo(this.#files, stage.take(), () => new ParquetFile(this.#room, this.#columns));
     }
+  }
+}
+
+/** Files of an ended epoch, in the order of their days: finished as they are asked for, and held until they are written. */
+export class EpochFiles {
+  readonly #room: ExportRoom;
+  readonly #columns: readonly FileColumn[];
+  readonly #files: OpenFiles;
+  readonly #stages: readonly Stage[];
+  /** Days that are not finished. */
+  readonly #days: (number | null)[];
+  #finished: FinishedDay[] = [];
+
+  constructor(
+    room: ExportRoom,
+    columns: readonly FileColumn[],
+    rows: { readonly files: OpenFiles; readonly stages: readonly Stage[] },
+  ) {
+    this.#room = room;
+    this.#columns = columns;
+    this.#files = rows.files;
+    this.#stages = rows.stages;
+    const days = [...rows.files.keys(), ...rows.stages.flatMap((stage) => [...stage.days()])];
+    this.#days = [...new Set(days)].toSorted((a, b) => (a ?? 0) - (b ?? 0));
+  }
+
+  /** Files that are not written, and perhaps days without rows. */
+  get left(): number {
+    return this.#finished.length + this.#days.length;
+  }
+
+  /** The next file; when none is held `ahead` are finished together. Undefined after the last. */
+  next(ahead: number): FinishedDay | undefined {
+    while (this.#finished.length === 0 && this.#days.length > 0) this.#finishDays(ahead);
+    return this.#finished[0];
+  }
+
+  /** The next file is written: it is let go. */
+  written(): void {
+    this.#finished.shift();
+  }
+
+  #finishDays(count: number): void {
+    const days = this.#days.splice(0, count);
+    const wanted = new Set(days);
+    for (const stage of this.#stages)
+      addTo(this.#files, stage.takeDays(wanted), () => new ParquetFile(this.#room, this.#columns));
+    for (const day of days) {
+      const file = this.#files.get(day);
+      this.#files.delete(day);
+      if (file !== undefined) this.#finished.push({ day, file: file.finish() });
+    }
+  }
+}
+
+function addTo(files: OpenFiles, rows: ReturnType<Stage["take"]>, begin: () => ParquetFile): void {
+  for (const { day, slices } of rows) {
+    let file = files.get(day);
+    if (file === undefined) {
+      file = begin();
+      files.set(day, file);
+    }
+    file.add(slices);
   }
 }

@@ -70,6 +70,7 @@ export class Exporter {
   #folded = 0;
   #watermarks: ReadonlyMap<string, string> = new Map();
   #advancedUs = 0;
+  #hasMoreToCommit = false;
   #failures: readonly TableWriteError[] = [];
   readonly #backoff: Backoff;
 
@@ -136,11 +137,14 @@ export class Exporter {
     return heads.length > 0;
   }
 
+  /** A table whose memory bounds ask for an end of its epoch takes no more: one record is the most that goes beyond them. */
   #readRecords(): boolean {
     const records = this.#options.log.read(this.#position + 1, EXPORT_READ_BYTES);
     for (const record of records) {
       if (record.kind === "events") this.#addRecord(record);
       this.#position = record.position;
+      if (record.kind === "events" && this.#raws.get(record.stream)?.export.due() === "memory")
+        break;
     }
     return records.length > 0;
   }
@@ -189,9 +193,16 @@ export class Exporter {
     return covered;
   }
 
-  /** Commits recorded epochs to Iceberg. Returns the failures, which the next round tries again. */
+  /** Commits recorded epochs to Iceberg, a snapshot a table. Returns the failures, which the next round tries again. */
   commit(): readonly TableWriteError[] {
-    return [...this.#failures, ...this.#options.tables.commitPending().failures];
+    const { failures, more } = this.#options.tables.commitPending();
+    this.#hasMoreToCommit = more;
+    return [...this.#failures, ...failures];
+  }
+
+  /** Whether the last `commit` left epochs that could be committed at once. */
+  get hasMoreToCommit(): boolean {
+    return this.#hasMoreToCommit;
   }
 
   /** What every view's ledger covers. */

@@ -1,6 +1,7 @@
 // The ledger: epochs and their files, by table, in ledger.db. From the moment that an epoch is recorded here queries may read its
 // files; the Iceberg commit comes after. Owns the database's schema and every statement that touches it.
 import { Database } from "bun:sqlite";
+import { must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
 import type { FileDescriptor } from "./manifest.ts";
 
@@ -56,7 +57,7 @@ export class LedgerRefusedError extends LedgerFailedError {
   override readonly name: string = "LedgerRefusedError";
 }
 
-/** One export: files that cover a position interval of one writer. */
+/** Files of one writer: those of a position interval, or some of them, with an empty interval, when the epochs after it have the rest. */
 export interface Epoch {
   readonly epoch: number;
   readonly writer: string;
@@ -201,29 +202,34 @@ export class Ledger {
     ) as LedgerWriter[];
   }
 
-  /** Records an epoch and its files, durably: from now on it is the truth. `epoch` must be `epochNext`. */
-  record(table: string, epoch: Epoch, files: readonly FileDescriptor[]): void {
+  /** Records what was cut, in one transaction: from now on it is the truth. The first epoch must be `epochNext`, the others follow. */
+  record(table: string, epochs: readonly PendingEpoch[]): void {
+    const last = must(epochs.at(-1), "an epoch to record");
     this.#files.reach("table.ledger.before");
     this.#transaction("record", () => {
       this.#database
         .query("UPDATE tables SET epoch_next = ? WHERE name = ?")
-        .run(epoch.epoch + 1, table);
-      this.#database
-        .query("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, NULL)")
-        .run(
-          table,
-          epoch.epoch,
-          epoch.writer,
-          epoch.positionFrom,
-          epoch.position,
-          epoch.rowCount,
-          epoch.watermark,
-        );
-      const insert = this.#database.query("INSERT INTO files VALUES (?, ?, ?, ?)");
-      for (const file of files) insert.run(table, epoch.epoch, file.path, JSON.stringify(file));
-      this.#setWriter(table, epoch.writer, epoch);
+        .run(last.epoch + 1, table);
+      for (const epoch of epochs) this.#insert(table, epoch);
+      this.#setWriter(table, last.writer, last);
     });
     this.#files.reach("table.ledger.after");
+  }
+
+  #insert(table: string, epoch: PendingEpoch): void {
+    this.#database
+      .query("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, NULL)")
+      .run(
+        table,
+        epoch.epoch,
+        epoch.writer,
+        epoch.positionFrom,
+        epoch.position,
+        epoch.rowCount,
+        epoch.watermark,
+      );
+    const insert = this.#database.query("INSERT INTO files VALUES (?, ?, ?, ?)");
+    for (const file of epoch.files) insert.run(table, epoch.epoch, file.path, JSON.stringify(file));
   }
 
   /** Moves a writer's position on where there were no rows: nothing to write, nothing to commit. */
@@ -231,25 +237,32 @@ export class Ledger {
     this.#transaction("advance", () => this.#setWriter(table, writer, to));
   }
 
-  /** Epochs that are not in the Iceberg table yet, in order. */
-  pending(table: string): PendingEpoch[] {
+  /** Epochs that are not in the Iceberg table yet, in order: the first, and more as long as all have at most `filesMax` files. */
+  pending(table: string, filesMax = Number.MAX_SAFE_INTEGER): PendingEpoch[] {
     return this.#guard("read", () => {
       const epochs = this.#database
         .query(
-          `SELECT epoch, writer, position_from AS positionFrom, position, row_count AS rowCount, watermark
+          `SELECT epoch, writer, position_from AS positionFrom, position, row_count AS rowCount, watermark,
+             (SELECT count(*) FROM files WHERE files.table_name = epochs.table_name AND files.epoch = epochs.epoch) AS fileCount
            FROM epochs WHERE table_name = ? AND snapshot_id IS NULL ORDER BY epoch`,
         )
-        .all(table) as Epoch[];
-      const files = this.#database.query(
-        "SELECT descriptor FROM files WHERE table_name = ? AND epoch = ? ORDER BY path",
-      );
-      return epochs.map((epoch) => ({
-        ...epoch,
-        files: (files.all(table, epoch.epoch) as { descriptor: string }[]).map(
-          (row) => JSON.parse(row.descriptor) as FileDescriptor,
-        ),
-      }));
+        .iterate(table) as Iterable<Epoch & { readonly fileCount: number }>;
+      const taken: Epoch[] = [];
+      let files = 0;
+      for (const { fileCount, ...epoch } of epochs) {
+        files += fileCount;
+        if (taken.length > 0 && files > filesMax) break;
+        taken.push(epoch);
+      }
+      return taken.map((epoch) => ({ ...epoch, files: this.#descriptors(table, epoch.epoch) }));
     });
+  }
+
+  #descriptors(table: string, epoch: number): FileDescriptor[] {
+    const rows = this.#database
+      .query("SELECT descriptor FROM files WHERE table_name = ? AND epoch = ? ORDER BY path")
+      .all(table, epoch) as { descriptor: string }[];
+    return rows.map((row) => JSON.parse(row.descriptor) as FileDescriptor);
   }
 
   /** The last epoch recorded, and the last one known to be in the Iceberg table; 0 = none. */

@@ -17,7 +17,8 @@ import {
   IMAGE_STORED_BYTES_AT,
 } from "../../kernels/abi.ts";
 import { assert } from "../base/assert.ts";
-import { PAGE_ROWS_MAX, STAGE_BYTES } from "../limits.ts";
+import { EPOCH_DAYS_MAX, PAGE_ROWS_MAX, STAGE_BYTES } from "../limits.ts";
+import { addImageDays } from "./image-days.ts";
 import type { ExportRoom } from "./room.ts";
 
 /** A value that all rows of one segment share: received_at, _position (bigint); stream, view (string). */
@@ -60,9 +61,11 @@ const DAY_NONE = 0x7fffffffffffffffn;
 export class Stage {
   readonly #room: ExportRoom;
   readonly #dayColumn: number | null;
-  #segments: Segment[] = [];
   #images: Uint8Array[] = [];
   #constants: (readonly Constant[])[] = [];
+  /** By image: the days that its rows lie on, and perhaps some others. */
+  #imageDays: ReadonlySet<number>[] = [];
+  #days = new Set<number>();
   rowCount = 0;
   imageBytes = 0;
 
@@ -80,44 +83,76 @@ export class Stage {
     this.#constants.push(constants);
     this.rowCount += view.getUint32(IMAGE_ROWS_AT, true);
     this.imageBytes += view.getUint32(IMAGE_STORED_BYTES_AT, true);
+    if (this.#dayColumn === null) return;
+    const days = new Set<number>();
+    addImageDays(image, this.#dayColumn, days);
+    this.#imageDays.push(days);
+    for (const day of days) this.#days.add(day);
+  }
+
+  /** Whether its rows lie on more days than an epoch should have. */
+  get isWide(): boolean {
+    return this.#days.size > EPOCH_DAYS_MAX;
+  }
+
+  /** The days of its rows, and perhaps some others. */
+  days(): ReadonlySet<number> {
+    return this.#days;
+  }
+
+  /** Copies all staged images into export memory, as `take`, and picks the rows of some days; the stage keeps them all. */
+  takeDays(wanted: ReadonlySet<number | null>): DaySlices[] {
+    const segments = this.#load();
+    const { kernels, results } = this.#room;
+    const slices = new Map<number, Slice[]>();
+    let selectionAt = this.#room.selection.atLeast(this.rowCount * 4 + 8);
+    for (const [index, segment] of segments.entries())
+      for (const day of this.#imageDays[index] ?? []) {
+        if (!wanted.has(day)) continue;
+        const times = this.#times(segment, this.#dayColumn ?? 0);
+        const { rowCount } = segment;
+        const count = kernels.selectDay(times, rowCount, BigInt(day), selectionAt, results);
+        if (count === 0) continue;
+        const list = slices.get(day) ?? [];
+        list.push({ segment, rows: selectionAt, from: 0, count });
+        slices.set(day, list);
+        selectionAt += count * 4;
+      }
+    return [...slices].map(([day, list]) => ({ day, slices: list }));
   }
 
   /** Copies all staged images into export memory and sorts their rows by day; the stage is empty then. Valid until the next `take` of any stage. */
   take(): DaySlices[] {
-    this.#load();
-    const days = this.#dayColumn === null ? this.#whole() : this.#byDay(this.#dayColumn);
-    this.#segments = [];
+    const segments = this.#load();
+    const days =
+      this.#dayColumn === null ? wholeOf(segments) : this.#byDay(segments, this.#dayColumn);
     this.#images = [];
     this.#constants = [];
+    this.#imageDays = [];
+    this.#days = new Set();
     this.rowCount = 0;
     this.imageBytes = 0;
     return days;
   }
 
-  #load(): void {
+  #load(): Segment[] {
     let at = this.#room.arena.atLeast(Math.max(STAGE_BYTES, this.imageBytes));
     this.#room.zeros.atLeast(Math.max(PAGE_ROWS_MAX, this.rowCount) * 16 + 16);
-    for (const [index, image] of this.#images.entries()) {
+    return this.#images.map((image, index) => {
       const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
       const storedBytes = view.getUint32(IMAGE_STORED_BYTES_AT, true);
       this.#room.bytes(at, storedBytes).set(image.subarray(0, storedBytes));
-      this.#segments.push({
+      const segment = {
         rowCount: view.getUint32(IMAGE_ROWS_AT, true),
         columns: stagedColumns(view, at),
         constants: this.#constants[index] ?? [],
-      });
+      };
       at += storedBytes;
-    }
+      return segment;
+    });
   }
 
-  #whole(): DaySlices[] {
-    const slices = this.#segments
-      .filter((segment) => segment.rowCount > 0)
-      .map((segment) => ({ segment, rows: 0, from: 0, count: segment.rowCount }));
-    return slices.length === 0 ? [] : [{ day: null, slices }];
-  }
-
-  #byDay(dayColumn: number): DaySlices[] {
+  #byDay(segments: readonly Segment[], dayColumn: number): DaySlices[] {
     const { kernels, results } = this.#room;
     const days = new Map<number, Slice[]>();
     const put = (day: number, slice: Slice): void => {
@@ -127,7 +162,7 @@ export class Stage {
     };
     // each row is in one selection; the kernel may write one ordinal past each
     let selectionAt = this.#room.selection.atLeast(this.rowCount * 4 + 8);
-    for (const segment of this.#segments) {
+    for (const segment of segments) {
       if (segment.rowCount === 0) continue;
       const times = this.#times(segment, dayColumn);
       kernels.daySpan(times, segment.rowCount, results);
@@ -153,6 +188,13 @@ export class Stage {
     assert(column.validity === 0, "the time that parts a table is never null");
     return column.values === 0 ? this.#room.zeros.atLeast(0) : column.values;
   }
+}
+
+function wholeOf(segments: readonly Segment[]): DaySlices[] {
+  const slices = segments
+    .filter((segment) => segment.rowCount > 0)
+    .map((segment) => ({ segment, rows: 0, from: 0, count: segment.rowCount }));
+  return slices.length === 0 ? [] : [{ day: null, slices }];
 }
 
 function stagedColumns(view: DataView, base: number): StagedColumn[] {

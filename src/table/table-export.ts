@@ -3,10 +3,11 @@
 import { assert } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Files } from "../base/files.ts";
+import { EPOCH_FILES_MAX, EXPORT_FILES_PER_TURN } from "../limits.ts";
 import { AvroError } from "./avro.ts";
 import { CommitConflictError, TableRefusedError } from "./iceberg-table.ts";
-import { LedgerFailedError, type Ledger, type LedgerFile } from "./ledger.ts";
-import { DayFiles, type FinishedDay } from "./day-files.ts";
+import { LedgerFailedError, type Ledger, type LedgerFile, type PendingEpoch } from "./ledger.ts";
+import { DayFiles, type EpochFiles } from "./day-files.ts";
 import { describeFile, type FileDescriptor } from "./manifest.ts";
 import { partitionName } from "./metadata.ts";
 import { decideEpoch, type EpochDecision } from "./recovery.ts";
@@ -69,12 +70,13 @@ export interface ExportTarget {
   readonly folder: string;
 }
 
-/** Files of an epoch that are finished in memory but not recorded. */
+/** An ended epoch that is not recorded. */
 interface Unwritten {
-  /** Files on disk already: of as many days, from the first. */
-  files: FileDescriptor[];
+  /** Files on disk already. */
+  readonly files: FileDescriptor[];
   hasFailed: boolean;
-  readonly days: readonly FinishedDay[];
+  /** Files that are not. */
+  readonly days: EpochFiles;
   readonly position: number;
   readonly rowCount: number;
   readonly watermark: string;
@@ -186,7 +188,7 @@ export class TableExport {
   }
 
   /**
-   * Writes all rows added as one epoch that covers positions up to `upTo` (at least the highest added): files, synced, then the ledger.
+   * Writes all rows added as one cut (an epoch, or several when it has many files) that covers positions up to `upTo` (at least the highest added): files, synced, then the ledger.
    * `watermark`: the stream's there, µs as decimal text. After an error the same epoch is written first by the next call, which
    * returns it, and rows added since wait for the call after. At most `filesMax` files are written; when there are more, nothing is
    * recorded (epoch 0), and the next call goes on. Throws TableWriteError, LedgerFailedError.
@@ -203,28 +205,39 @@ export class TableExport {
     const { ledger } = this.#context;
     const epoch = ledger.epochNext(this.#table);
     this.#write(epoch, unwritten, filesMax);
-    const { rowCount, files, days } = unwritten;
-    if (files.length < days.length) return { epoch: 0, position: this.#position, rowCount: 0 };
-    const record = {
-      epoch,
-      writer: this.#target.writer,
-      positionFrom: this.#position,
-      position: unwritten.position,
-      rowCount,
-      watermark: unwritten.watermark,
-    };
-    ledger.record(this.#table, record, files);
-    for (const { path } of files)
-      this.#context.recorded({
-        epoch,
-        writer: record.writer,
-        path: `${this.#target.folder}/${path}`,
-      });
+    const { rowCount, days } = unwritten;
+    if (days.left > 0) return { epoch: 0, position: this.#position, rowCount: 0 };
+    const epochs = this.#epochsOf(epoch, unwritten);
+    ledger.record(this.#table, epochs);
+    for (const { epoch: recorded, writer, files } of epochs)
+      for (const { path } of files)
+        this.#context.recorded({
+          epoch: recorded,
+          writer,
+          path: `${this.#target.folder}/${path}`,
+        });
     this.#unwritten = null;
     this.#oldestUs = this.#rows.rowCount === 0 ? null : this.#context.clock.monotonicUs();
     this.#position = unwritten.position;
-    this.#epoch = epoch;
-    return { epoch, position: this.#position, rowCount };
+    this.#epoch = epoch + epochs.length - 1;
+    return { epoch: this.#epoch, position: this.#position, rowCount };
+  }
+
+  /** The whole cut as epochs of a bounded number of files: the position moves with the last. */
+  #epochsOf(first: number, { files, position, watermark }: Unwritten): PendingEpoch[] {
+    const count = Math.max(1, Math.ceil(files.length / EPOCH_FILES_MAX));
+    return Array.from({ length: count }, (_, index) => {
+      const part = files.slice(index * EPOCH_FILES_MAX, (index + 1) * EPOCH_FILES_MAX);
+      return {
+        epoch: first + index,
+        writer: this.#target.writer,
+        positionFrom: this.#position,
+        position: index === count - 1 ? position : this.#position,
+        rowCount: part.reduce((sum, file) => sum + file.rowCount, 0),
+        watermark,
+        files: part,
+      };
+    });
   }
 
   #advance(position: number): CutEpoch {
@@ -237,30 +250,30 @@ export class TableExport {
   }
 
   /**
-   * The next files of the epoch, synced; after a failure none is left. Another writer of the table may record an epoch before all are
-   * written: a file's name tells the lowest epoch that it can be of.
+   * The next files of the epoch, synced, at most `filesMax`; a failure leaves those that are written. Another writer of the table may record
+   * an epoch before all are: a file's name tells the lowest epoch that it can be of.
    */
   #write(epoch: number, unwritten: Unwritten, filesMax: number): void {
     const { files, nameNext } = this.#context;
-    const from = unwritten.files.length;
-    let path = "";
-    try {
-      for (const { day, file } of unwritten.days.slice(from, from + filesMax)) {
-        const folder = this.#dayFolder(day);
+    const { days } = unwritten;
+    for (let count = 0; count < filesMax; count++) {
+      const next = days.next(Math.min(filesMax - count, EXPORT_FILES_PER_TURN));
+      if (next === undefined) break;
+      const folder = this.#dayFolder(next.day);
+      const path = `${folder}/${String(epoch).padStart(8, "0")}-${nameNext()}.parquet`;
+      try {
         files.makeFolder(`${this.#target.folder}/${folder}`);
-        path = `${folder}/${String(epoch).padStart(8, "0")}-${nameNext()}.parquet`;
         const target = `${this.#target.folder}/${path}`;
-        const bytes = files.writeSynced(target, file.parts, "table.data.write");
-        unwritten.files.push(describeFile(file, { path, day, bytes }));
+        const bytes = files.writeSynced(target, next.file.parts, "table.data.write");
+        unwritten.files.push(describeFile(next.file, { path, day: next.day, bytes }));
+      } catch (cause) {
+        this.#tryUnlink(`${this.#target.folder}/${path}`);
+        unwritten.hasFailed = true;
+        throw TableWriteError.from(this.#table, `writing epoch ${epoch}`, cause);
       }
-      unwritten.hasFailed = false;
-    } catch (cause) {
-      for (const name of [...unwritten.files.map((file) => file.path), path])
-        this.#tryUnlink(`${this.#target.folder}/${name}`);
-      unwritten.files = [];
-      unwritten.hasFailed = true;
-      throw TableWriteError.from(this.#table, `writing epoch ${epoch}`, cause);
+      days.written();
     }
+    unwritten.hasFailed = false;
   }
 
   #dayFolder(day: number | null): string {

@@ -7,6 +7,7 @@ import type { ExportKernels } from "../../kernels/export.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import type { Column, EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import { EPOCH_FILES_MAX } from "../limits.ts";
 import { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
 import { IcebergTable, TableRefusedError } from "./iceberg-table.ts";
 import {
@@ -71,6 +72,8 @@ export interface CommitRound {
     readonly rowCount: number;
   }[];
   readonly failures: readonly TableWriteError[];
+  /** Whether recorded epochs are left that the next round may commit at once. */
+  readonly more: boolean;
 }
 
 /** Names of our data files: epoch, then a number that makes the name unique. */
@@ -139,12 +142,13 @@ export class Tables {
     return this.names().reduce((sum, name) => sum + this.#ledger.pending(name).length, 0);
   }
 
-  /** Commits all recorded epochs: one snapshot per table with any. Throws LedgerFailedError only. */
+  /** Commits recorded epochs, one snapshot per table with any, of a bounded number of files. Throws LedgerFailedError only. */
   commitPending(): CommitRound {
     const committed: { table: string; epoch: number; rowCount: number }[] = [];
     const failures: TableWriteError[] = [];
+    let more = false;
     for (const [name, table] of this.#tables) {
-      const pending = this.#ledger.pending(name);
+      const pending = this.#ledger.pending(name, EPOCH_FILES_MAX);
       const last = pending.at(-1);
       if (last === undefined) continue;
       try {
@@ -152,11 +156,12 @@ export class Tables {
         this.#ledger.markCommitted(name, last.epoch, snapshotId);
         const rowCount = pending.reduce((sum, epoch) => sum + epoch.rowCount, 0);
         committed.push({ table: name, epoch: last.epoch, rowCount });
+        more ||= this.#ledger.lastEpochs(name).recorded > last.epoch;
       } catch (cause) {
         failures.push(TableWriteError.from(name, "commit", cause));
       }
     }
-    return { committed, failures };
+    return { committed, failures, more };
   }
 
   /** How far a writer's rows are in the ledger: position 0 when there is nothing. Writers: the stream, "events", the view. */

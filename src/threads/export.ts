@@ -136,9 +136,14 @@ class ExportThread {
   #finish(): void {
     // what failed is tried first: nothing is read beside it
     this.#cover(true);
-    while (this.#exporter.readLog()) this.#cover(false);
+    while (this.#exporter.readLog()) {
+      this.#cover(false);
+      // a record of many days: the rest of the log comes after it
+      if (this.#exporter.isWriting) this.#cover(true);
+    }
     this.#cover(true);
-    this.#commit();
+    do this.#commit();
+    while (this.#exporter.hasMoreToCommit);
   }
 
   /** Nothing is written before the engine has found the data folder's files to be of one moment: a refused start leaves them as they were. */
@@ -177,6 +182,7 @@ class ExportThread {
     const more = this.#exporter.readLog();
     this.#cover(false);
     this.#trim();
+    if (this.#exporter.hasMoreToCommit) this.#commit();
     if (more || this.#exporter.isWriting) this.#scheduleTurn();
   }
 

@@ -9,7 +9,7 @@ import { DuckDb, type DuckConnection } from "../../src/base/duckdb.ts";
 import { buildImage, type Cell } from "../../src/event/image.ts";
 import { sqlTypeText, type Column } from "../../src/event/schema.ts";
 import type { FileColumn } from "../../src/table/chunk.ts";
-import { DayFiles } from "../../src/table/day-files.ts";
+import { DayFiles, type FinishedDay } from "../../src/table/day-files.ts";
 import type { ExportRoom } from "../../src/table/room.ts";
 import { isPythonMissing, NEEDS_PYTHON, readBack } from "../python/python.ts";
 import { ALL_COLUMNS, DAY_US, decimalText, exportRoom, printed, rowsOf } from "./fixture.ts";
@@ -71,6 +71,17 @@ const batches = (rowsMax: number) =>
     { minLength: 1, maxLength: 4 },
   );
 
+/** All files of what was added. */
+function allFiles(files: DayFiles): FinishedDay[] {
+  const epoch = files.finish();
+  const finished: FinishedDay[] = [];
+  for (let next = epoch.next(3); next !== undefined; next = epoch.next(3)) {
+    finished.push(next);
+    epoch.written();
+  }
+  return finished;
+}
+
 /** Writes batches to files by day; the rows that each file should hold, in order. */
 function write(all: readonly Batch[], name: string): { path: string; rows: Cell[][] }[] {
   const files = new DayFiles(room, FILE_COLUMNS, 0);
@@ -87,7 +98,7 @@ function write(all: readonly Batch[], name: string): { path: string; rows: Cell[
       expected.set(day, [...(expected.get(day) ?? []), [...row, receivedAt, stream, index]]);
     }
   }
-  return files.finish().map(({ day, file }) => {
+  return allFiles(files).map(({ day, file }) => {
     // a new name each time: DuckDB caches files by name, as it may (ours are never reused)
     const path = join(folder, `${name}-${day}-${fileNext++}.parquet`);
     writeFileSync(path, Buffer.concat(file.parts));
@@ -208,7 +219,7 @@ describe("parquet", () => {
         );
       files.add(image, count, []);
     }
-    const [day] = files.finish();
+    const [day] = allFiles(files);
     const path = join(folder, "large.parquet");
     writeFileSync(path, Buffer.concat(day?.file.parts ?? []));
     const found = await connection.run(`
