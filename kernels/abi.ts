@@ -16,6 +16,7 @@
 //   abi/decode.ts   room, schema block, rows, templates, rejects, results of `parse` and `seal`
 //   abi/admit.ts    verdicts, the stream block, pages of ids
 //   abi/fold.ts     memory map, registers and instructions of expression programs, states of aggregates, windows, groups
+//   abi/session.ts  blocks, timers and rows of sessions
 //   abi/export.ts   the dictionary of a column chunk
 // A name has one meaning in all of them: the parts are one namespace.
 
@@ -23,6 +24,7 @@ export * from "./abi/image";
 export * from "./abi/decode";
 export * from "./abi/admit";
 export * from "./abi/fold";
+export * from "./abi/session";
 export * from "./abi/export";
 
 // ## Addresses

@@ -72,6 +72,42 @@ export interface FoldKernels {
   /** Windows that end at or before a time; they are the oldest ones. Windows of one size only. */
   windowsEndedBy(root: number, watermarkUs: bigint): number;
 
+  /** Header of a view of sessions. The calls below are about one of them; what they mean: assembly/fold/session.ts. */
+  createSessions(gapUs: bigint, rowBytes: number): number;
+  freeSessions(header: number): void;
+  /** Keys (KEY_COLUMN_BYTES each, without registers) and states (u32 kind, u32 offset) of its rows, before the calls below. */
+  setSessionLayout(keys: number, keyCount: number, states: number, stateCount: number): void;
+  /** Begins a chunk: hashes the keys of rows that pass the filter; returns how many. */
+  beginSessions(filter: number, keys: number, keyCount: number, rows: number): number;
+  /** Finds the sessions of input rows from `from` on; returns how many rows were selected. RESULT_NEXT: where to go on. */
+  assignSessions(
+    header: number,
+    keys: number,
+    keyCount: number,
+    time: number,
+    behind: number,
+    allowedUs: bigint,
+    from: number,
+    count: number,
+    firstRow: number,
+    lateTo: number,
+    removedTo: number,
+  ): number;
+  /** Moves timers up to the watermark; before `closeSessions`. */
+  turnTimers(header: number, watermarkUs: bigint): void;
+  /** Closes at most `limit` sessions whose time has come and lists their rows, u32 each; returns how many. */
+  closeSessions(header: number, watermarkUs: bigint, to: number, limit: number): number;
+  /** Those rows are put out; `keep` = 1: their states stay. Returns the events applied in them. */
+  releaseSessions(
+    header: number,
+    watermarkUs: bigint,
+    list: number,
+    count: number,
+    keep: number,
+  ): number;
+  /** Addresses of the rows of sessions in a state, u32 each; returns how many. */
+  listBlocks(header: number, state: number, to: number): number;
+
   /** Addresses of a window's rows, u32 each; returns how many. */
   listRows(window: number, rowBytes: number, to: number): number;
   /** One output column of fixed width; returns the number of nulls. */

@@ -26,7 +26,7 @@ import { addCoupon, reachCoupon } from "./hll";
 import { isPicked, updatePicked } from "./picked";
 import { step, valid, validStep, values } from "./vector";
 import { compare as compareWide } from "./wide";
-import { allocateText, storeText } from "./window";
+import { replaceText, storeText } from "./window";
 
 let rows: u32 = 0;
 let selected: u32 = 0;
@@ -149,8 +149,9 @@ function extremeText(row: u32, offset: u32, sign: i32, text: u32, bytes: u32): v
   if (bytes > load<u32>(at, 8)) {
     // Room for twice the old text at least: what replaced texts leave behind stays below the size of the last one.
     const capacity = max(bytes, max(<u32>16, load<u32>(at, 8) << 1));
+    const room = replaceText(load<u32>(row, ROW_WINDOW_AT), load<u32>(at, 12), load<u32>(at, 8), capacity);
     store<u32>(at, capacity, 8);
-    store<u32>(at, allocateText(load<u32>(row, ROW_WINDOW_AT), capacity), 12);
+    store<u32>(at, room, 12);
   }
   if (bytes > 0) storeText(load<u32>(at, 12), text, bytes);
 }

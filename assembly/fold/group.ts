@@ -32,20 +32,40 @@ import { allocateText, appendRow, storeText, windowPages } from "./window";
 
 const NULL_HASH: u64 = 0x9ae16a3b2f90404f;
 
-function slotAt(bucket: u32, slot: u32): u32 {
+export function slotAt(bucket: u32, slot: u32): u32 {
   return bucket + BUCKET_HEADER_BYTES + (slot << 3);
 }
 
-function firstSlot(tag: u32): u32 {
+export function firstSlot(tag: u32): u32 {
   return ((tag & 0xffff) * BUCKET_SLOTS) >> 16;
 }
 
-function put(bucket: u32, tag: u32, row: u32): void {
+/** Puts a row into a bucket that has room. */
+export function put(bucket: u32, tag: u32, row: u32): void {
   let slot = firstSlot(tag);
   while (load<u32>(slotAt(bucket, slot), 4) != 0) if (++slot == BUCKET_SLOTS) slot = 0;
   store<u32>(slotAt(bucket, slot), tag);
   store<u32>(slotAt(bucket, slot), row, 4);
   store<u32>(bucket, load<u32>(bucket) + 1);
+  touch(bucket);
+}
+
+/** Takes a slot out of a bucket: those behind it move up where that brings them no further from their home (Knuth, 6.4 R). */
+export function removeSlot(bucket: u32, slot: u32): void {
+  let hole = slot;
+  let at = slot;
+  for (;;) {
+    if (++at == BUCKET_SLOTS) at = 0;
+    if (load<u32>(slotAt(bucket, at), 4) == 0) break;
+    const home = firstSlot(load<u32>(slotAt(bucket, at)));
+    const fromHome = at >= home ? at - home : at + BUCKET_SLOTS - home;
+    const fromHole = at >= hole ? at - hole : at + BUCKET_SLOTS - hole;
+    if (fromHome < fromHole) continue;
+    store<u64>(slotAt(bucket, hole), load<u64>(slotAt(bucket, at)));
+    hole = at;
+  }
+  store<u64>(slotAt(bucket, hole), 0);
+  store<u32>(bucket, load<u32>(bucket) - 1);
   touch(bucket);
 }
 
@@ -83,7 +103,7 @@ function directoryIndex(tag: u32, depth: u32): u32 {
 }
 
 /** Makes room in the bucket of `tag`: splits it, or at the greatest depth puts an empty bucket before it. */
-function split(header: u32, tag: u32): void {
+export function split(header: u32, tag: u32): void {
   let depth = load<u32>(header, WINDOW_DEPTH_AT);
   let entry = load<u32>(header, WINDOW_DIRECTORY_AT) + (directoryIndex(tag, depth) << 2);
   const bucket = load<u32>(entry);
@@ -119,7 +139,7 @@ function split(header: u32, tag: u32): void {
 }
 
 /** Bit k of the work area's null masks = key k is NULL; the hashes = those of all keys. */
-function hashKeys(keys: u32, keyCount: u32, n: u32): void {
+export function hashKeys(keys: u32, keyCount: u32, n: u32): void {
   memory.fill(WORK_NULLS_AT, 0, n << 2);
   memory.fill(WORK_HASHES_AT, 0, n << 3);
   for (let k: u32 = 0; k < keyCount; k++) {
@@ -143,7 +163,8 @@ function hashKeys(keys: u32, keyCount: u32, n: u32): void {
   }
 }
 
-function sameKeys(keys: u32, keyCount: u32, row: u32, i: u32, nulls: u32): bool {
+/** Whether a row has the keys of selected row `i`. */
+export function sameKeys(keys: u32, keyCount: u32, row: u32, i: u32, nulls: u32): bool {
   if (load<u32>(row, ROW_NULLS_AT) != nulls) return false;
   for (let k: u32 = 0; k < keyCount; k++) {
     if ((nulls >> k) & 1) continue;
@@ -162,8 +183,8 @@ function sameKeys(keys: u32, keyCount: u32, row: u32, i: u32, nulls: u32): bool 
   return true;
 }
 
-function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, rowBytes: u32): u32 {
-  const row = appendRow(header, rowBytes);
+/** Copies the keys of selected row `i` into a row; long texts into room of `header`. */
+export function storeKeys(header: u32, row: u32, keys: u32, keyCount: u32, i: u32, nulls: u32): void {
   store<u32>(row, nulls, ROW_NULLS_AT);
   for (let k: u32 = 0; k < keyCount; k++) {
     if ((nulls >> k) & 1) continue;
@@ -180,6 +201,11 @@ function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, row
     storeText(text, load<u32>(b, 8), load<u32>(b));
     store<u32>(a, text, 8);
   }
+}
+
+function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, rowBytes: u32): u32 {
+  const row = appendRow(header, rowBytes);
+  storeKeys(header, row, keys, keyCount, i, nulls);
   store<u64>(header, load<u64>(header, WINDOW_GROUPS_AT) + 1, WINDOW_GROUPS_AT);
   touch(header);
   return row;
@@ -223,7 +249,8 @@ export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): voi
   store<u32>(WORK_RESULT_AT, made, RESULT_NEW_GROUPS_AT);
 }
 
-function bucketOf(header: u32, tag: u32): u32 {
+/** The first bucket of a tag. */
+export function bucketOf(header: u32, tag: u32): u32 {
   const index = directoryIndex(tag, load<u32>(header, WINDOW_DEPTH_AT));
   return load<u32>(load<u32>(header, WINDOW_DIRECTORY_AT) + (index << 2));
 }

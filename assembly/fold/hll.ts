@@ -102,6 +102,12 @@ export function addCoupon(row: u32, state: u32, coupon: u32): void {
   if ((count + 1) * 4 > entriesOf(size) * 3) grow(state, load<u32>(row, ROW_WINDOW_AT), size);
 }
 
+/** Bytes of the block of the sketch at `state`, which has one. */
+export function sketchBytes(state: u32): u32 {
+  const count = load<u32>(state);
+  return 128 << (count == HLL_DENSE ? DENSE_SIZE : sizeOf(count));
+}
+
 /** Makes the sketch at `state` registers, whatever it was. */
 function makeDense(row: u32, state: u32): void {
   const header = load<u32>(row, ROW_WINDOW_AT);

@@ -9,4 +9,7 @@ export { setColumns } from "./load";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
 export { setPlace } from "./picked";
 export { runProgram } from "./program";
+export { listBlocks } from "./blocks";
+export { closeSessions, createSessions, freeSessions, releaseSessions, setSessionLayout, turnTimers } from "./session";
+export { assignSessions, beginSessions } from "./session-assign";
 export { assignWindows, closableWindows, closeWindows, createRoot, freeRoot, windowAt } from "./window";

@@ -78,7 +78,8 @@ export function allocatePages(count: u32, chainAt: u32): u32 {
     highest = last + 1;
     reach(last);
   }
-  if (first == lowest) lowest = last + 1;
+  // The first free page of all, or a run that begins there: none below is free now.
+  if (first == lowest || count == 1) lowest = last + 1;
   let next = load<u32>(chainAt);
   if (next == 0) next = CHAIN_END;
   for (let page = last; page >= first; page--) {

@@ -11,7 +11,7 @@ import {
   STATE_LAST_S,
 } from "../../kernels/abi";
 import { step, valid, validStep, values } from "./vector";
-import { allocateText, storeText } from "./window";
+import { replaceText, storeText } from "./window";
 
 /** Position of the record at hand, and the number of the chunk's first row in it. */
 let position: u64 = 0;
@@ -37,8 +37,9 @@ function storeTextValue(row: u32, state: u32, text: u32, bytes: u32): void {
   store<u32>(state, bytes, 16);
   if (bytes > load<u32>(state, 20)) {
     const capacity = max(bytes, max(<u32>16, load<u32>(state, 20) << 1));
+    const room = replaceText(load<u32>(row, ROW_WINDOW_AT), load<u32>(state, 24), load<u32>(state, 20), capacity);
     store<u32>(state, capacity, 20);
-    store<u32>(state, allocateText(load<u32>(row, ROW_WINDOW_AT), capacity), 24);
+    store<u32>(state, room, 24);
   }
   if (bytes > 0) storeText(load<u32>(state, 24), text, bytes);
 }

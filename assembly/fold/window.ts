@@ -32,6 +32,7 @@ import {
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
+import { giveBytes, isHeap, takeBytes } from "./blocks";
 import { floorDivide } from "./calendar";
 import { allocatePages, freeChain, touch } from "./pages";
 import { isValid, own, copyValid, step, values } from "./vector";
@@ -265,6 +266,7 @@ export function appendRow(header: u32, bytes: u32): u32 {
 
 /** Room for a text of a window. Texts beyond a quarter of a page have pages of their own. */
 export function allocateText(header: u32, bytes: u32): u32 {
+  if (isHeap(header)) return takeBytes(header, bytes);
   if (bytes > <u32>FOLD_PAGE_BYTES / 4)
     return windowPages(header, (bytes + FOLD_PAGE_BYTES - 1) / FOLD_PAGE_BYTES);
   let at = load<u32>(header, WINDOW_TEXT_AT);
@@ -277,6 +279,12 @@ export function allocateText(header: u32, bytes: u32): u32 {
   return at;
 }
 
+/** Room for a text of `capacity` bytes instead of that of `oldCapacity` bytes at `old`, which a window keeps until it closes. 0 = none. */
+export function replaceText(header: u32, old: u32, oldCapacity: u32, capacity: u32): u32 {
+  if (oldCapacity != 0 && isHeap(header)) giveBytes(header, old, oldCapacity);
+  return allocateText(header, capacity);
+}
+
 /** Copies a text to a place in pages, which may span several. */
 export function storeText(to: u32, from: u32, bytes: u32): void {
   memory.copy(to, from, bytes);
@@ -286,6 +294,7 @@ export function storeText(to: u32, from: u32, bytes: u32): void {
 
 /** A block of 128 << size bytes, not zeroed. */
 export function allocateBlock(header: u32, size: u32): u32 {
+  if (isHeap(header)) return takeBytes(header, 128 << size);
   const head = header + WINDOW_BLOCKS_AT + (size << 2);
   let block = load<u32>(head);
   touch(header);
@@ -303,6 +312,7 @@ export function allocateBlock(header: u32, size: u32): u32 {
 }
 
 export function freeBlock(header: u32, block: u32, size: u32): void {
+  if (isHeap(header)) return giveBytes(header, block, 128 << size);
   const head = header + WINDOW_BLOCKS_AT + (size << 2);
   store<u32>(block, load<u32>(head));
   touch(block);

@@ -50,7 +50,7 @@ export function couponOf(value: Exclude<Cell, null>, type: ReferenceType): numbe
 }
 
 /** The value of an aggregate over the values of a group. */
-function aggregateValue({ fn, arg }: ReferenceAggregate, values: readonly Cell[]): Cell {
+export function aggregateValue({ fn, arg }: ReferenceAggregate, values: readonly Cell[]): Cell {
   const held = values.filter((value) => value !== null);
   if (fn === "count_star") return BigInt(values.length);
   if (fn === "count") return BigInt(held.length);

@@ -51,7 +51,7 @@ export function compileView(
 ): CompiledView | null {
   const lowering = new Lowering({
     eventTime: shape.eventTime,
-    windowSizeUs: windowSizeUs(plan),
+    windowSizeUs: plan.window?.kind === "session" ? null : windowSizeUs(plan),
     dictionaries,
   });
   const time = lowering.time();

@@ -101,6 +101,15 @@ export function rowImages(
   return images;
 }
 
+/** The rows whose addresses are listed at `rows`, as images. Their layout has the bounds of windows in the rows. */
+export function listedImages(
+  memory: FoldMemory,
+  layout: RowLayout,
+  list: { readonly rows: number; readonly count: number },
+): RowsImage[] {
+  return imagesOf(memory, layout, { ...list, segments: [] });
+}
+
 function imagesOf(
   memory: FoldMemory,
   layout: RowLayout,

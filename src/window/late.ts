@@ -28,14 +28,21 @@ export function windowOf(timeUs: bigint, sizeUs: number): { startUs: bigint; end
   };
 }
 
-/** The image of late events of one record; `row` is the event's ordinal in it. */
+/** A late event; `row` is its ordinal in the record, [startUs, endUs) the range of windows that it is not in. */
+export interface LateEvent {
+  readonly row: number;
+  readonly timeUs: bigint;
+  readonly behindUs: bigint;
+  readonly startUs: bigint;
+  readonly endUs: bigint;
+}
+
+/** The image of late events of one record. */
 export function lateImage(
-  events: readonly { readonly row: number; readonly timeUs: bigint; readonly behindUs: bigint }[],
-  sizeUs: number,
+  events: readonly LateEvent[],
   record: { readonly position: number; readonly receivedAtUs: number },
 ): Uint8Array {
-  const rows = events.map(({ row, timeUs, behindUs }) => {
-    const { startUs, endUs } = windowOf(timeUs, sizeUs);
+  const rows = events.map(({ row, timeUs, behindUs, startUs, endUs }) => {
     const position = BigInt(record.position);
     return [timeUs, startUs, endUs, behindUs, position, row, BigInt(record.receivedAtUs)];
   });

@@ -64,6 +64,12 @@ const STATE_BYTES: Readonly<Record<number, number>> = {
   [abi.STATE_LAST_S]: 32,
 };
 
+/** A session's bounds are in its row. */
+const SESSION_BOUNDS = {
+  window_start: abi.SESSION_START_AT,
+  window_end: abi.SESSION_END_AT,
+} as const;
+
 /** One bit per key in a row's mask of nulls. */
 const KEYS_MAX = 32;
 
@@ -159,7 +165,8 @@ function aggregateSource({ fn, arg }: Aggregate): { source: number; x: number } 
 /** The layout of a view's groups. Throws when a row exceeds a page or has more than 32 keys. */
 export function rowLayout(plan: ViewPlan): RowLayout {
   assert(plan.keys.length <= KEYS_MAX, `view ${plan.name}: more than ${KEYS_MAX} keys`);
-  let offset = abi.ROW_KEYS_AT;
+  const isSession = plan.window?.kind === "session";
+  let offset = isSession ? abi.SESSION_KEYS_AT : abi.ROW_KEYS_AT;
   const keys = plan.keys.map(({ expr, type }): KeyLayout => {
     const kind = classOf(type);
     const at = offset;
@@ -182,10 +189,18 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     return at;
   });
   const revision = plan.late.policy === "update" ? offset : null;
-  if (revision !== null) offset += abi.REVISION_BYTES;
+  if (revision !== null && !isSession) offset += abi.REVISION_BYTES;
+  // Sessions lie in blocks: rows do not straddle more cache lines than they must.
+  if (isSession) offset = Math.ceil(offset / 32) * 32;
   assert(offset <= abi.FOLD_PAGE_BYTES / 4, `view ${plan.name}: its rows have ${offset} bytes`);
   const outputs = plan.output.map((column) => outputLayout(plan, keys, stateAt, column));
-  return { rowBytes: offset, keys, states, outputs, revision };
+  return {
+    rowBytes: offset,
+    keys,
+    states,
+    outputs,
+    revision: isSession ? abi.SESSION_REVISION_AT : revision,
+  };
 }
 
 function outputLayout(
@@ -198,7 +213,15 @@ function outputLayout(
   switch (source.kind) {
     case "window_start":
     case "window_end":
-      return { from: source.kind, physical };
+      return plan.window?.kind === "session"
+        ? {
+            from: "row",
+            physical,
+            source: abi.SOURCE_COUNT,
+            offset: SESSION_BOUNDS[source.kind],
+            x: 0,
+          }
+        : { from: source.kind, physical };
     case "key": {
       const key = must(keys[source.index], "key");
       const wide = key.kind === abi.KEY_FIXED16 ? abi.SOURCE_KEY_16 : abi.SOURCE_KEY_8;

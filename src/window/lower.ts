@@ -57,7 +57,7 @@ const UNITS: ReadonlyMap<string, number> = new Map([
 export interface LowerOptions {
   /** Ordinal of the event-time column. */
   readonly eventTime: number;
-  readonly windowSizeUs: number;
+  readonly windowSizeUs: number | null;
   /** Ordinals of the columns that are dictionaries in this batch. */
   readonly dictionaries: ReadonlySet<number>;
 }
@@ -177,7 +177,7 @@ export class Lowering {
           op: abi.OP_WINDOW,
           a: this.time(),
           x: column.from === "window_end" ? 1 : 0,
-          imm: BigInt(this.#options.windowSizeUs),
+          imm: BigInt(must(this.#options.windowSizeUs, "windows of one size")),
         });
       case "output":
         throw new Error("HAVING is not in this release");

@@ -1,5 +1,8 @@
-// Verb: a plan -> the fold that runs it, by the kind of its windows.
+// Verb: a plan -> the fold that runs it and its root in the fold memory, by the kind of its windows.
+import type { ViewPlan } from "../view/plan.ts";
 import type { Fold, FoldPlace, FoldView, ViewState } from "./fold.ts";
+import type { FoldMemory } from "./memory.ts";
+import { createSessionRoot, SessionFold } from "./session-fold.ts";
 import { ViewFold } from "./view-fold.ts";
 
 /** The fold of a view that continues from `state`. Throws for plans that no fold runs. */
@@ -8,7 +11,22 @@ export function makeFold(place: FoldPlace, view: FoldView, state: ViewState): Fo
   switch (plan.window?.kind) {
     case "tumble":
       return new ViewFold(place, view, state);
+    case "session":
+      return new SessionFold(place, view, state);
     default:
       throw new Error(`view ${plan.name}: its windows are not in this release`);
   }
+}
+
+/** The root page of a view that holds nothing yet; its address. */
+export function createRoot(memory: FoldMemory, plan: ViewPlan): number {
+  return plan.window?.kind === "session"
+    ? createSessionRoot(memory, plan)
+    : memory.call.createRoot();
+}
+
+/** Gives back all memory below a root. */
+export function freeRoot(memory: FoldMemory, plan: ViewPlan, root: number): void {
+  if (plan.window?.kind === "session") memory.call.freeSessions(root);
+  else memory.call.freeRoot(root);
 }

@@ -2,18 +2,15 @@
 // memory; knows nothing of records beyond position and received_at, nothing of checkpoints.
 import {
   CHUNK_ROWS,
-  REGISTER_BYTES,
-  REGISTER_VALUES_AT,
   RESULT_FAILED_AT,
   RESULT_FILTERED_AT,
   RESULT_LATE_AT,
-  WORK_ERRORS_AT,
   WORK_RESULT_AT,
 } from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
 import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
-import { compileView, type CompiledView, type StreamShape } from "./compile.ts";
+import type { CompiledView, StreamShape } from "./compile.ts";
 import type {
   Fold,
   FoldPlace,
@@ -25,34 +22,32 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import type { RowsImage } from "./images.ts";
-import { lateImage } from "./late.ts";
+import { lateImage, windowOf } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
-import { bindRegister, type ProgramArea } from "./program.ts";
+import { ViewProgram } from "./view-program.ts";
 import { WindowSet } from "./window-set.ts";
 
 export class ViewFold implements Fold {
   readonly plan: ViewPlan;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;
-  readonly #area: ProgramArea;
   readonly #shape: StreamShape;
   readonly #layout: RowLayout;
   readonly #windows: WindowSet;
-  #compiled = new Map<string, CompiledView>();
-  /** The program of the batch at hand. */
-  #ready: CompiledView | null = null;
+  readonly #program: ViewProgram;
   #watermarkUs: bigint | null;
   #position: number;
 
   /** Continues from `state`. */
-  constructor({ memory, area }: FoldPlace, view: FoldView, state: ViewState) {
+  constructor(place: FoldPlace, view: FoldView, state: ViewState) {
+    const { memory } = place;
     this.plan = view.plan;
     this.#memory = memory;
-    this.#area = area;
     this.#shape = view.shape;
     this.#layout = rowLayout(view.plan);
+    this.#program = new ViewProgram(place, { ...view, layout: this.#layout });
     this.#windows = new WindowSet(memory, { plan: view.plan, layout: this.#layout }, state);
     this.#position = state.position;
     this.#watermarkUs = state.watermarkUs;
@@ -83,32 +78,11 @@ export class ViewFold implements Fold {
   }
 
   prepare(batch: Batch): readonly number[] | null {
-    this.#ready = this.#compile(batch);
-    return this.#ready?.columns ?? null;
-  }
-
-  /** The program for a batch, compiled when its shape is new; null when the program area is full. */
-  #compile(batch: Batch): CompiledView | null {
-    const { plan } = this;
-    let key = "";
-    for (const ordinal of this.#shape.texts) key += batch.entryCount(ordinal) >= 0 ? "d" : "p";
-    const known = this.#compiled.get(key);
-    if (known !== undefined) return known;
-    const dictionaries = new Set(
-      this.#shape.texts.filter((ordinal) => batch.entryCount(ordinal) >= 0),
-    );
-    const made = compileView(
-      { memory: this.#memory, area: this.#area },
-      plan,
-      { layout: this.#layout, shape: this.#shape },
-      dictionaries,
-    );
-    if (made !== null) this.#compiled.set(key, made);
-    return made;
+    return this.#program.prepare(batch);
   }
 
   forgetPrograms(): void {
-    this.#compiled = new Map();
+    this.#program.forget();
   }
 
   skip(position: number): void {
@@ -123,11 +97,9 @@ export class ViewFold implements Fold {
   }
 
   fold(batch: Batch, record: RecordFacts): ViewOutput[] {
-    const compiled = must(this.#ready, "a program");
     assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
     const { memory, late } = { memory: this.#memory, late: this.#memory.take(batch.rowCount * 4) };
-    if (compiled.receivedAt !== null) this.#setConstant(compiled, record.receivedAtUs);
-    this.#runDictionaries(batch, compiled);
+    const compiled = this.#program.begin(batch, record.receivedAtUs);
     let lateCount = 0;
     for (let row = 0; row < batch.rowCount; row += CHUNK_ROWS)
       lateCount += this.#chunk(batch, compiled, {
@@ -146,50 +118,16 @@ export class ViewFold implements Fold {
     return [...outputs, ...this.#close(record)];
   }
 
-  #setConstant({ program, receivedAt }: CompiledView, value: number): void {
-    const { data } = this.#memory;
-    const register = program.registers + must(receivedAt, "register") * REGISTER_BYTES;
-    data.setBigInt64(data.getUint32(register + REGISTER_VALUES_AT, true), BigInt(value), true);
-  }
-
-  /** Runs the parts of the program that depend on dictionary entries only, over entries and a null. */
-  #runDictionaries(batch: Batch, { program }: CompiledView): void {
-    const memory = this.#memory;
-    for (const section of program.dictionaries) {
-      const count = batch.entryCount(section.domain) + 1;
-      for (const { register, width } of section.registers)
-        bindRegister(
-          memory,
-          program.registers + register * REGISTER_BYTES,
-          memory.take(count * (width + 1)),
-          count * width,
-        );
-      const errors = memory.take(count);
-      memory.u8.fill(0, errors, errors + count);
-      const failed = memory.call.runProgram(
-        section.address,
-        section.count,
-        program.registers,
-        errors,
-        0,
-        count,
-      );
-      batch.setErrors(section.domain, failed > 0 ? errors : 0);
-    }
-  }
-
   /** Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. */
   #chunk(
     batch: Batch,
     compiled: CompiledView,
     at: { row: number; position: number; lateTo: number },
   ): number {
-    const { call, u8, data } = this.#memory;
-    const { program, keys, states } = compiled;
+    const { call, data } = this.#memory;
+    const { keys, states } = compiled;
     const rows = Math.min(CHUNK_ROWS, batch.rowCount - at.row);
-    const { address, count } = program.rows;
-    const { registers } = program;
-    const errors = call.runProgram(address, count, registers, WORK_ERRORS_AT, at.row, rows);
+    const errors = this.#program.runRows(compiled, at.row, rows);
     const ordinal = this.#shape.behind;
     const behind = batch.isZero(ordinal) ? 0 : batch.valuesAt(ordinal) + at.row * 8;
     const selected = call.assignWindows(
@@ -222,7 +160,7 @@ export class ViewFold implements Fold {
       late = corrected.beyond;
     }
     this.counts.late += late;
-    if (errors > 0) u8.fill(0, WORK_ERRORS_AT, WORK_ERRORS_AT + rows);
+    if (errors > 0) this.#program.clearErrors(rows);
     return late;
   }
 
@@ -235,8 +173,8 @@ export class ViewFold implements Fold {
         row,
         timeUs: must(i64[times + row], "time"),
         behindUs: must(i64[behind + row], "behind"),
+        ...windowOf(must(i64[times + row], "time"), windowSizeUs(this.plan)),
       })),
-      windowSizeUs(this.plan),
       record,
     );
     const { position } = record;

@@ -11,7 +11,7 @@ import type { ViewPlan } from "../view/plan.ts";
 import { Batch } from "./batch.ts";
 import { streamShape } from "./compile.ts";
 import type { Fold, OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
-import { makeFold } from "./make-fold.ts";
+import { createRoot, freeRoot, makeFold } from "./make-fold.ts";
 import type { RowsImage } from "./images.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
@@ -83,7 +83,7 @@ export class Windows {
     );
     this.#restored.delete(plan.name);
     const state = restored?.state ?? {
-      root: this.#memory.call.createRoot(),
+      root: createRoot(this.#memory, plan),
       position: options.since,
       watermarkUs: null,
       counts: { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 },
@@ -96,7 +96,7 @@ export class Windows {
   /** Removes a view or a restored one that nobody continues, with its windows and pending outputs. */
   dropView(name: string): void {
     const restored = this.#restored.get(name);
-    if (restored !== undefined) this.#memory.call.freeRoot(restored.state.root);
+    if (restored !== undefined) freeRoot(this.#memory, restored.plan, restored.state.root);
     this.#views.get(name)?.free();
     this.#restored.delete(name);
     this.#views.delete(name);

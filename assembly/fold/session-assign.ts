@@ -1,0 +1,253 @@
+// Which session an event belongs to, row by row of a chunk: it is late, it joins an open session, it bridges two, or it opens one. The
+// rule is DESIGN's, the plain twin kernels/reference/session.ts. Where an event is behind the watermark, that is time + behind exactly;
+// where it is not, the watermark is at most its time, and no session that it touches can be closed.
+import {
+  BUCKET_SLOTS,
+  LATE_RANGE_BYTES,
+  RESULT_FAILED_AT,
+  RESULT_FILTERED_AT,
+  RESULT_LATE_AT,
+  RESULT_NEXT_AT,
+  RESULT_REMOVED_AT,
+  RESULT_REOPENED_AT,
+  ROW_NULLS_AT,
+  SESSION_APPLIED_AT,
+  SESSION_CLOSED,
+  SESSION_END_AT,
+  SESSION_GAP_AT,
+  SESSION_NEWER_AT,
+  SESSION_OLDER_AT,
+  SESSION_REVISION_AT,
+  SESSION_START_AT,
+  SESSION_STATE_AT,
+  WINDOW_VERSION_AT,
+  WORK_ERRORS_AT,
+  WORK_HASHES_AT,
+  WORK_INPUT_AT,
+  WORK_NULLS_AT,
+  WORK_RESULT_AT,
+  WORK_ROWS_AT,
+  WORK_SELECTED_AT,
+} from "../../kernels/abi";
+import { bucketOf, firstSlot, hashKeys, sameKeys, slotAt, storeKeys } from "./group";
+import { mix64 } from "./hash";
+import { mergeRows } from "./merge";
+import { touch } from "./pages";
+import { buryRow, insertSession, later, openSession, setBounds, stateCount, states } from "./session";
+import { isValid, step, values } from "./vector";
+
+/** Rows whose sessions are read ahead together: their cache misses overlap. */
+const TILE: u32 = 64;
+let sink: u64 = 0;
+
+/** Lists the rows of a chunk that pass the filter (a register or -1) and hashes their keys; returns how many. RESULT_FILTERED counts the others. */
+export function beginSessions(filter: i32, keys: u32, keyCount: u32, n: u32): u32 {
+  const filterAt = filter < 0 ? 0 : values(filter);
+  const filterStep = filter < 0 ? 0 : step(filter);
+  let taken: u32 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    store<u32>(WORK_SELECTED_AT + (taken << 2), i);
+    taken += filter < 0 || (load<u8>(filterAt + i * filterStep) != 0 && isValid(filter, i)) ? 1 : 0;
+  }
+  hashKeys(keys, keyCount, taken);
+  memory.copy(WORK_INPUT_AT, WORK_SELECTED_AT, taken << 2);
+  store<u32>(WORK_RESULT_AT, n - taken, RESULT_FILTERED_AT);
+  return taken;
+}
+
+function tagOf(j: u32): u32 {
+  return <u32>(mix64(load<u64>(WORK_HASHES_AT + (j << 3))) >> 32);
+}
+
+/** Reads what the rows from `from` to `to` will read. */
+function readAhead(header: u32, from: u32, to: u32): void {
+  let seen: u64 = 0;
+  for (let j = from; j < to; j++) {
+    const tag = tagOf(j);
+    seen ^= load<u64>(slotAt(bucketOf(header, tag), firstSlot(tag)));
+  }
+  for (let j = from; j < to; j++) {
+    const tag = tagOf(j);
+    const bucket = bucketOf(header, tag);
+    let slot = firstSlot(tag);
+    while (load<u32>(slotAt(bucket, slot), 4) != 0 && load<u32>(slotAt(bucket, slot)) != tag)
+      if (++slot == BUCKET_SLOTS) slot = 0;
+    const row = load<u32>(slotAt(bucket, slot), 4);
+    if (row != 0) seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
+  }
+  sink ^= seen;
+}
+
+/** The newest session of the keys of selected row i, 0 = none. */
+function find(header: u32, keys: u32, keyCount: u32, tag: u32, i: u32, nulls: u32): u32 {
+  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
+    let slot = firstSlot(tag);
+    for (;;) {
+      const row = load<u32>(slotAt(bucket, slot), 4);
+      if (row == 0) break;
+      if (load<u32>(slotAt(bucket, slot)) == tag && sameKeys(keys, keyCount, row, i, nulls)) return row;
+      if (++slot == BUCKET_SLOTS) slot = 0;
+    }
+  }
+  return 0;
+}
+
+// What `look` finds for an event: the sessions that it touches, two at most, and the neighbours of a session of its own.
+let closed: u32 = 0;
+let older: u32 = 0;
+let newer: u32 = 0;
+let after: u32 = 0;
+let next: u32 = 0;
+let held: bool = false;
+
+/**
+ * Walks a key's sessions, the newest first. `closed`: one whose range is kept; `newer`, `older`: open ones, `newer` first; `held`: the
+ * event lies in one of them; `after`: the oldest session beyond the event; `next`: the newest before it.
+ */
+function look(newest: u32, t: i64, watermark: i64, gap: i64): void {
+  closed = 0;
+  older = 0;
+  newer = 0;
+  after = 0;
+  held = false;
+  let row = newest;
+  for (; row != 0; row = load<u32>(row, SESSION_OLDER_AT)) {
+    const start = load<i64>(row, SESSION_START_AT);
+    const end = load<i64>(row, SESSION_END_AT);
+    if (t > end) break;
+    if (start > t) after = row;
+    if (start > later(t, gap)) continue;
+    if (watermark > end) {
+      if (watermark <= later(end, gap)) closed = row;
+    } else {
+      if (newer == 0) newer = row;
+      else older = row;
+      held = held || start <= t;
+    }
+  }
+  next = row;
+}
+
+/** Whether `update` takes a late event into the closed session that it touches. */
+function corrects(t: i64, watermark: i64, gap: i64, allowed: i64): bool {
+  if (closed == 0 || allowed < 0 || watermark >= later(load<i64>(closed, SESSION_END_AT), allowed)) return false;
+  return load<i64>(closed, SESSION_START_AT) <= t || watermark <= later(t, gap);
+}
+
+/** Puts a late event into the list, with the range of the sessions that it would have touched, or its own. */
+function listLate(to: u32, row: u32, t: i64, gap: i64): void {
+  let start = i64.MAX_VALUE;
+  let end = i64.MIN_VALUE;
+  for (let k = 0; k < 3; k++) {
+    const session = k == 0 ? closed : k == 1 ? newer : older;
+    if (session == 0) continue;
+    start = min(start, load<i64>(session, SESSION_START_AT));
+    end = max(end, load<i64>(session, SESSION_END_AT));
+  }
+  const own = start > end;
+  store<u64>(to, row);
+  store<i64>(to, own ? t : start, 8);
+  store<i64>(to, own ? later(t, gap) : end, 16);
+}
+
+/** Merges session `from` into `row`, of the same key. */
+function takeIn(header: u32, row: u32, from: u32): void {
+  mergeRows(states, stateCount, row, from);
+  store<u64>(row, load<u64>(row, SESSION_APPLIED_AT) + load<u64>(from, SESSION_APPLIED_AT), SESSION_APPLIED_AT);
+  store<u64>(row, load<u64>(row, SESSION_REVISION_AT) + load<u64>(from, SESSION_REVISION_AT), SESSION_REVISION_AT);
+  setBounds(
+    row,
+    min(load<i64>(row, SESSION_START_AT), load<i64>(from, SESSION_START_AT)),
+    max(load<i64>(row, SESSION_END_AT), load<i64>(from, SESSION_END_AT)),
+  );
+  buryRow(header, from);
+}
+
+/** A new session of the keys of selected row i, with its place in the chain beside what `look` found. */
+function begin(header: u32, keys: u32, keyCount: u32, j: u32, t: i64, gap: i64): u32 {
+  const row = openSession(header, tagOf(j), t, later(t, gap));
+  const i = load<u32>(WORK_INPUT_AT + (j << 2));
+  storeKeys(header, row, keys, keyCount, i, load<u32>(WORK_NULLS_AT + (j << 2)));
+  if (closed == 0) insertSession(header, row, after, next);
+  else insertSession(header, row, load<u32>(closed, SESSION_NEWER_AT), closed);
+  return row;
+}
+
+/** A session of its own for a late event that corrects: it takes in all that the event touches. Returns the events of it that had been put out. */
+function correct(header: u32, row: u32): u64 {
+  const out = load<u32>(closed, SESSION_STATE_AT) == SESSION_CLOSED ? load<u64>(closed, SESSION_APPLIED_AT) : 0;
+  takeIn(header, row, closed);
+  if (newer != 0) takeIn(header, row, newer);
+  if (older != 0) takeIn(header, row, older);
+  store<u64>(row, load<u64>(row, SESSION_REVISION_AT) + 1, SESSION_REVISION_AT);
+  return out;
+}
+
+/** The session that takes the event in: one that it joins, merged with another that it touches, or a new one. */
+function join(header: u32, t: i64, gap: i64): u32 {
+  const row = newer;
+  if (older != 0) takeIn(header, row, older);
+  const start = load<i64>(row, SESSION_START_AT);
+  const end = load<i64>(row, SESSION_END_AT);
+  const until = later(t, gap);
+  if (t < start || until > end) setBounds(row, min(t, start), max(until, end));
+  else touch(row);
+  return row;
+}
+
+/**
+ * Takes the input rows from number `from` on, `count` in all; returns how many were selected, with their sessions in the work area. It
+ * stops before a row that merges sessions while rows before it are not in their states yet: RESULT_NEXT says where to go on. Late rows
+ * go to the list at `lateTo`, sessions that were put out and are corrected (`allowed` >= 0 µs behind their end) to `removedTo`.
+ */
+export function assignSessions(header: u32, keys: u32, keyCount: u32, time: u32, behind: u32, allowed: i64, from: u32, count: u32, firstRow: u32, lateTo: u32, removedTo: u32): u32 {
+  const gap = load<i64>(header, SESSION_GAP_AT);
+  const times = values(time);
+  let selected: u32 = 0;
+  let late: u32 = 0;
+  let failed: u32 = 0;
+  let removed: u32 = 0;
+  let reopened: u64 = 0;
+  let ahead = from;
+  let j = from;
+  for (; j < count; j++) {
+    if (j == ahead) {
+      ahead = min(j + TILE, count);
+      readAhead(header, j, ahead);
+    }
+    const i = load<u32>(WORK_INPUT_AT + (j << 2));
+    const t = load<i64>(times + (i << 3));
+    const by = behind == 0 ? 0 : load<i64>(behind + (i << 3));
+    const watermark = by > 0 ? later(t, by) : i64.MIN_VALUE;
+    const tag = tagOf(j);
+    look(find(header, keys, keyCount, tag, i, load<u32>(WORK_NULLS_AT + (j << 2))), t, watermark, gap);
+    const isLate = closed != 0 || (watermark > later(t, gap) && !held);
+    if (isLate && !corrects(t, watermark, gap, allowed)) {
+      listLate(lateTo + late * LATE_RANGE_BYTES, firstRow + i, t, gap);
+      late++;
+      continue;
+    }
+    if ((older != 0 || closed != 0) && selected > 0) break;
+    let row: u32 = 0;
+    if (closed != 0) {
+      row = begin(header, keys, keyCount, j, t, gap);
+      store<u32>(removedTo + (removed << 2), closed);
+      removed += load<u32>(closed, SESSION_STATE_AT) == SESSION_CLOSED ? 1 : 0;
+      reopened += correct(header, row);
+    } else if (newer != 0) row = join(header, t, gap);
+    else row = begin(header, keys, keyCount, j, t, gap);
+    store<u32>(WORK_SELECTED_AT + (selected << 2), i);
+    store<u32>(WORK_ROWS_AT + (selected << 2), row);
+    selected++;
+    if (load<u8>(WORK_ERRORS_AT + i) != 0) failed++;
+    else store<u64>(row, load<u64>(row, SESSION_APPLIED_AT) + 1, SESSION_APPLIED_AT);
+  }
+  store<u32>(header, load<u32>(header, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
+  touch(header);
+  store<u32>(WORK_RESULT_AT, late, RESULT_LATE_AT);
+  store<u32>(WORK_RESULT_AT, failed, RESULT_FAILED_AT);
+  store<u32>(WORK_RESULT_AT, j, RESULT_NEXT_AT);
+  store<u32>(WORK_RESULT_AT, removed, RESULT_REMOVED_AT);
+  store<u64>(WORK_RESULT_AT, reopened, RESULT_REOPENED_AT);
+  return selected;
+}
