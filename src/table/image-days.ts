@@ -23,7 +23,7 @@ function timeWords(image: Uint8Array, at: number, rowCount: number): Int32Array 
 
 /**
  * Adds the days since the epoch of column `ordinal` (TIMESTAMPTZ without nulls) to `days`: every day that has a row, and where rows span few
- * days some next to them. Takes 1 ns a row, 10 where they span more than EPOCH_DAYS_MAX days.
+ * days some next to them. Measured on a busy machine: 2 ns a row, 17 where they span more than EPOCH_DAYS_MAX days.
  */
 export function addImageDays(image: Uint8Array, ordinal: number, days: Set<number>): void {
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
