@@ -5,6 +5,7 @@ import { Database, SQLiteError, type Statement } from "bun:sqlite";
 import { must } from "../base/assert.ts";
 import { LOG_PAGE_BYTES } from "../limits.ts";
 import { LogFolderError, type EncodedRecord } from "./log.ts";
+import { WalRoom } from "./wal-room.ts";
 
 /** "MRLG": SQLite's application_id of a log file, shown by `file`. */
 const APPLICATION_ID = 0x4d524c47;
@@ -143,10 +144,13 @@ export class LogFileWriter {
   readonly #begin: Statement;
   readonly #insert: Statement<unknown, [number, Uint8Array, Uint8Array]>;
   readonly #commit: Statement;
+  /** How long the -wal is. */
+  readonly wal: WalRoom;
 
-  /** Opens an existing file. Throws as LogFileReader does. */
-  constructor(path: string, first: number, jobId: string) {
-    this.reader = new LogFileReader(path, first, jobId);
+  /** Opens an existing file, which is to grow to about `sizeBytes`. Throws as LogFileReader does. */
+  constructor(path: string, first: number, options: { jobId: string; sizeBytes: number }) {
+    this.wal = new WalRoom(`${path}-wal`, options.sizeBytes);
+    this.reader = new LogFileReader(path, first, options.jobId);
     this.#database = new Database(path, { readwrite: true, create: false });
     this.#database.run("PRAGMA busy_timeout = 5000");
     this.#database.run("PRAGMA synchronous = FULL");
@@ -159,14 +163,20 @@ export class LogFileWriter {
   /** All records in one transaction, synced. */
   append(records: readonly EncodedRecord[]): void {
     this.#begin.run();
-    for (const record of records) this.#insert.run(record.position, record.header, record.payload);
+    let payloadBytes = 0;
+    for (const { position, header, payload } of records) {
+      this.#insert.run(position, header, payload);
+      payloadBytes += payload.length;
+    }
     this.#commit.run();
+    this.wal.committed(payloadBytes);
   }
 
   close(): void {
     for (const statement of [this.#begin, this.#insert, this.#commit]) statement.finalize();
     this.#database.close(true);
     this.reader.close();
+    this.wal.close();
   }
 }
 

@@ -67,9 +67,8 @@ export class SqliteLogWriter implements LogWriter {
   #sealedBytes = 0;
   #currentFirst: number;
   #current: LogFileWriter;
-  #currentBytes = 0;
-  /** Of these the -wal. */
-  #walBytes = 0;
+  /** Of the current file: what does not grow with commits. */
+  #fixedBytes = 0;
   /** `received_at` of the current file's first record, or null when it is empty. */
   #currentSinceUs: number | null;
   #isNextPrepared = false;
@@ -96,7 +95,7 @@ export class SqliteLogWriter implements LogWriter {
     if (firsts.length === 0) this.#publishNext(1);
     checkWalEnd(join(folder, `${logFileName(this.#currentFirst)}-wal`));
     this.#current = this.#openFile(this.#currentFirst);
-    this.#measureAll();
+    this.#measureFixed();
     this.#syncRecovered();
     const { reader } = this.#current;
     this.#lastPosition = reader.last() ?? this.#currentFirst - 1;
@@ -124,17 +123,18 @@ export class SqliteLogWriter implements LogWriter {
     this.#checkOrder(records);
     try {
       if (this.#isFull(last.receivedAtUs)) this.#roll();
+      const before = this.#currentBytes;
       this.#files.reach("log.append.before");
       this.#current.append(records);
       this.#files.reach("log.append.after");
+      this.#freeBytes -= this.#currentBytes - before;
     } catch (error) {
       throw this.#latch(error);
     }
     this.#lastPosition = last.position;
     this.#lastReceivedAtUs = last.receivedAtUs;
     this.#currentSinceUs ??= must(records[0], "first record").receivedAtUs;
-    this.#measure();
-    if (!this.#isNextPrepared && this.#currentBytes * 2 > this.#options.fileSizeBytes)
+    if (!this.#isNextPrepared && this.#usedBytes * 2 > this.#options.fileSizeBytes)
       this.#prepareNext();
   }
 
@@ -213,13 +213,13 @@ export class SqliteLogWriter implements LogWriter {
    */
   #isOnlyFileFull(): boolean {
     if (this.#currentSinceUs === null) return this.#sealed.length === 1;
-    return this.#sealed.length === 0 && this.#currentBytes >= this.#options.fileSizeBytes;
+    return this.#sealed.length === 0 && this.#usedBytes >= this.#options.fileSizeBytes;
   }
 
   #isFull(nowUs: number): boolean {
     if (this.#currentSinceUs === null) return false;
     return (
-      this.#currentBytes >= this.#options.fileSizeBytes ||
+      this.#usedBytes >= this.#options.fileSizeBytes ||
       nowUs - this.#currentSinceUs >= LOG_FILE_AGE_US_MAX
     );
   }
@@ -235,7 +235,7 @@ export class SqliteLogWriter implements LogWriter {
     this.#current = next;
     this.#currentFirst = first;
     this.#currentSinceUs = null;
-    this.#measureAll();
+    this.#measureFixed();
     // others write to the same disk: once per file is often enough, given the reserve
     this.#freeBytes = this.#files.freeBytes(this.#folder);
     this.#files.reach("log.roll.after");
@@ -262,7 +262,10 @@ export class SqliteLogWriter implements LogWriter {
   #openFile(first: number): LogFileWriter {
     const path = join(this.#folder, logFileName(first));
     try {
-      return new LogFileWriter(path, first, this.#options.jobId);
+      return new LogFileWriter(path, first, {
+        jobId: this.#options.jobId,
+        sizeBytes: this.#options.fileSizeBytes,
+      });
     } catch (error) {
       throw logFileError(error, path);
     }
@@ -301,21 +304,18 @@ export class SqliteLogWriter implements LogWriter {
     }
   }
 
-  /** An append makes the -wal longer, and nothing else: one look at the file system for each commit. */
-  #measure(): void {
-    const before = this.#currentBytes;
-    const wal = join(this.#folder, `${logFileName(this.#currentFirst)}-wal`);
-    const walBytes = this.#files.sizeBytes(wal);
-    this.#currentBytes += walBytes - this.#walBytes;
-    this.#walBytes = walBytes;
-    this.#freeBytes -= Math.max(0, this.#currentBytes - before);
+  #measureFixed(): void {
+    this.#fixedBytes = this.#bytesOf(this.#currentFirst) - this.#current.wal.sizeBytes;
   }
 
-  #measureAll(): void {
-    this.#currentBytes = this.#bytesOf(this.#currentFirst);
-    this.#walBytes = this.#files.sizeBytes(
-      join(this.#folder, `${logFileName(this.#currentFirst)}-wal`),
-    );
+  /** Bytes of the current file on disk. */
+  get #currentBytes(): number {
+    return this.#fixedBytes + this.#current.wal.sizeBytes;
+  }
+
+  /** Of these in use: the -wal is longer than what was written. */
+  get #usedBytes(): number {
+    return this.#fixedBytes + this.#current.wal.usedBytes;
   }
 
   #bytesOf(first: number): number {

@@ -28,6 +28,7 @@ import {
 } from "../../src/log/sqlite-log.ts";
 import { runUntilKilled } from "../base/killed-child.ts";
 import { recordAt } from "./records.ts";
+import { walEnd } from "./wal.ts";
 
 // every commit is synced: a disk that others use too may take its time
 setDefaultTimeout(60_000);
@@ -124,15 +125,15 @@ describe("a torn or damaged file", () => {
     const writer = open(folder);
     fill(writer, 3);
     const wal = join(folder, "0000000000000001.db-wal");
-    const keptBytes = statSync(wal).size;
+    const keptBytes = walEnd(wal);
     fill(writer, 4);
     // copied while open, as a crash would leave it; a copy has no -shm
     const torn = newFolder();
     new DiskFiles().makeFolder(torn);
-    for (const cutBytes of [0, 1, 4000, statSync(wal).size - keptBytes]) {
+    for (const cutBytes of [0, 1, 4000, walEnd(wal) - keptBytes]) {
       for (const file of ["0000000000000001.db", "0000000000000001.db-wal"])
         copyFileSync(join(folder, file), join(torn, file));
-      const lengthBytes = statSync(wal).size - cutBytes;
+      const lengthBytes = walEnd(wal) - cutBytes;
       truncateSync(join(torn, "0000000000000001.db-wal"), lengthBytes);
       if (cutBytes === 1)
         appendFileSync(join(torn, "0000000000000001.db-wal"), "garbage".repeat(2000));

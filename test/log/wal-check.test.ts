@@ -12,12 +12,12 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
-import { LOG_PAGE_BYTES } from "../../src/limits.ts";
 import { encodeRecord } from "../../src/log/codec.ts";
 import { LogFolderError, type EncodedRecord } from "../../src/log/log.ts";
 import { openSqliteLogWriter, type SqliteLogWriter } from "../../src/log/sqlite-log.ts";
 import { checkWalEnd } from "../../src/log/wal-check.ts";
 import { eventsRecord } from "./records.ts";
+import { FRAME_BYTES, walEnd } from "./wal.ts";
 
 setDefaultTimeout(60_000);
 
@@ -25,7 +25,6 @@ const root = mkdtempSync(join(tmpdir(), "millrace-wal-check-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const MB = 1024 * 1024;
 const NAME = "0000000000000001.db";
-const FRAME_BYTES = 24 + LOG_PAGE_BYTES;
 const TRANSACTIONS = 20;
 
 function open(folder: string): SqliteLogWriter {
@@ -44,14 +43,14 @@ function record(position: number): EncodedRecord {
   return encodeRecord({ ...eventsRecord(position), image });
 }
 
-/** A log of 20 synced transactions, and the bytes of its -wal after each. */
+/** A log of 20 synced transactions, and where the frames of its -wal end after each. */
 function written(): { readonly folder: string; readonly ends: readonly number[] } {
   const folder = join(mkdtempSync(join(root, "t-")), "log");
   const writer = open(folder);
   const ends: number[] = [];
   for (let position = 1; position <= TRANSACTIONS; position++) {
     writer.append([record(position)]);
-    ends.push(readFileSync(join(folder, `${NAME}-wal`)).length);
+    ends.push(walEnd(join(folder, `${NAME}-wal`)));
   }
   writer.close();
   return { folder, ends };
@@ -126,6 +125,21 @@ describe("what a crash leaves", () => {
       expect(lastOf(changed((wal) => flip(wal, at + 24 + 77)))).toBe(TRANSACTIONS - 1);
   });
 
+  test("zeros that were written ahead, all, some or none of them", () => {
+    const [end = 0] = ends.slice(-1);
+    for (const more of [0, 1, 24, FRAME_BYTES, 3 * FRAME_BYTES + 5])
+      expect(lastOf(changed((wal) => truncateSync(wal, end + more)))).toBe(TRANSACTIONS);
+  });
+
+  test("garbage where the zeros were", () => {
+    const [end = 0] = ends.slice(-1);
+    const folder = changed((wal) => {
+      truncateSync(wal, end);
+      appendFileSync(wal, "garbage".repeat(9000));
+    });
+    expect(lastOf(folder)).toBe(TRANSACTIONS);
+  });
+
   test("garbage behind the end", () => {
     const folder = changed((wal) => appendFileSync(wal, "garbage".repeat(9000)));
     expect(lastOf(folder)).toBe(TRANSACTIONS);
@@ -134,6 +148,7 @@ describe("what a crash leaves", () => {
   test("a torn transaction, partly written over, and torn again: its commit that is left is no damage", () => {
     const [start = 0] = ends.slice(-2);
     const folder = changed((wal) => {
+      truncateSync(wal, walEnd(wal));
       const whole = readFileSync(wal);
       // a long transaction with the first frame broken, its other frames and commit in order
       flip(wal, start + 24 + 1);
