@@ -94,6 +94,7 @@ export class Engine {
   readonly admission: Admission;
   readonly windows: Windows;
   readonly #streams = new Map<string, EngineStream>();
+  readonly #since = new Map<string, number>();
   readonly #decoder: Decoder;
   readonly #intake: Intake;
   readonly #freeImages: number[];
@@ -126,10 +127,17 @@ export class Engine {
 
   /** Adds views: those of a restored checkpoint go on. Others of the checkpoint are dropped. Call once, after any restore. */
   addViews(views: readonly EngineView[], restored: readonly string[]): void {
-    for (const { plan, since } of views)
+    for (const { plan, since } of views) {
       this.windows.addView(plan, this.#stream(plan.stream).schema, { since });
+      this.#since.set(plan.name, since);
+    }
     const kept = new Set(views.map(({ plan }) => plan.name));
     for (const name of restored) if (!kept.has(name)) this.windows.dropView(name);
+  }
+
+  /** The log position after which a view counts events. */
+  since(view: string): number {
+    return must(this.#since.get(view), `view ${view}`);
   }
 
   get streamNames(): string[] {

@@ -33,9 +33,14 @@ export type GuardAnswer =
 /** Table functions of DuckDB that compute from their arguments alone. */
 const TABLE_FUNCTIONS: ReadonlySet<string> = new Set(["range", "generate_series", "unnest"]);
 
-/** The window function: a macro whose first argument names a stream. Others come later. */
-const WINDOW_FUNCTION = "tumble";
-const LATER_WINDOW_FUNCTIONS: ReadonlySet<string> = new Set(["hop", "session"]);
+/** The window functions (view/macros.ts): their first argument names a stream, or a common table expression with its columns. */
+const WINDOW_FUNCTIONS: ReadonlySet<string> = new Set([
+  "tumble",
+  "hop",
+  "session",
+  "tumble_corrected",
+  "hop_corrected",
+]);
 
 /** Functions that look outside of the data, run other texts, or hold a thread. */
 const REFUSED_FUNCTIONS: ReadonlySet<string> = new Set([
@@ -104,7 +109,7 @@ class TreeGuard {
         this.#visitTable(node, inner);
         break;
       case "TABLE_FUNCTION":
-        this.#visitTableFunction(node);
+        this.#visitTableFunction(node, inner);
         break;
       case "SHOW_REF":
         if (nodeOf(node, "query") === null)
@@ -154,7 +159,7 @@ class TreeGuard {
     if (name !== null) this.relations.push({ name, at });
   }
 
-  #visitTableFunction(node: Node): void {
+  #visitTableFunction(node: Node, scope: Scope): void {
     const call = nodeOf(node, "function");
     const name = call === null ? "" : textOf(call, "function_name").toLowerCase();
     const at = locationOf(node);
@@ -162,15 +167,14 @@ class TreeGuard {
     if (call === null || schema !== "" || textOf(call, "catalog") !== "")
       throw new Refusal(at, `${name}: table functions are called without a schema`);
     if (TABLE_FUNCTIONS.has(name)) return;
-    if (LATER_WINDOW_FUNCTIONS.has(name))
-      throw new Refusal(at, `${name} is not in this release: use ${WINDOW_FUNCTION}`);
-    if (name !== WINDOW_FUNCTION)
+    if (!WINDOW_FUNCTIONS.has(name))
       throw new Refusal(at, `the table function ${name} is not available to questions`);
     const [stream] = listOf(call, "children");
     const names = stream === undefined ? [] : columnNames(stream);
     if (names.length !== 1)
       throw new Refusal(at, `the first argument of ${name} is the name of a stream`);
-    this.relations.push({ name: String(names[0]).toLowerCase(), at });
+    const relation = String(names[0]).toLowerCase();
+    if (!scope.has(relation)) this.relations.push({ name: relation, at });
   }
 
   #visitFunction(node: Node): void {

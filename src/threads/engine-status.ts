@@ -12,6 +12,7 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
     views: engine.windows.stats().map(({ view, counts, groups, windows }) => ({
       view,
       position: engine.folded,
+      since: engine.since(view),
       groups,
       windows,
       ...counts,

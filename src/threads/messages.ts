@@ -102,6 +102,8 @@ export interface EngineViewPin {
 export interface ViewStatus {
   readonly view: string;
   readonly position: number;
+  /** The log position after which it counts events. */
+  readonly since: number;
   readonly accepted: number;
   readonly filtered: number;
   readonly late: number;

@@ -162,13 +162,14 @@ export class PinBoard {
     const { status } = engine;
     const last = this.#wires.status().durablePosition;
     const readers = [
-      { reader: "admission", position: status.admitted, durable: null },
-      ...status.views.map(({ view, position }) => ({
+      { reader: "admission", position: status.admitted, durable: null, since: null },
+      ...status.views.map(({ view, position, since }) => ({
         reader: `view:${view}`,
         position,
         durable: null,
+        since,
       })),
-      ...exported.readers,
+      ...exported.readers.map((reader) => ({ ...reader, since: null })),
     ];
     return [
       {
@@ -193,12 +194,14 @@ export class PinBoard {
           { name: "position", type: "BIGINT" },
           { name: "lag", type: "BIGINT" },
           { name: "ledger_position", type: "BIGINT" },
+          { name: "since", type: "BIGINT" },
         ],
-        rows: readers.map(({ reader, position, durable }) => [
+        rows: readers.map(({ reader, position, durable, since }) => [
           reader,
           String(position),
           String(Math.max(0, last - position)),
           durable === null ? null : String(durable),
+          since === null ? null : String(since),
         ]),
       },
     ];

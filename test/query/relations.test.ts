@@ -247,6 +247,27 @@ test("the window macro leaves late events out, by _behind", async () => {
   );
 });
 
+test("the other window macros, and all of them over a common table expression, which hides the relation of its name", async () => {
+  const pin = emptyPin(fixture, SIZES.length);
+  const rowsOf = async (sql: string): Promise<unknown> => JSON.parse(await answer(sql, pin)).rows;
+  const minutes = "INTERVAL 1 MINUTE, INTERVAL 3 MINUTES";
+  expect(await rowsOf(`SELECT count(*) > 0 FROM hop(clicks, event_time, ${minutes})`)).toEqual([
+    [true],
+  ]);
+  const sessions =
+    "SELECT count(*) = (SELECT count(*) FROM clicks) FROM session(clicks, event_time, INTERVAL 1 MINUTE, page)";
+  expect(await rowsOf(sessions)).toEqual([[true]]);
+  const two = "SELECT event_time, page, 0 AS _behind FROM clicks LIMIT 2";
+  for (const [name, call] of [
+    ["clicks", "tumble(clicks, event_time, INTERVAL 1 MINUTE)"],
+    [
+      '"all raw"',
+      'tumble_corrected("all raw", event_time, INTERVAL 1 MINUTE, INTERVAL 0 MINUTE, INTERVAL 0 MINUTE)',
+    ],
+  ])
+    expect(await rowsOf(`WITH ${name} AS (${two}) SELECT count(*) FROM ${call}`)).toEqual([[2]]);
+});
+
 test("a relation that changed is set up anew, one that a pin lacks is not there any more", async () => {
   const pin = emptyPin(fixture, 0);
   const inline = (value: string) => ({

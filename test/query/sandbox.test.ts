@@ -189,18 +189,6 @@ test.each([
   expect(problem).toMatchObject({ line: 1, column: 8 });
 });
 
-test.each([
-  ["FROM hop(clicks, event_time, INTERVAL 1 MINUTE, INTERVAL 5 MINUTE)", "hop"],
-  ["FROM session(clicks, event_time, INTERVAL 1 MINUTE)", "session"],
-])("not in this release: %s", async (sql, name) => {
-  expect(await problemOf(`SELECT *\n  ${sql}`)).toMatchObject({
-    code: "refused_sql",
-    detail: `${name} is not in this release: use tumble`,
-    line: 2,
-    column: 8,
-  });
-});
-
 const DEEP = 10_000;
 test.each([
   ["parentheses", `SELECT ${"(".repeat(DEEP)}1${")".repeat(DEEP)}`],
