@@ -29,13 +29,19 @@ export interface FoldKernels {
 
   createRoot(): number;
   freeRoot(root: number): void;
-  /** Selects the rows of a chunk and their windows; returns how many. Counts: RESULT_*_AT in the work area. */
+  /** Windows of the next `assignWindows`; a tumbling window is its own pane. */
+  setWindows(paneUs: bigint, slideUs: bigint, sizeUs: bigint, offsetUs: bigint): void;
+  /**
+   * Selects rows `begin` to `rows` of a chunk and their panes; returns how many. Counts, and where it stopped for windows to be closed
+   * first: RESULT_*_AT in the work area. `closedUs`: windows that end at or before it are closed.
+   */
   assignWindows(
     root: number,
     time: number,
     behind: number,
     filter: number,
-    sizeUs: bigint,
+    closedUs: bigint,
+    begin: number,
     rows: number,
     firstRow: number,
     lateTo: number,
@@ -46,9 +52,37 @@ export interface FoldKernels {
   setPlace(position: number, firstRow: number): void;
   updateStates(kind: number, offset: number, arg: number, filter: number, selected: number): void;
 
+  /** A pane that a row behind the watermark came into since the last call for it; 0 when there is none. */
+  takeStale(root: number): number;
   closableWindows(root: number, watermarkUs: bigint): number;
   windowAt(root: number, index: number): number;
   closeWindows(root: number, count: number): void;
+  /** How many windows of a list have a lower key. */
+  windowsBefore(root: number, key: bigint): number;
+  /** A window by its key in a list, 0 when it is not there. A window's key is its start, a node's the middle of its range. */
+  findWindow(root: number, key: bigint): number;
+  reachWindow(root: number, key: bigint, startUs: bigint, endUs: bigint): number;
+  dropWindow(root: number, key: bigint): void;
+  /** Frees the windows of a list that start before a time. */
+  dropBefore(root: number, startUs: bigint): void;
+  /** Root page of the list of nodes over a view's panes. */
+  nodesOf(root: number): number;
+  /** A window in no list. */
+  createWindow(startUs: bigint, endUs: bigint): number;
+  freeWindow(window: number): void;
+  /**
+   * Merges the groups of one window into another of the same layout. `keys`: KEY_COLUMN_BYTES each, of which offset and kind are read;
+   * `states`: pairs of u32 kind, u32 offset.
+   */
+  mergeGroups(
+    from: number,
+    to: number,
+    keys: number,
+    keyCount: number,
+    states: number,
+    stateCount: number,
+    rowBytes: number,
+  ): void;
 
   /**
    * Of the `count` late rows listed at `lateAt`, selects those of windows that are not final, `allowedUs` behind their end; returns how
@@ -59,6 +93,7 @@ export interface FoldKernels {
     time: number,
     behind: number,
     sizeUs: bigint,
+    offsetUs: bigint,
     allowedUs: bigint,
     firstRow: number,
     lateAt: number,

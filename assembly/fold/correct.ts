@@ -33,7 +33,7 @@ function later(t: i64, by: i64): i64 {
  * with their windows, which are made when they are not there; the others stay in the list: RESULT_LATE. `behind` is the address of the
  * chunk's first value, `firstRow` the number of the chunk's first row. Returns the count selected.
  */
-export function assignCorrections(root: u32, time: u32, behind: u32, size: i64, allowed: i64, firstRow: u32, lateAt: u32, n: u32): u32 {
+export function assignCorrections(root: u32, time: u32, behind: u32, size: i64, offset: i64, allowed: i64, firstRow: u32, lateAt: u32, n: u32): u32 {
   const times = values(time);
   let beyond: u32 = 0;
   let failed: u32 = 0;
@@ -42,13 +42,13 @@ export function assignCorrections(root: u32, time: u32, behind: u32, size: i64, 
     const row = load<u32>(lateAt + (j << 2));
     const i = row - firstRow;
     const t = load<i64>(times + (i << 3));
-    const end = endOf(t, size);
+    const end = endOf(t, size, offset);
     if (later(t, load<i64>(behind + (i << 3))) >= later(end, allowed)) {
       store<u32>(lateAt + (beyond << 2), row);
       beyond++;
       continue;
     }
-    const header = openWindow(root, startOf(t, size), end);
+    const header = openWindow(root, startOf(t, size, offset), end);
     store<u32>(header, load<u32>(header, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
     touch(header);
     store<u32>(WORK_SELECTED_AT + (selected << 2), i);

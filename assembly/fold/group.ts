@@ -30,7 +30,8 @@ import { touch } from "./pages";
 import { step, valid, validStep, values } from "./vector";
 import { allocateText, appendRow, storeText, windowPages } from "./window";
 
-const NULL_HASH: u64 = 0x9ae16a3b2f90404f;
+/** Hash of a key that is NULL. */
+export const NULL_HASH: u64 = 0x9ae16a3b2f90404f;
 
 export function slotAt(bucket: u32, slot: u32): u32 {
   return bucket + BUCKET_HEADER_BYTES + (slot << 3);
@@ -138,6 +139,21 @@ export function split(header: u32, tag: u32): void {
   }
 }
 
+/** Adds a row that is not in the index, and makes room for it. */
+export function addRow(header: u32, tag: u32, row: u32): void {
+  let bucket = bucketOf(header, tag);
+  while (load<u32>(bucket) >= <u32>BUCKET_ENTRIES_MAX) {
+    split(header, tag);
+    bucket = bucketOf(header, tag);
+  }
+  put(bucket, tag, row);
+}
+
+/** The hash of a row's keys with one more. */
+export function joinHash(hash: u64, key: u64): u64 {
+  return rotl(hash * 0x9e3779b97f4a7c15, 31) ^ key;
+}
+
 /** Bit k of the work area's null masks = key k is NULL; the hashes = those of all keys. */
 export function hashKeys(keys: u32, keyCount: u32, n: u32): void {
   memory.fill(WORK_NULLS_AT, 0, n << 2);
@@ -158,7 +174,7 @@ export function hashKeys(keys: u32, keyCount: u32, n: u32): void {
         store<u32>(nulls, load<u32>(nulls) | (1 << k));
       }
       const to = WORK_HASHES_AT + (j << 3);
-      store<u64>(to, rotl(load<u64>(to) * 0x9e3779b97f4a7c15, 31) ^ h);
+      store<u64>(to, joinHash(load<u64>(to), h));
     }
   }
 }
@@ -221,8 +237,7 @@ export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): voi
     const i = load<u32>(WORK_SELECTED_AT + (j << 2));
     const tag = <u32>(mix64(load<u64>(WORK_HASHES_AT + (j << 3))) >> 32);
     let row: u32 = 0;
-    let first = bucketOf(header, tag);
-    for (let bucket = first; bucket != 0 && row == 0; bucket = load<u32>(bucket, 8)) {
+    for (let bucket = bucketOf(header, tag); bucket != 0 && row == 0; bucket = load<u32>(bucket, 8)) {
       let slot = firstSlot(tag);
       for (;;) {
         const candidate = load<u32>(slotAt(bucket, slot), 4);
@@ -235,12 +250,8 @@ export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): voi
       }
     }
     if (row == 0) {
-      while (load<u32>(first) >= <u32>BUCKET_ENTRIES_MAX) {
-        split(header, tag);
-        first = bucketOf(header, tag);
-      }
       row = addGroup(header, keys, keyCount, i, nulls, rowBytes);
-      put(first, tag, row);
+      addRow(header, tag, row);
       made++;
     }
     touch(row);

@@ -110,18 +110,19 @@ function hashText(at: u32, bytes: u32): u64 {
   return mix64(h ^ tail(at, bytes & 7));
 }
 
+/** Hash of a key form: of 8 bytes, of 16 bytes (`width`), or of text. */
+export function formHash(at: u32, text: bool, width: u32): u64 {
+  if (width == 8) return mix64(load<u64>(at));
+  if (text && load<u32>(at) > <u32>TEXT_INLINE_BYTES) return hashText(load<u32>(at, 8), load<u32>(at));
+  return mix64(load<u64>(at) * C1 + mix64(load<u64>(at, 8)));
+}
+
 /** dst = hash of the key forms in a: of 8 bytes, or of 16 bytes (`width`), or of text. */
 export function keyHashes(dst: u32, a: u32, kind: u32, width: u32, n: u32): void {
   let at = values(a);
   const stepA = step(a);
   const to = own(dst, 8);
   copyValid(dst, a, n);
-  for (let i: u32 = 0; i < n; i++, at += stepA) {
-    let h: u64 = 0;
-    if (width == 8) h = mix64(load<u64>(at));
-    else if (kind == CLASS_S && load<u32>(at) > <u32>TEXT_INLINE_BYTES)
-      h = hashText(load<u32>(at, 8), load<u32>(at));
-    else h = mix64(load<u64>(at) * C1 + mix64(load<u64>(at, 8)));
-    store<u64>(to + (i << 3), h);
-  }
+  const text = kind == CLASS_S;
+  for (let i: u32 = 0; i < n; i++, at += stepA) store<u64>(to + (i << 3), formHash(at, text, width));
 }

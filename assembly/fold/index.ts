@@ -2,14 +2,30 @@
 // expression.ts (programs), average.ts, hll.ts.
 export { updateStates } from "./aggregate";
 export { assignCorrections, correctedRows, markCorrected, setClosed, windowsEndedBy } from "./correct";
+export { assignWindows, setWindows, takeStale } from "./assign";
 export { extract, extractText, listRows, textBytes } from "./extract";
 export { findGroups } from "./group";
 export { coupon } from "./hash";
 export { setColumns } from "./load";
+export { mergeGroups } from "./merge-groups";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
 export { setPlace } from "./picked";
 export { runProgram } from "./program";
 export { listBlocks } from "./blocks";
 export { closeSessions, createSessions, freeSessions, releaseSessions, setSessionLayout, turnTimers } from "./session";
 export { assignSessions, beginSessions } from "./session-assign";
-export { assignWindows, closableWindows, closeWindows, createRoot, freeRoot, windowAt } from "./window";
+export {
+  closableWindows,
+  closeWindows,
+  createRoot,
+  createWindow,
+  dropBefore,
+  dropWindow,
+  findWindow,
+  freeRoot,
+  freeWindow,
+  nodesOf,
+  position as windowsBefore,
+  reachWindow,
+  windowAt,
+} from "./window";

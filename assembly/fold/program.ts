@@ -62,7 +62,7 @@ function execute(at: u32, from: u32, n: u32): void {
       widen(dst, a, n);
       break;
     case OP_WINDOW:
-      windowBounds(dst, a, x != 0, imm, n);
+      windowBounds(dst, a, x != 0, imm, <i64>((<u64>b << 32) | y), n);
       break;
     case OP_COMPARE:
       compare(dst, a, b, x, y, imm != 0, n);

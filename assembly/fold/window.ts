@@ -1,18 +1,15 @@
-// Windows of a view: which window a row falls into, which rows are late or filtered, which windows are open; and memory inside a
-// window: rows in order of arrival, text, blocks for sketches. A window owns a chain of pages that is freed at once.
+// Windows of a view: their bounds, the lists of those that are open (and of the nodes over panes), and memory inside a window: rows in
+// order of arrival, text, blocks for sketches. A window owns a chain of pages that is freed at once.
 import {
   FOLD_PAGE_BYTES,
-  RESULT_FAILED_AT,
-  RESULT_FILTERED_AT,
-  RESULT_LATE_AT,
   ROOT_CAPACITY_AT,
   ROOT_CHAIN_AT,
   ROOT_LIST_ADDRESS_AT,
   ROOT_LIST_AT,
   ROOT_LIST_CHAIN_AT,
+  ROOT_NODES_AT,
   ROOT_WINDOWS_AT,
   ROW_WINDOW_AT,
-  WINDOW_APPLIED_AT,
   WINDOW_BLOCKS_AT,
   WINDOW_CHAIN_AT,
   WINDOW_DEPTH_AT,
@@ -26,39 +23,41 @@ import {
   WINDOW_START_AT,
   WINDOW_TEXT_AT,
   WINDOW_TEXT_END_AT,
-  WINDOW_VERSION_AT,
-  WORK_ERRORS_AT,
   WORK_RESULT_AT,
-  WORK_SELECTED_AT,
-  WORK_WINDOWS_AT,
 } from "../../kernels/abi";
 import { giveBytes, isHeap, takeBytes } from "./blocks";
-import { floorDivide } from "./calendar";
 import { allocatePages, freeChain, touch } from "./pages";
-import { isValid, own, copyValid, step, values } from "./vector";
+import { own, copyValid, step, values } from "./vector";
 
-/** Start of the window of t; the lowest window starts at the lowest time. */
-export function startOf(t: i64, size: i64): i64 {
-  const rest = t % size;
-  const down = rest < 0 ? rest + size : rest;
+/** Time from the start of the interval of t among those of `size` from `offset` (0 to size) on. */
+function restOf(t: i64, size: i64, offset: i64): i64 {
+  let rest = t % size - offset;
+  while (rest < 0) rest += size;
+  return rest;
+}
+
+/** Start of the interval of t; the lowest one starts at the lowest time. */
+export function startOf(t: i64, size: i64, offset: i64): i64 {
+  const down = restOf(t, size, offset);
   return t < i64.MIN_VALUE + down ? i64.MIN_VALUE : t - down;
 }
 
-/** Exclusive end of the window of t; the highest window ends at the highest time. */
-export function endOf(t: i64, size: i64): i64 {
-  const rest = t % size;
-  const up = size - (rest < 0 ? rest + size : rest);
+/** Exclusive end of the interval of t; the highest one ends at the highest time. */
+export function endOf(t: i64, size: i64, offset: i64): i64 {
+  const up = size - restOf(t, size, offset);
   return t > i64.MAX_VALUE - up ? i64.MAX_VALUE : t + up;
 }
 
 /** dst = start (or end) of the window of each time in a. */
-export function windowBounds(dst: u32, a: u32, ends: bool, size: i64, n: u32): void {
+export function windowBounds(dst: u32, a: u32, ends: bool, size: i64, offset: i64, n: u32): void {
   let at = values(a);
   const stepA = step(a);
   const to = own(dst, 8);
   copyValid(dst, a, n);
-  for (let i: u32 = 0; i < n; i++, at += stepA)
-    store<i64>(to + (i << 3), ends ? endOf(load<i64>(at), size) : startOf(load<i64>(at), size));
+  for (let i: u32 = 0; i < n; i++, at += stepA) {
+    const t = load<i64>(at);
+    store<i64>(to + (i << 3), ends ? endOf(t, size, offset) : startOf(t, size, offset));
+  }
 }
 
 /** Makes the root page of a view and returns its address. */
@@ -72,8 +71,19 @@ export function createRoot(): u32 {
   return root;
 }
 
-/** Frees a view: its windows and its root. */
+/** Root page of the nodes over a view's panes, made at first. */
+export function nodesOf(root: u32): u32 {
+  const nodes = load<u32>(root, ROOT_NODES_AT);
+  if (nodes != 0) return nodes;
+  const made = createRoot();
+  store<u32>(root, made, ROOT_NODES_AT);
+  touch(root);
+  return made;
+}
+
+/** Frees a view: its windows, its nodes and its root. */
 export function freeRoot(root: u32): void {
+  if (load<u32>(root, ROOT_NODES_AT) != 0) freeRoot(load<u32>(root, ROOT_NODES_AT));
   const list = load<u32>(root, ROOT_LIST_ADDRESS_AT);
   for (let i: u32 = 0; i < load<u32>(root, ROOT_WINDOWS_AT); i++)
     freeChain(load<u32>(windowOf(list, i), WINDOW_CHAIN_AT));
@@ -81,8 +91,8 @@ export function freeRoot(root: u32): void {
   freeChain(load<u32>(root, ROOT_CHAIN_AT));
 }
 
-/** Index of the first window of the list that starts at `start` or later. */
-function position(root: u32, start: i64): u32 {
+/** Index of the first window of the list whose key is `start` or higher. */
+export function position(root: u32, start: i64): u32 {
   const list = load<u32>(root, ROOT_LIST_ADDRESS_AT);
   let from: u32 = 0;
   let to = load<u32>(root, ROOT_WINDOWS_AT);
@@ -118,7 +128,8 @@ function touchList(root: u32, from: u32): void {
   if (end > list) touch(end - 1);
 }
 
-function createWindow(start: i64, end: i64): u32 {
+/** A window of its own, in no list. */
+export function createWindow(start: i64, end: i64): u32 {
   store<u32>(WORK_RESULT_AT, 0, 64);
   const header = allocatePages(1, WORK_RESULT_AT + 64);
   memory.fill(header, 0, WINDOW_SEGMENT_AT + 8);
@@ -135,19 +146,36 @@ function createWindow(start: i64, end: i64): u32 {
   return header;
 }
 
-/** Header of the window that starts at `start`, made when it is not open. */
+/** Frees a window of its own. */
+export function freeWindow(header: u32): void {
+  freeChain(load<u32>(header, WINDOW_CHAIN_AT));
+}
+
+/** Header of the window [start, end), made when it is not there. */
 export function openWindow(root: u32, start: i64, end: i64): u32 {
-  const at = position(root, start);
+  return reachWindow(root, start, start, end);
+}
+
+/** Header of the window at `key` of a list, 0 when it is not there. A window's key is its start, a node's the middle of its range. */
+export function findWindow(root: u32, key: i64): u32 {
+  const entry = load<u32>(root, ROOT_LIST_ADDRESS_AT) + position(root, key) * WINDOW_ENTRY_BYTES;
+  const end = load<u32>(root, ROOT_LIST_ADDRESS_AT) + load<u32>(root, ROOT_WINDOWS_AT) * WINDOW_ENTRY_BYTES;
+  return entry < end && load<i64>(entry) == key ? load<u32>(entry, 8) : 0;
+}
+
+/** Header of the window [start, end) at `key` of a list, made when it is not there. */
+export function reachWindow(root: u32, key: i64, start: i64, end: i64): u32 {
+  const at = position(root, key);
   const count = load<u32>(root, ROOT_WINDOWS_AT);
   let entry = load<u32>(root, ROOT_LIST_ADDRESS_AT) + at * WINDOW_ENTRY_BYTES;
-  if (at < count && load<i64>(entry) == start) return load<u32>(entry, 8);
+  if (at < count && load<i64>(entry) == key) return load<u32>(entry, 8);
   if (count == load<u32>(root, ROOT_CAPACITY_AT)) {
     growList(root);
     entry = load<u32>(root, ROOT_LIST_ADDRESS_AT) + at * WINDOW_ENTRY_BYTES;
   }
   const header = createWindow(start, end);
   memory.copy(entry + WINDOW_ENTRY_BYTES, entry, (count - at) * WINDOW_ENTRY_BYTES);
-  store<i64>(entry, start);
+  store<i64>(entry, key);
   store<u64>(entry, header, 8);
   store<u32>(root, count + 1, ROOT_WINDOWS_AT);
   touchList(root, at);
@@ -182,55 +210,35 @@ export function closeWindows(root: u32, n: u32): void {
   store<u32>(root, count - n, ROOT_WINDOWS_AT);
 }
 
-/**
- * Sorts the `n` rows of a chunk: rows without a true filter are counted as filtered, rows with time + behind >= the window's end as late
- * (their numbers in the record go to `lateTo`), the others are selected with their windows. `behind` is the address of the chunk's
- * first value or 0; `filter` is a register or -1; `firstRow` the number of the chunk's first row. Returns the count selected.
- */
-export function assignWindows(root: u32, time: u32, behind: u32, filter: i32, size: i64, n: u32, firstRow: u32, lateTo: u32): u32 {
-  let filtered: u32 = 0;
-  let late: u32 = 0;
-  let failed: u32 = 0;
-  let selected: u32 = 0;
-  let header: u32 = 0;
-  let start: i64 = 0;
-  let end: i64 = 0;
-  const times = values(time);
-  const filterAt = filter < 0 ? 0 : values(filter);
-  const filterStep = filter < 0 ? 0 : step(filter);
-  for (let i: u32 = 0; i < n; i++) {
-    if (filter >= 0 && (load<u8>(filterAt + i * filterStep) == 0 || !isValid(filter, i))) {
-      filtered++;
-      continue;
+/** Frees the windows of a list that start before `start`: the caller has taken their rows. */
+export function dropBefore(root: u32, start: i64): void {
+  const list = load<u32>(root, ROOT_LIST_ADDRESS_AT);
+  const count = load<u32>(root, ROOT_WINDOWS_AT);
+  let kept: u32 = 0;
+  for (let i: u32 = 0; i < count; i++) {
+    const header = windowOf(list, i);
+    if (load<i64>(header, WINDOW_START_AT) < start) freeWindow(header);
+    else {
+      if (kept < i) memory.copy(list + kept * WINDOW_ENTRY_BYTES, list + i * WINDOW_ENTRY_BYTES, WINDOW_ENTRY_BYTES);
+      kept++;
     }
-    const t = load<i64>(times + (i << 3));
-    const same = t >= start && t < end;
-    const rowEnd = same ? end : endOf(t, size);
-    if (behind != 0) {
-      const b = load<i64>(behind + (i << 3));
-      if (b > 0 && (t > i64.MAX_VALUE - b || t + b >= rowEnd)) {
-        store<u32>(lateTo + (late << 2), firstRow + i);
-        late++;
-        continue;
-      }
-    }
-    if (!same || header == 0) {
-      start = startOf(t, size);
-      end = rowEnd;
-      header = openWindow(root, start, end);
-      store<u32>(header, load<u32>(header, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
-      touch(header);
-    }
-    store<u32>(WORK_SELECTED_AT + (selected << 2), i);
-    store<u32>(WORK_WINDOWS_AT + (selected << 2), header);
-    selected++;
-    if (load<u8>(WORK_ERRORS_AT + i) != 0) failed++;
-    else store<u64>(header, load<u64>(header, WINDOW_APPLIED_AT) + 1, WINDOW_APPLIED_AT);
   }
-  store<u32>(WORK_RESULT_AT, filtered, RESULT_FILTERED_AT);
-  store<u32>(WORK_RESULT_AT, late, RESULT_LATE_AT);
-  store<u32>(WORK_RESULT_AT, failed, RESULT_FAILED_AT);
-  return selected;
+  if (kept == count) return;
+  touchList(root, 0);
+  store<u32>(root, kept, ROOT_WINDOWS_AT);
+}
+
+/** Frees the window at `key` of a list, if it is there. */
+export function dropWindow(root: u32, key: i64): void {
+  const header = findWindow(root, key);
+  if (header == 0) return;
+  const at = position(root, key);
+  const entry = load<u32>(root, ROOT_LIST_ADDRESS_AT) + at * WINDOW_ENTRY_BYTES;
+  const count = load<u32>(root, ROOT_WINDOWS_AT);
+  freeWindow(header);
+  touchList(root, at);
+  memory.copy(entry, entry + WINDOW_ENTRY_BYTES, (count - at - 1) * WINDOW_ENTRY_BYTES);
+  store<u32>(root, count - 1, ROOT_WINDOWS_AT);
 }
 
 /** `count` consecutive pages for a window; their bytes are not zeroed. */

@@ -61,7 +61,7 @@ export const OP_LOAD_ENTRIES = 2;
 export const OP_GATHER = 3;
 /** dst = a as I: B to I */
 export const OP_WIDEN = 4;
-/** dst = window start of time a; imm = size in µs; x = 1: the window's end */
+/** dst = window start of time a; imm = size in µs; b, y = offset in µs, its high and low 32 bits; x = 1: the window's end */
 export const OP_WINDOW = 5;
 /** dst = comparison of a and b; x = class (CLASS_*), y = mask of the outcomes that are true (COMPARE_*), imm = 1: nulls compare */
 export const OP_COMPARE = 6;
@@ -202,6 +202,8 @@ export const WINDOW_BLOCKS_AT = 64;
 export const WINDOW_PAGES_AT = 88;
 /** u32 1: the window was put out and is kept for late events that correct it */
 export const WINDOW_CLOSED_AT = 92;
+/** u32 1: a pane that a row behind the watermark came into: its nodes are to be made again */
+export const WINDOW_STALE_AT = 96;
 /** the first segment of rows: u32 next segment, u32 rows in it, rows */
 export const WINDOW_SEGMENT_AT = 248;
 
@@ -215,6 +217,10 @@ export const ROOT_LIST_CHAIN_AT = 12;
 export const ROOT_CHAIN_AT = 16;
 /** u32 the corrected row that was marked last; 0 = none */
 export const ROOT_CORRECTED_AT = 28;
+/** u32 root page of the list of nodes over panes, whose entries are by the middle of the node's range; 0 = none */
+export const ROOT_NODES_AT = 20;
+/** u32 panes that are marked as stale */
+export const ROOT_STALE_AT = 24;
 export const ROOT_LIST_AT = 32;
 export const WINDOW_ENTRY_BYTES = 16;
 
@@ -256,6 +262,10 @@ export const RESULT_LATE_AT = 4;
 export const RESULT_FAILED_AT = 8;
 /** Written by `group`: groups made. */
 export const RESULT_NEW_GROUPS_AT = 12;
+/** Written by `assign`: the row that it stopped at. */
+export const RESULT_STOP_AT = 16;
+/** Written by `assign`: selected rows that are not late. */
+export const RESULT_COUNTED_AT = 20;
 
 // ## Key columns of a view for `group`. 16 bytes: u32 offset in the row, u32 kind (KEY_*), u32 form register, u32 hash register
 export const KEY_COLUMN_BYTES = 16;

@@ -20,7 +20,12 @@ export interface ReferenceAggregate {
 
 /** A view, as src/view/plan.ts has it: what of it decides rows. */
 export interface ReferenceView {
-  readonly window: { readonly sizeUs: number };
+  /** Windows start at offsetUs + n * slideUs; a tumbling window's slide is its size. */
+  readonly window: {
+    readonly sizeUs: number;
+    readonly slideUs?: number;
+    readonly offsetUs?: number;
+  };
   /** µs behind a window's end within which a late event still counts in it (policy `update`); absent: not at all. */
   readonly allowedUs?: number;
   readonly filter: ReferenceExpr | null;
@@ -100,12 +105,21 @@ export interface ReferenceOutput {
   readonly row: readonly Cell[];
 }
 
+/** An event that was late for some of its windows: from the start of the first of these to the end of the last. */
+export interface ReferenceLate {
+  readonly timeUs: bigint;
+  readonly position: number;
+  readonly index: number;
+  readonly startUs: bigint;
+  readonly endUs: bigint;
+}
+
 /** One view, event at a time. */
 export class ReferenceFold {
   readonly plan: ReferenceView;
   readonly counts = { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 };
   readonly closed: ReferenceOutput[] = [];
-  readonly late: (readonly [timeUs: bigint, position: number, index: number])[] = [];
+  readonly late: ReferenceLate[] = [];
   readonly #open = new Map<bigint, Window>();
   readonly #outOfOrdernessUs: bigint;
   readonly #columns: { readonly eventTime: number; readonly behind: number };
@@ -153,9 +167,10 @@ export class ReferenceFold {
     at: { receivedAtUs: number; position: number; index: number },
   ): void {
     const { plan, counts } = this;
-    const startUs = floorTo(timeUs, BigInt(plan.window.sizeUs));
-    const endUs = startUs + BigInt(plan.window.sizeUs);
-    const row = new Evaluator({ cells, receivedAtUs: BigInt(at.receivedAtUs), startUs, endUs });
+    const windows = this.#windowsOf(timeUs);
+    const [first] = windows;
+    if (first === undefined) throw new Error("every time has a window");
+    const row = new Evaluator({ cells, receivedAtUs: BigInt(at.receivedAtUs), ...first });
     const passes = plan.filter === null || row.value(plan.filter) === true;
     const keys = plan.keys.map(({ expr }) => row.value(expr));
     const parts = plan.aggregates.map(({ arg, filter }) => ({
@@ -167,38 +182,55 @@ export class ReferenceFold {
       return;
     }
     const reachedUs = timeUs + (cells[this.#columns.behind] as bigint);
-    const isLate = reachedUs >= endUs;
-    if (isLate && reachedUs >= endUs + this.#allowedUs) {
+    const refused = windows.filter(({ endUs }) => reachedUs >= endUs + this.#allowedUs);
+    const last = refused.at(-1);
+    if (last !== undefined) {
       counts.late++;
-      this.late.push([timeUs, at.position, at.index]);
-      return;
-    }
-    const window = this.#open.get(startUs) ?? {
-      startUs,
-      endUs,
-      groups: new Map<string, Group>(),
-      applied: 0,
-      isClosed: false,
-    };
-    this.#open.set(startUs, window);
-    if (row.failed) counts.failed++;
-    else if (isLate) counts.applied++;
-    else {
-      window.applied++;
-      counts.pending++;
-    }
+      const { position, index } = at;
+      this.late.push({ timeUs, position, index, startUs: first.startUs, endUs: last.endUs });
+    } else if (row.failed) counts.failed++;
     const canonical = keys.map((key) => (key === 0 ? 0 : key));
     const name = canonical.map((key) => `${typeof key} ${String(key)}`).join("\u0000");
-    const group = window.groups.get(name) ?? {
-      keys: canonical,
-      values: plan.aggregates.map(() => []),
-      revision: 0n,
-    };
-    window.groups.set(name, group);
-    if (isLate) group.revision++;
-    parts.forEach(({ takes, value }, index) => {
-      if (takes) group.values[index]?.push(value);
+    windows.slice(refused.length).forEach(({ startUs, endUs }, ordinal, taken) => {
+      const window = this.#open.get(startUs) ?? {
+        startUs,
+        endUs,
+        groups: new Map<string, Group>(),
+        applied: 0,
+        isClosed: false,
+      };
+      this.#open.set(startUs, window);
+      const isLate = reachedUs >= endUs;
+      // An event is pending as long as its last window is open.
+      if (last === undefined && !row.failed && ordinal === taken.length - 1) {
+        if (isLate) counts.applied++;
+        else {
+          window.applied++;
+          counts.pending++;
+        }
+      }
+      const group = window.groups.get(name) ?? {
+        keys: canonical,
+        values: plan.aggregates.map(() => []),
+        revision: 0n,
+      };
+      window.groups.set(name, group);
+      if (isLate) group.revision++;
+      parts.forEach(({ takes, value }, index) => {
+        if (takes) group.values[index]?.push(value);
+      });
     });
+  }
+
+  /** The windows of a time, in order. */
+  #windowsOf(timeUs: bigint): { readonly startUs: bigint; readonly endUs: bigint }[] {
+    const { sizeUs, slideUs = sizeUs, offsetUs = 0 } = this.plan.window;
+    const offset = BigInt(offsetUs);
+    const windows: { readonly startUs: bigint; readonly endUs: bigint }[] = [];
+    let startUs = floorTo(timeUs - offset, BigInt(slideUs)) + offset;
+    for (; startUs + BigInt(sizeUs) > timeUs; startUs -= BigInt(slideUs))
+      windows.unshift({ startUs, endUs: startUs + BigInt(sizeUs) });
+    return windows;
   }
 
   get #allowedUs(): bigint {

@@ -2,7 +2,7 @@
 // aggregates read.
 import { KEY_COLUMN_BYTES, STATE_HLL } from "../../kernels/abi.ts";
 import type { EventSchema } from "../event/schema.ts";
-import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import type { ViewPlan } from "../view/plan.ts";
 import type { RowLayout } from "./layout.ts";
 import { Lowering } from "./lower.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -51,7 +51,7 @@ export function compileView(
 ): CompiledView | null {
   const lowering = new Lowering({
     eventTime: shape.eventTime,
-    windowSizeUs: plan.window?.kind === "session" ? null : windowSizeUs(plan),
+    window: plan.window?.kind === "tumble" ? plan.window : null,
     dictionaries,
   });
   const time = lowering.time();

@@ -11,9 +11,10 @@ import {
 } from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
 import { CORRECTIONS_EVERY_US } from "../limits.ts";
-import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import type { ViewPlan } from "../view/plan.ts";
 import type { CompiledView } from "./compile.ts";
 import type { RecordFacts } from "./fold.ts";
+import type { Grid } from "./grid.ts";
 import { rowImages, windowImages, type RowsImage } from "./images.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -44,7 +45,7 @@ export class LateUpdate {
   readonly #layout: RowLayout;
   readonly #revision: number;
   readonly #root: number;
-  readonly #sizeUs: bigint;
+  readonly #grid: Grid;
   readonly #allowedUs: bigint;
   /** Windows that were put out and are kept. */
   #kept: number;
@@ -54,7 +55,7 @@ export class LateUpdate {
   /** Continues with the windows below `root`. `correctedAtUs`: as it was saved. */
   constructor(
     memory: FoldMemory,
-    view: { readonly plan: ViewPlan; readonly layout: RowLayout },
+    view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid },
     state: { readonly root: number; readonly correctedAtUs?: number },
   ) {
     this.#memory = memory;
@@ -62,7 +63,7 @@ export class LateUpdate {
     this.#layout = view.layout;
     this.#revision = must(view.layout.revision, "a revision in the rows");
     this.#root = state.root;
-    this.#sizeUs = BigInt(windowSizeUs(view.plan));
+    this.#grid = view.grid;
     this.#allowedUs = BigInt(view.plan.late.allowedUs);
     this.#correctedAtUs = state.correctedAtUs ?? 0;
     this.#kept = 0;
@@ -92,7 +93,8 @@ export class LateUpdate {
       this.#root,
       time,
       chunk.behind,
-      this.#sizeUs,
+      this.#grid.sizeUs,
+      this.#grid.offsetUs,
       this.#allowedUs,
       chunk.row,
       lateAt,

@@ -14,20 +14,6 @@ export const LATE_COLUMNS: readonly ImageColumn[] = [
   { name: "received_at", type: TIME, nullable: false },
 ];
 
-const INT64_MAX = 2n ** 63n - 1n;
-
-/** The window [start, end) of a time: aligned to the epoch, rounded down also before it, cut at the ends of 64-bit time. */
-export function windowOf(timeUs: bigint, sizeUs: number): { startUs: bigint; endUs: bigint } {
-  const size = BigInt(sizeUs);
-  const rest = ((timeUs % size) + size) % size;
-  const startUs = timeUs - rest;
-  const endUs = startUs + size;
-  return {
-    startUs: startUs < -INT64_MAX - 1n ? -INT64_MAX - 1n : startUs,
-    endUs: endUs > INT64_MAX ? INT64_MAX : endUs,
-  };
-}
-
 /** A late event; `row` is its ordinal in the record, [startUs, endUs) the range of windows that it is not in. */
 export interface LateEvent {
   readonly row: number;

@@ -3,7 +3,7 @@
 import * as abi from "../../kernels/abi.ts";
 import { assert, must, unreachable } from "../base/assert.ts";
 import type { SqlType } from "../event/schema.ts";
-import type { Expr } from "../view/plan.ts";
+import type { Expr, TumbleWindow } from "../view/plan.ts";
 import { lowerCast } from "./lower-cast.ts";
 import { classOf, rangeOf, textKey, widthOf } from "./classes.ts";
 import { ProgramBuilder, ROWS } from "./program.ts";
@@ -57,7 +57,8 @@ const UNITS: ReadonlyMap<string, number> = new Map([
 export interface LowerOptions {
   /** Ordinal of the event-time column. */
   readonly eventTime: number;
-  readonly windowSizeUs: number | null;
+  /** Null: expressions of the plan have no window bounds. */
+  readonly window: TumbleWindow | null;
   /** Ordinals of the columns that are dictionaries in this batch. */
   readonly dictionaries: ReadonlySet<number>;
 }
@@ -172,13 +173,17 @@ export class Lowering {
         this.receivedAt ??= this.builder.constant(new Uint8Array(8));
         return this.receivedAt;
       case "window_start":
-      case "window_end":
+      case "window_end": {
+        const { sizeUs, offsetUs } = must(this.#options.window, "one window for each event");
         return this.builder.emit(domain, 8, {
           op: abi.OP_WINDOW,
           a: this.time(),
+          b: Math.floor(offsetUs / 2 ** 32),
           x: column.from === "window_end" ? 1 : 0,
-          imm: BigInt(must(this.#options.windowSizeUs, "windows of one size")),
+          y: offsetUs % 2 ** 32,
+          imm: BigInt(sizeUs),
         });
+      }
       case "output":
         throw new Error("HAVING is not in this release");
       default:

@@ -10,6 +10,7 @@ export function makeFold(place: FoldPlace, view: FoldView, state: ViewState): Fo
   const { plan } = view;
   switch (plan.window?.kind) {
     case "tumble":
+    case "hop":
       return new ViewFold(place, view, state);
     case "session":
       return new SessionFold(place, view, state);

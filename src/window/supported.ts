@@ -10,12 +10,11 @@ interface MissingFeature {
 
 const MISSING_FEATURES: readonly MissingFeature[] = [
   { what: "a view without a window", isUsed: ({ window }) => window === null },
-  { what: "hop", isUsed: ({ window }) => window?.kind === "hop" },
-  { what: "session", isUsed: ({ window }) => window?.kind === "session" },
   {
-    what: "an offset of tumble",
-    isUsed: ({ window }) => window?.kind === "tumble" && window.offsetUs !== 0,
+    what: "late: update over hop",
+    isUsed: ({ window, late }) => window?.kind === "hop" && late.policy === "update",
   },
+  { what: "session", isUsed: ({ window }) => window?.kind === "session" },
   { what: "HAVING", isUsed: ({ having }) => having !== null },
   { what: "QUALIFY", isUsed: ({ topN }) => topN !== null },
 ];

@@ -1,14 +1,16 @@
-// One view of tumbling windows: its plan compiled for batches of each shape, its watermark and counts; windows lie in a WindowSet. Folds a batch that lies in the fold
+// One view of tumbling or hopping windows: its plan compiled for batches of each shape, its watermark and counts; windows lie in a WindowSet or in Panes. Folds a batch that lies in the fold
 // memory; knows nothing of records beyond position and received_at, nothing of checkpoints.
 import {
   CHUNK_ROWS,
+  RESULT_COUNTED_AT,
   RESULT_FAILED_AT,
   RESULT_FILTERED_AT,
   RESULT_LATE_AT,
+  RESULT_STOP_AT,
   WORK_RESULT_AT,
 } from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
-import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
 import type { CompiledView, StreamShape } from "./compile.ts";
 import type {
@@ -22,10 +24,12 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import type { RowsImage } from "./images.ts";
-import { lateImage, windowOf } from "./late.ts";
+import { Grid } from "./grid.ts";
+import { lateImage } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
+import { Panes } from "./panes.ts";
 import { ViewProgram } from "./view-program.ts";
 import { WindowSet } from "./window-set.ts";
 
@@ -35,7 +39,8 @@ export class ViewFold implements Fold {
   readonly #memory: FoldMemory;
   readonly #shape: StreamShape;
   readonly #layout: RowLayout;
-  readonly #windows: WindowSet;
+  readonly #grid: Grid;
+  readonly #windows: WindowSet | Panes;
   readonly #program: ViewProgram;
   #watermarkUs: bigint | null;
   #position: number;
@@ -48,7 +53,14 @@ export class ViewFold implements Fold {
     this.#shape = view.shape;
     this.#layout = rowLayout(view.plan);
     this.#program = new ViewProgram(place, { ...view, layout: this.#layout });
-    this.#windows = new WindowSet(memory, { plan: view.plan, layout: this.#layout }, state);
+    const { window } = view.plan;
+    assert(window?.kind === "tumble" || window?.kind === "hop", "windows of one size");
+    this.#grid = new Grid(window);
+    const parts = { plan: view.plan, layout: this.#layout, grid: this.#grid };
+    this.#windows =
+      window.kind === "tumble"
+        ? new WindowSet(memory, parts, state)
+        : new Panes(memory, parts, { root: state.root, closedUs: state.watermarkUs });
     this.#position = state.position;
     this.#watermarkUs = state.watermarkUs;
     this.counts = { ...state.counts };
@@ -100,16 +112,17 @@ export class ViewFold implements Fold {
     assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
     const { memory, late } = { memory: this.#memory, late: this.#memory.take(batch.rowCount * 4) };
     const compiled = this.#program.begin(batch, record.receivedAtUs);
+    const outputs: ViewOutput[] = [];
     let lateCount = 0;
     for (let row = 0; row < batch.rowCount; row += CHUNK_ROWS)
       lateCount += this.#chunk(batch, compiled, {
         row,
-        position: record.position,
+        record,
         lateTo: late + lateCount * 4,
+        outputs,
       });
     this.counts.accepted += batch.rowCount;
     this.#position = record.position;
-    const outputs: ViewOutput[] = [];
     if (lateCount > 0 && this.plan.late.policy !== "drop") {
       const rows = memory.u32.slice(late / 4, late / 4 + lateCount);
       outputs.push(this.#lateOutput(batch, rows, record));
@@ -118,41 +131,29 @@ export class ViewFold implements Fold {
     return [...outputs, ...this.#close(record)];
   }
 
-  /** Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. */
+  /**
+   * Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. Before a row that is late for a window which is still open and
+   * counts for another, the windows that the watermark had passed by then are closed: panes are shared.
+   */
   #chunk(
     batch: Batch,
     compiled: CompiledView,
-    at: { row: number; position: number; lateTo: number },
+    at: { row: number; record: RecordFacts; lateTo: number; outputs: ViewOutput[] },
   ): number {
-    const { call, data } = this.#memory;
-    const { keys, states } = compiled;
     const rows = Math.min(CHUNK_ROWS, batch.rowCount - at.row);
     const errors = this.#program.runRows(compiled, at.row, rows);
-    const ordinal = this.#shape.behind;
-    const behind = batch.isZero(ordinal) ? 0 : batch.valuesAt(ordinal) + at.row * 8;
-    const selected = call.assignWindows(
-      this.#windows.root,
-      compiled.time,
-      behind,
-      compiled.filter,
-      BigInt(windowSizeUs(this.plan)),
-      rows,
-      at.row,
-      at.lateTo,
-    );
-    let late = data.getUint32(WORK_RESULT_AT + RESULT_LATE_AT, true);
-    const failed = data.getUint32(WORK_RESULT_AT + RESULT_FAILED_AT, true);
-    this.counts.filtered += data.getUint32(WORK_RESULT_AT + RESULT_FILTERED_AT, true);
-    this.counts.failed += failed;
-    this.counts.pending += selected - failed;
-    call.setPlace(at.position, at.row);
-    if (selected > 0) {
-      call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
-      for (const { kind, offset, arg, filter } of states)
-        call.updateStates(kind, offset, arg, filter, selected);
+    this.#memory.call.setPlace(at.record.position, at.row);
+    let late = 0;
+    for (let begin = 0; begin < rows;) {
+      const part = { begin, rows, firstRow: at.row, lateTo: at.lateTo + late * 4 };
+      const { stop, lateCount } = this.#part(batch, compiled, part);
+      late += lateCount;
+      begin = stop;
+      if (stop < rows) at.outputs.push(...this.#closeBefore(batch, at.row + stop, at.record));
     }
     const { lateUpdate } = this.#windows;
     if (late > 0 && lateUpdate !== null) {
+      const behind = batch.valuesAt(this.#shape.behind) + at.row * 8;
       const list = { lateAt: at.lateTo, count: late };
       const corrected = lateUpdate.apply(compiled, { behind, row: at.row }, list);
       this.counts.failed += corrected.failed;
@@ -164,19 +165,66 @@ export class ViewFold implements Fold {
     return late;
   }
 
-  #lateOutput(batch: Batch, rows: Uint32Array, record: RecordFacts): ViewOutput {
-    const { i64 } = this.#memory;
-    const times = batch.valuesAt(this.#shape.eventTime) / 8;
-    const behind = batch.valuesAt(this.#shape.behind) / 8;
-    const image = lateImage(
-      Array.from(rows, (row) => ({
-        row,
-        timeUs: must(i64[times + row], "time"),
-        behindUs: must(i64[behind + row], "behind"),
-        ...windowOf(must(i64[times + row], "time"), windowSizeUs(this.plan)),
-      })),
-      record,
+  /** Folds the rows of a chunk from `begin` on, up to one before which windows must be closed: `stop`. */
+  #part(
+    batch: Batch,
+    { time, filter, keys, states }: CompiledView,
+    part: { begin: number; rows: number; firstRow: number; lateTo: number },
+  ): { stop: number; lateCount: number } {
+    const { call, data } = this.#memory;
+    const { begin, rows, firstRow, lateTo } = part;
+    const { paneUs, slideUs, sizeUs, offsetUs } = this.#grid;
+    const { behind } = this.#shape;
+    const behindAt = batch.isZero(behind) ? 0 : batch.valuesAt(behind) + firstRow * 8;
+    const { root, closedUs } = this.#windows;
+    call.setWindows(paneUs, slideUs, sizeUs, offsetUs);
+    const selected = call.assignWindows(
+      root,
+      time,
+      behindAt,
+      filter,
+      closedUs,
+      begin,
+      rows,
+      firstRow,
+      lateTo,
     );
+    const result = (offset: number): number => data.getUint32(WORK_RESULT_AT + offset, true);
+    const lateCount = result(RESULT_LATE_AT);
+    const failed = result(RESULT_FAILED_AT);
+    const stop = result(RESULT_STOP_AT);
+    this.counts.filtered += result(RESULT_FILTERED_AT);
+    this.counts.failed += failed;
+    this.counts.pending += result(RESULT_COUNTED_AT) - failed;
+    if (selected > 0) {
+      call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
+      for (const { kind, offset, arg, filter: condition } of states)
+        call.updateStates(kind, offset, arg, condition, selected);
+    }
+    return { stop, lateCount };
+  }
+
+  /** Closes the windows that the watermark had passed before a row behind it. */
+  #closeBefore(batch: Batch, row: number, record: RecordFacts): ViewOutput[] {
+    const { timeUs, behindUs } = this.#timesOf(batch, row);
+    return this.#windows.close(record, timeUs + behindUs, this.counts);
+  }
+
+  #timesOf(batch: Batch, row: number): { readonly timeUs: bigint; readonly behindUs: bigint } {
+    const { i64 } = this.#memory;
+    const { eventTime, behind } = this.#shape;
+    return {
+      timeUs: must(i64[batch.valuesAt(eventTime) / 8 + row], "time"),
+      behindUs: must(i64[batch.valuesAt(behind) / 8 + row], "behind"),
+    };
+  }
+
+  #lateOutput(batch: Batch, rows: Uint32Array, record: RecordFacts): ViewOutput {
+    const events = Array.from(rows, (row) => {
+      const { timeUs, behindUs } = this.#timesOf(batch, row);
+      return { row, timeUs, behindUs, ...this.#grid.lateRange(timeUs, timeUs + behindUs) };
+    });
+    const image = lateImage(events, record);
     const { position } = record;
     return { view: this.plan.name, kind: "late", position, rowCount: rows.length, image };
   }

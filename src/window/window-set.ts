@@ -1,25 +1,26 @@
 // The windows of one view in pages: which are open, what they hold, closing them in the order of their ends. Knows nothing of how
 // events or merged rows came into them.
 import {
-  FOLD_PAGE_BYTES,
   ROOT_WINDOWS_AT,
   WINDOW_APPLIED_AT,
-  WINDOW_GROUPS_AT,
-  WINDOW_PAGES_AT,
   WINDOW_START_AT,
   WINDOW_VERSION_AT,
 } from "../../kernels/abi.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
+import type { Grid } from "./grid.ts";
 import { windowImages, type RowsImage } from "./images.ts";
 import { LateUpdate, type Closed } from "./late-update.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
+import { openStats } from "./stats.ts";
 
 export class WindowSet {
   /** Address of the view's root page. */
   readonly root: number;
+  /** No row is late for a part of its windows only, so nothing has to be closed within a record. */
+  readonly closedUs = -(2n ** 63n);
   readonly #memory: FoldMemory;
   readonly #plan: ViewPlan;
   readonly #layout: RowLayout;
@@ -29,7 +30,7 @@ export class WindowSet {
 
   constructor(
     memory: FoldMemory,
-    view: { readonly plan: ViewPlan; readonly layout: RowLayout },
+    view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid },
     state: { readonly root: number; readonly correctedAtUs?: number },
   ) {
     this.#memory = memory;
@@ -99,14 +100,7 @@ export class WindowSet {
   }
 
   stats(): ViewStats {
-    const windows = this.#windows(0);
-    let groups = 0;
-    let pages = 1;
-    for (const window of windows) {
-      groups += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
-      pages += this.#memory.pageU32(window + WINDOW_PAGES_AT);
-    }
-    return { windows: windows.length, groups, bytes: pages * FOLD_PAGE_BYTES };
+    return openStats(this.#memory, [this.root]);
   }
 
   /** Gives back all memory. */

@@ -13,6 +13,8 @@ import type {
   Expr,
   OutputSource,
   ScalarFn,
+  HopWindow,
+  TumbleWindow,
   ViewPlan,
 } from "../../src/view/plan.ts";
 
@@ -330,3 +332,47 @@ export function planOf(parts: Pick<ViewPlan, "name" | "filter" | "keys" | "aggre
     late: { policy: "side", allowedUs: 0 },
   };
 }
+
+/** An expression without the bounds of the row's window: a hop's rows have several. */
+function withoutBounds(expr: Expr): Expr {
+  if (expr.op === "call") return { ...expr, args: expr.args.map(withoutBounds) };
+  if (expr.op !== "column" || !expr.column.from.startsWith("window_")) return expr;
+  return { ...expr, column: { from: "received_at" } };
+}
+
+/** The plan over a hop. Sums of doubles depend on their order, which panes change: they become maxima. */
+function hopping(plan: ViewPlan, window: HopWindow): ViewPlan {
+  const keys = plan.keys.map(({ expr, type }) => ({ expr: withoutBounds(expr), type }));
+  const aggregates = plan.aggregates.map((aggregate): Aggregate => {
+    const arg = aggregate.arg && withoutBounds(aggregate.arg);
+    const filter = aggregate.filter && withoutBounds(aggregate.filter);
+    const isDouble = arg?.type.kind === "DOUBLE" || arg?.type.kind === "FLOAT";
+    if (!isDouble || (aggregate.fn !== "sum" && aggregate.fn !== "avg"))
+      return { ...aggregate, arg, filter };
+    return { fn: "max", arg, filter, type: arg.type };
+  });
+  const filter = plan.filter && withoutBounds(plan.filter);
+  return { ...planOf({ name: plan.name, filter, keys, aggregates }), window };
+}
+
+const SECOND_US = 1_000_000;
+
+/** Windows of which times of the stream have one, a few or many. */
+const windowArbitrary: fc.Arbitrary<TumbleWindow | HopWindow> = fc
+  .record({
+    slide: fc.constantFrom(1, 7, 20, 45, 60),
+    times: fc.constantFrom(1, 1.5, 2, 3, 10, 60),
+    offset: fc.double({ min: 0, max: 0.99, noNaN: true }),
+    tumble: fc.boolean(),
+  })
+  .map(({ slide, times, offset, tumble }) => {
+    const slideUs = (tumble ? 60 : slide * 2) * SECOND_US;
+    const offsetUs = Math.floor(offset * slideUs);
+    if (tumble) return { kind: "tumble", sizeUs: slideUs, offsetUs };
+    return { kind: "hop", slideUs, sizeUs: slideUs * times, offsetUs };
+  });
+
+/** Plans over SCHEMA with tumbling or hopping windows anywhere. */
+export const windowedPlanArbitrary: fc.Arbitrary<ViewPlan> = fc
+  .tuple(planArbitrary, windowArbitrary)
+  .map(([plan, window]) => (window.kind === "hop" ? hopping(plan, window) : { ...plan, window }));

@@ -15,7 +15,7 @@ import {
   call,
   eventArbitrary,
   IMAGE_COLUMNS,
-  planArbitrary,
+  windowedPlanArbitrary,
   planOf,
   SCHEMA,
   VARCHAR,
@@ -92,7 +92,7 @@ function sumTooLarge(error: unknown): null {
 test("kernels and DuckDB agree", async () => {
   await fc.assert(
     fc.asyncProperty(
-      planArbitrary,
+      windowedPlanArbitrary,
       fc.array(eventArbitrary(10n ** 36n), { minLength: 1, maxLength: 30 }),
       fc.boolean(),
       async (plan, events, plain) => {

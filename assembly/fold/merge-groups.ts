@@ -1,0 +1,108 @@
+// Merges all groups of one window into another of the same layout: panes into nodes and windows, windows into the upper level of a rollup.
+import {
+  BUCKET_SLOTS,
+  KEY_COLUMN_BYTES,
+  KEY_FIXED8,
+  KEY_TEXT,
+  ROW_NULLS_AT,
+  TEXT_INLINE_BYTES,
+  WINDOW_APPLIED_AT,
+  WINDOW_GROUPS_AT,
+  WINDOW_SEGMENT_AT,
+  WINDOW_VERSION_AT,
+} from "../../kernels/abi";
+import { compareText } from "./compare";
+import { addRow, bucketOf, firstSlot, joinHash, NULL_HASH, slotAt } from "./group";
+import { formHash, mix64 } from "./hash";
+import { mergeRows } from "./merge";
+import { touch } from "./pages";
+import { allocateText, appendRow, storeText } from "./window";
+
+/** The tag of a row's keys, as `findGroups` computes it from their registers. */
+function tagOf(row: u32, keys: u32, keyCount: u32): u32 {
+  const nulls = load<u32>(row, ROW_NULLS_AT);
+  let hash: u64 = 0;
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const kind = load<u32>(key, 4);
+    const isNull = (nulls >> k) & 1;
+    const at = row + load<u32>(key);
+    hash = joinHash(hash, isNull ? NULL_HASH : formHash(at, kind == KEY_TEXT, kind == KEY_FIXED8 ? 8 : 16));
+  }
+  return <u32>(mix64(hash) >> 32);
+}
+
+function sameRowKeys(a: u32, b: u32, keys: u32, keyCount: u32): bool {
+  if (load<u32>(a, ROW_NULLS_AT) != load<u32>(b, ROW_NULLS_AT)) return false;
+  // The bytes of a key that is NULL are zero in both.
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const kind = load<u32>(key, 4);
+    const x = a + load<u32>(key);
+    const y = b + load<u32>(key);
+    if (load<u64>(x) != load<u64>(y)) return false;
+    if (kind == KEY_FIXED8) continue;
+    if (kind == KEY_TEXT && load<u32>(x) > <u32>TEXT_INLINE_BYTES) {
+      const bytes = load<u32>(x);
+      if (compareText(load<u32>(x, 8), bytes, load<u32>(y, 8), bytes) != 0) return false;
+    } else if (load<u64>(x, 8) != load<u64>(y, 8)) return false;
+  }
+  return true;
+}
+
+function findLike(header: u32, row: u32, tag: u32, keys: u32, keyCount: u32): u32 {
+  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
+    for (let slot = firstSlot(tag); ; ) {
+      const candidate = load<u32>(slotAt(bucket, slot), 4);
+      if (candidate == 0) break;
+      if (load<u32>(slotAt(bucket, slot)) == tag && sameRowKeys(candidate, row, keys, keyCount)) return candidate;
+      if (++slot == BUCKET_SLOTS) slot = 0;
+    }
+  }
+  return 0;
+}
+
+/** A row of `header` with the keys of `row` and empty states. */
+function addLike(header: u32, row: u32, keys: u32, keyCount: u32, rowBytes: u32): u32 {
+  const made = appendRow(header, rowBytes);
+  store<u32>(made, load<u32>(row, ROW_NULLS_AT), ROW_NULLS_AT);
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const kind = load<u32>(key, 4);
+    const from = row + load<u32>(key);
+    const to = made + load<u32>(key);
+    store<u64>(to, load<u64>(from));
+    if (kind == KEY_FIXED8) continue;
+    store<u64>(to, load<u64>(from, 8), 8);
+    const bytes = load<u32>(from);
+    if (kind != KEY_TEXT || bytes <= <u32>TEXT_INLINE_BYTES) continue;
+    const text = allocateText(header, bytes);
+    storeText(text, load<u32>(from, 8), bytes);
+    store<u32>(to, text, 8);
+  }
+  store<u64>(header, load<u64>(header, WINDOW_GROUPS_AT) + 1, WINDOW_GROUPS_AT);
+  return made;
+}
+
+/**
+ * Merges the groups of window `from` into those of window `to`, in the order of their rows, and adds its count of applied events.
+ * `keys`: KEY_COLUMN_BYTES each, of which offset and kind are read; `states`: `stateCount` pairs of u32 kind, u32 offset.
+ */
+export function mergeGroups(from: u32, to: u32, keys: u32, keyCount: u32, states: u32, stateCount: u32, rowBytes: u32): void {
+  for (let segment = from + WINDOW_SEGMENT_AT; segment != 0; segment = load<u32>(segment)) {
+    const end = segment + 8 + load<u32>(segment, 4) * rowBytes;
+    for (let row = segment + 8; row < end; row += rowBytes) {
+      const tag = tagOf(row, keys, keyCount);
+      let target = findLike(to, row, tag, keys, keyCount);
+      if (target == 0) {
+        target = addLike(to, row, keys, keyCount, rowBytes);
+        addRow(to, tag, target);
+      }
+      mergeRows(states, stateCount, target, row);
+      touch(target);
+    }
+  }
+  store<u64>(to, load<u64>(to, WINDOW_APPLIED_AT) + load<u64>(from, WINDOW_APPLIED_AT), WINDOW_APPLIED_AT);
+  store<u32>(to, load<u32>(to, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
+  touch(to);
+}
