@@ -324,3 +324,12 @@ export const BACKLOG_READ_BYTES = 4 * 1024 * 1024;
 
 /** How long corrections of one view are gathered, µs of received time: a row that many late events touch is put out once a second. */
 export const CORRECTIONS_EVERY_US = 1_000_000;
+
+/**
+ * Age of the oldest row after which an epoch with corrections is cut, µs. Each may write the files of all windows anew that late events
+ * touched: 120 windows of 10,000 rows are 24 MB and 2 s of a core, which a minute holds 30 times.
+ */
+export const CHANGES_EPOCH_AGE_US = 60_000_000;
+
+/** Bytes of images that such an epoch holds until it is cut: an eighth of PENDING_OUTPUT_BYTES_MAX. */
+export const CHANGES_EPOCH_BYTES_MAX = 16 * 1024 * 1024;

@@ -34,6 +34,7 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "table.ledger.after",
   "table.manifest.write",
   "table.merged.write",
+  "table.reduced.write",
   "table.list.write",
   "table.metadata.write",
   "table.metadata.link",
@@ -47,6 +48,7 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "table.committed.after",
   "table.sweep.unlink",
   "table.orphan.unlink",
+  "table.replaced.unlink",
   // disk-files.ts
   "files.folder.make",
   "files.free.measure",

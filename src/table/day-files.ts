@@ -87,6 +87,8 @@ export class EpochFiles {
   /** Days that are not finished. */
   readonly #days: (number | null)[];
   #finished: FinishedDay[] = [];
+  /** They take no other file's place. */
+  readonly removed: readonly string[] = [];
 
   constructor(
     room: ExportRoom,

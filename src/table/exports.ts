@@ -78,6 +78,8 @@ export class OutputExport {
   add(output: ViewOutput): void {
     assert(output.view === this.#view, `an output of ${this.#view}, not of ${output.view}`);
     assert(output.kind === this.#kind, `${this.#kind}, not ${output.kind}`);
-    this.export.add(output.position, output.image, output.rowCount, [this.#view]);
+    const { position, image, rowCount } = output;
+    if (output.op === undefined) this.export.add(position, image, rowCount, [this.#view]);
+    else this.export.change(position, output);
   }
 }

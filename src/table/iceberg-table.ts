@@ -10,12 +10,14 @@ import { parseJson, plainText, printJson, type JsonObject } from "./lossless-jso
 import {
   addedManifest,
   mergedManifest,
+  reducedManifest,
   writeManifestList,
   type CommitIds,
   type FileDescriptor,
   type NewManifest,
 } from "./manifest.ts";
 import {
+  changeSummary,
   currentSnapshot,
   highestMarker,
   listAt,
@@ -23,10 +25,12 @@ import {
   newMetadata,
   nextTimestampMs,
   objectAt,
+  oldestEpoch,
   shapeDifference,
   withSnapshot,
   type Expired,
   type Marker,
+  type RemovedFiles,
   type TableShape,
 } from "./metadata.ts";
 
@@ -46,7 +50,14 @@ interface Version {
 }
 
 /** Writes a file of a commit and returns its URI. */
-type WriteAvro = (kind: "manifest" | "merged" | "list", bytes: Uint8Array) => string;
+type WriteAvro = (kind: "manifest" | "merged" | "reduced" | "list", bytes: Uint8Array) => string;
+
+/** What a commit does to a table's files. */
+export interface TableChange {
+  readonly added: readonly FileDescriptor[];
+  /** Relative to the table's folder. */
+  readonly removed: readonly string[];
+}
 
 const METADATA_NAME = /^v(\d+)\.metadata\.json$/;
 /** Our manifests and lists: the metadata version that they were written for, and the snapshot. */
@@ -104,12 +115,17 @@ export class IcebergTable {
     return this.#metadataPath(this.#newestOrThrow().version);
   }
 
+  /** Files that an epoch up to this one has replaced are in no snapshot any more. */
+  oldestEpoch(): number {
+    return oldestEpoch(this.#newestOrThrow().metadata);
+  }
+
   /**
-   * Appends the files as one snapshot. Returns its id, or null when the table's history says that the marker's epoch is in already.
+   * Adds files, and takes away those whose place they take, as one snapshot. Returns its id, or null when the table's history says that the marker's epoch is in already.
    * Throws CommitConflictError, TableRefusedError (marker of another job), or OS errors; then nothing was committed, or all of it was.
    */
-  commit(files: readonly FileDescriptor[], marker: Marker): number | null {
-    assert(files.length > 0, "no empty commits");
+  commit(change: TableChange, marker: Marker): number | null {
+    assert(change.added.length + change.removed.length > 0, "no empty commits");
     for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
       const base = this.#newestOrThrow();
       const known = highestMarker(base.metadata);
@@ -118,7 +134,7 @@ export class IcebergTable {
           `table ${this.folder} is written by job ${known.jobId}, this is job ${marker.jobId}. Give each job tables of its own.`,
         );
       if (known !== null && known.epoch >= marker.epoch) return null;
-      const committed = this.#tryCommit(base, files, marker);
+      const committed = this.#tryCommit(base, change, marker);
       if (committed !== null) return committed;
     }
     throw new CommitConflictError(
@@ -136,7 +152,7 @@ export class IcebergTable {
     }
   }
 
-  #tryCommit(base: Version, files: readonly FileDescriptor[], marker: Marker): number | null {
+  #tryCommit(base: Version, { added: files, removed }: TableChange, marker: Marker): number | null {
     const version = base.version + 1;
     const ids: CommitIds = {
       snapshotId: Number(crypto.getRandomValues(new BigUint64Array(1))[0] ?? 0n) % 2 ** 52 || 1,
@@ -144,7 +160,8 @@ export class IcebergTable {
     };
     const written: string[] = [];
     const write: WriteAvro = (kind, bytes) => {
-      const path = `${this.#metadataFolder}/millrace-${version}-${ids.snapshotId}-${kind}.avro`;
+      const name = kind === "reduced" ? `${kind}${written.length}` : kind;
+      const path = `${this.#metadataFolder}/millrace-${version}-${ids.snapshotId}-${name}.avro`;
       written.push(path);
       this.#files.writeSynced(path, [bytes], `table.${kind}.write`);
       return `file://${path}`;
@@ -154,11 +171,12 @@ export class IcebergTable {
       const parent = currentSnapshot(base.metadata);
       const old = parent === null ? [] : this.#manifestLines(parent).filter(isLive);
       const table = { shape: this.shape, location: this.location };
-      const added = addedManifest(files, table, ids);
-      const lines = [
-        { ...added.line, manifest_path: write("manifest", added.bytes) },
-        ...this.#merge(old, ids, write),
-      ];
+      const reduced = this.#reduce(old, removed, ids, write);
+      const lines = [...reduced.lines, ...this.#merge(reduced.rest, ids, write)];
+      if (files.length > 0) {
+        const added = addedManifest(files, table, ids);
+        lines.unshift({ ...added.line, manifest_path: write("manifest", added.bytes) });
+      }
       const parentId = parent === null ? null : plainText(parent["snapshot-id"]);
       const list = write("list", writeManifestList(lines, { ...ids, parentId }));
       const snapshot = {
@@ -167,7 +185,7 @@ export class IcebergTable {
         "sequence-number": ids.sequenceNumber,
         "timestamp-ms": nextTimestampMs(base.metadata, this.#nowMs()),
         "manifest-list": list,
-        summary: { ...appendSummary(files, parent), ...markerSummary(marker) },
+        summary: { ...changeSummary(files, reduced.removed, parent), ...markerSummary(marker) },
         "schema-id": base.metadata["current-schema-id"] ?? 0,
       };
       const next = withSnapshot(base.metadata, snapshot, {
@@ -194,6 +212,36 @@ export class IcebergTable {
 
   #manifestLines(snapshot: JsonObject): AvroRecord[] {
     return readAvro(this.#files.read(pathOf(plainText(snapshot["manifest-list"])))).records;
+  }
+
+  /** Manifests without the files of these paths, and the lines of those that have none of them. Throws TableRefusedError when one is in none. */
+  #reduce(
+    old: readonly AvroRecord[],
+    paths: readonly string[],
+    ids: CommitIds,
+    write: WriteAvro,
+  ): { lines: AvroRecord[]; rest: readonly AvroRecord[]; removed: RemovedFiles } {
+    const lines: AvroRecord[] = [];
+    const rest: AvroRecord[] = [];
+    const files: AvroRecord[] = [];
+    const uris = new Set(paths.map((path) => `${this.location}/${path}`));
+    for (const line of old) {
+      const isLeft = files.length === uris.size || line["content"] !== 0;
+      const source = isLeft ? null : { line, bytes: this.#files.read(pathOf(manifestPath(line))) };
+      const reduced = source === null ? null : reducedManifest(source, uris, this.shape, ids);
+      if (reduced === null) rest.push(line);
+      else {
+        files.push(...reduced.removed);
+        lines.push({ ...reduced.line, manifest_path: write("reduced", reduced.bytes) });
+      }
+    }
+    if (files.length !== uris.size)
+      throw new TableRefusedError(
+        `table ${this.folder}: another program has taken away files that corrections change (${uris.size - files.length} of ${uris.size}). Roll the table back to a snapshot that has them.`,
+      );
+    const sum = (key: string): number => files.reduce((all, file) => all + Number(file[key]), 0);
+    const [rowCount, bytes] = [sum("record_count"), sum("file_size_in_bytes")];
+    return { lines, rest, removed: { fileCount: files.length, rowCount, bytes } };
   }
 
   /** The lines of older manifests, the small ones merged when there are too many. */
@@ -348,28 +396,4 @@ function isLive(line: AvroRecord): boolean {
 /** The path of a `file:` URI, written with one, two or three slashes by different engines. */
 function pathOf(uri: string): string {
   return uri.replace(/^file:\/*/, "/");
-}
-
-/** Summary of an append with exact totals, counted up from the parent's. */
-function appendSummary(
-  files: readonly FileDescriptor[],
-  parent: JsonObject | null,
-): Readonly<Record<string, string>> {
-  const before = parent === null ? {} : objectAt(parent, "summary");
-  const rows = files.reduce((sum, file) => sum + file.rowCount, 0);
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  const total = (key: string, add: number): string => String(Number(before[key] ?? 0) + add);
-  return {
-    operation: "append",
-    "added-data-files": String(files.length),
-    "added-records": String(rows),
-    "added-files-size": String(bytes),
-    "changed-partition-count": String(new Set(files.map((file) => file.day)).size),
-    "total-data-files": total("total-data-files", files.length),
-    "total-records": total("total-records", rows),
-    "total-files-size": total("total-files-size", bytes),
-    "total-delete-files": total("total-delete-files", 0),
-    "total-position-deletes": total("total-position-deletes", 0),
-    "total-equality-deletes": total("total-equality-deletes", 0),
-  };
 }

@@ -1,12 +1,12 @@
 // The ledger: epochs and their files, by table, in ledger.db. From the moment that an epoch is recorded here queries may read its
 // files; the Iceberg commit comes after. Owns the database's schema and every statement that touches it.
 import { Database } from "bun:sqlite";
-import { must } from "../base/assert.ts";
+import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
 import type { FileDescriptor } from "./manifest.ts";
 
 /** Format of ledger.db, in PRAGMA user_version: counted up with every change. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** "MRLE" in PRAGMA application_id, so that no other program's file is taken for a ledger. */
 const APPLICATION_ID = 0x4d524c45;
@@ -42,6 +42,9 @@ CREATE TABLE files (
   epoch INTEGER NOT NULL,
   path TEXT NOT NULL,              -- relative to the table's folder
   descriptor TEXT,                 -- FileDescriptor as JSON; NULL once committed
+  time_low TEXT,                   -- lowest and highest time of the column that parts the table, us as decimal text; NULL = none does
+  time_high TEXT,
+  removed_epoch INTEGER,           -- the epoch whose files took this one's place; NULL = it is read
   PRIMARY KEY (table_name, epoch, path)
 ) STRICT;
 CREATE INDEX epochs_pending ON epochs (table_name, epoch) WHERE snapshot_id IS NULL;
@@ -72,6 +75,8 @@ export interface Epoch {
 /** A recorded epoch that is not in the Iceberg table yet. */
 export interface PendingEpoch extends Epoch {
   readonly files: readonly FileDescriptor[];
+  /** Files of earlier epochs whose place they take, relative to the table's folder. */
+  readonly removed: readonly string[];
 }
 
 /** How far a writer's rows are out. */
@@ -94,6 +99,10 @@ export interface LedgerFile {
   readonly writer: string;
   /** Relative to the table's folder. */
   readonly path: string;
+  /** Lowest and highest time of the column that parts the table, µs. */
+  readonly times: { readonly low: bigint; readonly high: bigint } | null;
+  /** The epoch whose files took its place: those that read up to an earlier one still read it. Null: all do. */
+  readonly removedEpoch: number | null;
 }
 
 /** Only a file without tables becomes a ledger. Reads: a file that is not ours is not even switched to another journal. */
@@ -228,8 +237,18 @@ export class Ledger {
         epoch.rowCount,
         epoch.watermark,
       );
-    const insert = this.#database.query("INSERT INTO files VALUES (?, ?, ?, ?)");
-    for (const file of epoch.files) insert.run(table, epoch.epoch, file.path, JSON.stringify(file));
+    const insert = this.#database.query("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, NULL)");
+    for (const file of epoch.files) {
+      const { low = null, high = null } = file.times ?? {};
+      insert.run(table, epoch.epoch, file.path, JSON.stringify(file), low, high);
+    }
+    const remove = this.#database.query(
+      "UPDATE files SET removed_epoch = ? WHERE table_name = ? AND path = ? AND removed_epoch IS NULL",
+    );
+    for (const path of epoch.removed) {
+      const { changes } = remove.run(epoch.epoch, table, path);
+      assert(changes === 1, `file ${path} of ${table} is replaced once`);
+    }
   }
 
   /** Moves a writer's position on where there were no rows: nothing to write, nothing to commit. */
@@ -254,8 +273,19 @@ export class Ledger {
         if (taken.length > 0 && files > filesMax) break;
         taken.push(epoch);
       }
-      return taken.map((epoch) => ({ ...epoch, files: this.#descriptors(table, epoch.epoch) }));
+      return taken.map((epoch) => ({
+        ...epoch,
+        files: this.#descriptors(table, epoch.epoch),
+        removed: this.#removed(table, epoch.epoch),
+      }));
     });
+  }
+
+  #removed(table: string, epoch: number): string[] {
+    const rows = this.#database
+      .query("SELECT path FROM files WHERE table_name = ? AND removed_epoch = ? ORDER BY path")
+      .all(table, epoch) as { path: string }[];
+    return rows.map(({ path }) => path);
   }
 
   #descriptors(table: string, epoch: number): FileDescriptor[] {
@@ -296,16 +326,32 @@ export class Ledger {
     this.#files.reach("table.committed.after");
   }
 
-  /** Every file of a table that queries may read, in order of epochs. */
+  /** Every file of a table that is on the disk, in order of epochs. */
   files(table: string): LedgerFile[] {
-    return this.#guard("read", () =>
+    type Row = Pick<LedgerFile, "epoch" | "writer" | "path" | "removedEpoch"> & {
+      readonly low: string | null;
+      readonly high: string | null;
+    };
+    const rows = this.#guard("read", () =>
       this.#database
         .query(
-          `SELECT epoch, writer, path FROM files JOIN epochs USING (table_name, epoch)
-           WHERE table_name = ? ORDER BY epoch, path`,
+          `SELECT epoch, writer, path, time_low AS low, time_high AS high, removed_epoch AS removedEpoch
+           FROM files JOIN epochs USING (table_name, epoch) WHERE table_name = ? ORDER BY epoch, path`,
         )
         .all(table),
-    ) as LedgerFile[];
+    ) as Row[];
+    return rows.map(({ low, high, ...file }) => ({
+      ...file,
+      times: low === null || high === null ? null : { low: BigInt(low), high: BigInt(high) },
+    }));
+  }
+
+  /** Forgets replaced files that nobody reads any more: they are unlinked next, or by the next start. */
+  forget(table: string, paths: readonly string[]): void {
+    this.#transaction("forget", () => {
+      const remove = this.#database.query("DELETE FROM files WHERE table_name = ? AND path = ?");
+      for (const path of paths) remove.run(table, path);
+    });
   }
 
   close(): void {

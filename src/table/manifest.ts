@@ -1,7 +1,8 @@
 // Iceberg manifests and manifest lists (format version 2): descriptors of data files <-> Avro bytes. Pure: iceberg-table.ts reads
 // and writes the files. Source: https://iceberg.apache.org/spec/#manifests
 import { readAvro, writeAvro, type AvroRecord, type AvroSchema, type AvroValue } from "./avro.ts";
-import { icebergBound } from "./bounds.ts";
+import { must } from "../base/assert.ts";
+import { icebergBound, type Bound } from "./bounds.ts";
 import { printJson } from "./lossless-json.ts";
 import { partitionFieldsJson, partitionName, schemaJson, type TableShape } from "./metadata.ts";
 import type { FinishedFile } from "./parquet-file.ts";
@@ -14,6 +15,8 @@ export interface FileDescriptor {
   readonly day: number | null;
   readonly rowCount: number;
   readonly bytes: number;
+  /** Lowest and highest time of the column that parts the table, µs as decimal text; null when it is not partitioned. */
+  readonly times: { readonly low: string; readonly high: string } | null;
   readonly splitOffsets: readonly number[];
   readonly columns: readonly {
     readonly fieldId: number;
@@ -28,13 +31,17 @@ export interface FileDescriptor {
   }[];
 }
 
-/** Describes a finished file. */
+/** Describes a finished file. `timeField`: id of the column that parts the table. */
 export function describeFile(
   file: FinishedFile,
   place: { readonly path: string; readonly day: number | null; readonly bytes: number },
+  timeField: number | null,
 ): FileDescriptor {
+  const times = file.columns.find(({ fieldId }) => fieldId === timeField)?.bounds;
+  const timeText = (bound: Bound | null | undefined): string => String(must(bound, "bound").value);
   return {
     ...place,
+    times: times === undefined ? null : { low: timeText(times.low), high: timeText(times.high) },
     rowCount: file.rowCount,
     splitOffsets: file.splitOffsets,
     columns: file.columns.map((column) => {
@@ -220,23 +227,59 @@ export function addedManifest(
 
 /** One manifest with the live entries of several, each with its line in the list, from which null numbers are inherited. */
 export function mergedManifest(
-  sources: readonly { readonly line: AvroRecord; readonly bytes: Uint8Array }[],
+  sources: readonly ManifestSource[],
   shape: TableShape,
   ids: CommitIds,
 ): NewManifest {
-  const entries = sources.flatMap(({ line, bytes }) =>
-    readAvro(bytes)
-      .records.filter((entry) => entry["status"] !== STATUS_DELETED)
-      .map((entry) => ({
-        ...entry,
-        status: STATUS_EXISTING,
-        snapshot_id: entry["snapshot_id"] ?? line["added_snapshot_id"] ?? null,
-        sequence_number: entry["sequence_number"] ?? line["sequence_number"] ?? null,
-        file_sequence_number: entry["file_sequence_number"] ?? line["sequence_number"] ?? null,
-      })),
-  );
+  const entries = sources.flatMap(liveEntries);
   const numbers = entries.map((entry) => Number(entry["sequence_number"]));
   return manifest(entries, shape, { ...ids, minSequenceNumber: Math.min(...numbers) });
+}
+
+/** A manifest as it is read: its line in the list, from which null numbers are inherited, and its bytes. */
+export interface ManifestSource {
+  readonly line: AvroRecord;
+  readonly bytes: Uint8Array;
+}
+
+function liveEntries({ line, bytes }: ManifestSource): AvroRecord[] {
+  return readAvro(bytes)
+    .records.filter((entry) => entry["status"] !== STATUS_DELETED)
+    .map((entry) => ({
+      ...entry,
+      status: STATUS_EXISTING,
+      snapshot_id: entry["snapshot_id"] ?? line["added_snapshot_id"] ?? null,
+      sequence_number: entry["sequence_number"] ?? line["sequence_number"] ?? null,
+      file_sequence_number: entry["file_sequence_number"] ?? line["sequence_number"] ?? null,
+    }));
+}
+
+/** A manifest without some of its files: they are DELETED in it, by the snapshot of `ids`. */
+export interface ReducedManifest extends NewManifest {
+  /** `data_file` of those that were taken away. */
+  readonly removed: readonly AvroRecord[];
+}
+
+/** Takes the files at `uris` out of a manifest; null when it has none of them. */
+export function reducedManifest(
+  source: ManifestSource,
+  uris: ReadonlySet<string>,
+  shape: TableShape,
+  ids: CommitIds,
+): ReducedManifest | null {
+  const fileOf = (entry: AvroRecord): AvroRecord => entry["data_file"] as AvroRecord;
+  const isRemoved = (entry: AvroRecord): boolean => uris.has(String(fileOf(entry)["file_path"]));
+  const live = liveEntries(source);
+  const removed = live.filter(isRemoved).map(fileOf);
+  if (removed.length === 0) return null;
+  const entries = live.map((entry) =>
+    isRemoved(entry) ? { ...entry, status: STATUS_DELETED, snapshot_id: ids.snapshotId } : entry,
+  );
+  const numbers = entries.map((entry) => Number(entry["sequence_number"]));
+  return {
+    ...manifest(entries, shape, { ...ids, minSequenceNumber: Math.min(...numbers) }),
+    removed,
+  };
 }
 
 function manifest(
@@ -271,10 +314,10 @@ function manifest(
     added_snapshot_id: ids.snapshotId,
     added_files_count: count(STATUS_ADDED),
     existing_files_count: count(STATUS_EXISTING),
-    deleted_files_count: 0,
+    deleted_files_count: count(STATUS_DELETED),
     added_rows_count: rows(STATUS_ADDED),
     existing_rows_count: rows(STATUS_EXISTING),
-    deleted_rows_count: 0,
+    deleted_rows_count: rows(STATUS_DELETED),
     partitions: partitionSummary(entries, shape),
     key_metadata: null,
   };

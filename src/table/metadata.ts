@@ -266,3 +266,51 @@ export function withSnapshot(
     },
   };
 }
+
+/** Files that a commit takes away. */
+export interface RemovedFiles {
+  readonly fileCount: number;
+  readonly rowCount: number;
+  readonly bytes: number;
+}
+
+/** What a snapshot's summary says of the files that it adds and takes away. */
+export function changeSummary(
+  files: readonly {
+    readonly rowCount: number;
+    readonly bytes: number;
+    readonly day: number | null;
+  }[],
+  removed: RemovedFiles,
+  parent: JsonObject | null,
+): Readonly<Record<string, string>> {
+  const before = parent === null ? {} : objectAt(parent, "summary");
+  const rows = files.reduce((sum, file) => sum + file.rowCount, 0);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const total = (key: string, add: number): string => String(Number(before[key] ?? 0) + add);
+  const taken = {
+    "deleted-data-files": String(removed.fileCount),
+    "deleted-records": String(removed.rowCount),
+    "removed-files-size": String(removed.bytes),
+  };
+  return {
+    operation: removed.fileCount === 0 ? "append" : "overwrite",
+    "added-data-files": String(files.length),
+    "added-records": String(rows),
+    "added-files-size": String(bytes),
+    ...(removed.fileCount === 0 ? {} : taken),
+    "changed-partition-count": String(new Set(files.map((file) => file.day)).size),
+    "total-data-files": total("total-data-files", files.length - removed.fileCount),
+    "total-records": total("total-records", rows - removed.rowCount),
+    "total-files-size": total("total-files-size", bytes - removed.bytes),
+    "total-delete-files": total("total-delete-files", 0),
+    "total-position-deletes": total("total-position-deletes", 0),
+    "total-equality-deletes": total("total-equality-deletes", 0),
+  };
+}
+
+/** The epoch that the oldest snapshot says; 0 when a foreign one is the oldest: files replaced in it or before are in no snapshot. */
+export function oldestEpoch(metadata: JsonObject): number {
+  const [oldest] = listAt(metadata, "snapshots");
+  return oldest === undefined ? 0 : (readMarker(objectAt(oldest, "summary"))?.epoch ?? 0);
+}

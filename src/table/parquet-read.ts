@@ -184,7 +184,7 @@ class ColumnReader {
         fixed[value] = ((bytes[at + (value >> 3)] ?? 0) >> (value & 7)) & 1;
     else if (this.#physical === PHYSICAL_I128)
       for (let value = 0; value < count; value++)
-        fixed.set(bytes.slice(at + value * 16, at + value * 16 + 16).reverse(), value * 16);
+        fixed.set(bytes.subarray(at + value * 16, at + value * 16 + 16).toReversed(), value * 16);
     else fixed.set(bytes.subarray(at, at + count * width));
     return { ...NO_TEXT, fixed };
   }

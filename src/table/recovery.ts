@@ -1,10 +1,16 @@
 // Pure decisions of the export: when an epoch is due, and what a start does with a table and a ledger that may disagree.
-import { EPOCH_ROWS_MAX, OUTPUT_EPOCH_AGE_US, RAW_EPOCH_AGE_US } from "../limits.ts";
+import {
+  CHANGES_EPOCH_AGE_US,
+  EPOCH_ROWS_MAX,
+  OUTPUT_EPOCH_AGE_US,
+  RAW_EPOCH_AGE_US,
+} from "../limits.ts";
 import type { Marker } from "./metadata.ts";
 
 /** What is known of rows on their way into an epoch. */
 export interface EpochFacts {
-  readonly kind: "raw" | "output";
+  /** "changes": some of them change rows of the table. */
+  readonly kind: "raw" | "output" | "changes";
   readonly rowCount: number;
   /** Age of the oldest row, µs. */
   readonly ageUs: number;
@@ -17,13 +23,18 @@ export interface EpochFacts {
 /** Why an epoch is cut now, or "wait". */
 export type EpochDecision = "wait" | "rows" | "memory" | "age" | "retry";
 
+const AGE_US_MAX = {
+  raw: RAW_EPOCH_AGE_US,
+  output: OUTPUT_EPOCH_AGE_US,
+  changes: CHANGES_EPOCH_AGE_US,
+} as const;
+
 export function decideEpoch(facts: EpochFacts): EpochDecision {
   if (facts.isFailed) return "retry";
   if (facts.rowCount === 0) return "wait";
   if (facts.rowCount >= EPOCH_ROWS_MAX) return "rows";
   if (facts.isFull) return "memory";
-  const ageUsMax = facts.kind === "raw" ? RAW_EPOCH_AGE_US : OUTPUT_EPOCH_AGE_US;
-  return facts.ageUs >= ageUsMax ? "age" : "wait";
+  return facts.ageUs >= AGE_US_MAX[facts.kind] ? "age" : "wait";
 }
 
 /** What a start finds. */

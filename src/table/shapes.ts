@@ -18,6 +18,8 @@ export interface TableSpec {
   readonly columns: readonly FileColumn[];
   /** The TIMESTAMPTZ column of the batch images whose day parts the table, or null. */
   readonly day: { readonly name: string; readonly ordinal: number } | null;
+  /** Ordinals of the columns that tell a row from others, where rows change after they were put out: window and group keys. */
+  readonly keys: readonly number[] | null;
 }
 
 /** `namespace.name`: the table's name in the ledger and in SQL. */
@@ -76,6 +78,7 @@ export function rawTable(namespace: string, stream: string, schema: EventSchema)
     name: rawTableName(stream),
     columns: [...declared, ...extra, ...admission],
     day: { name: time.name, ordinal: schema.eventTime },
+    keys: null,
   };
 }
 
@@ -98,6 +101,12 @@ export function viewTable(namespace: string, plan: ViewPlan): TableSpec {
       fileColumn(revision, ADDED_FIELD_ID, { from: "image", ordinal: output.length }),
     ],
     day: day === undefined ? null : { name: day.name, ordinal: start },
+    keys:
+      plan.late.policy === "update"
+        ? plan.output.flatMap(({ source }, ordinal) =>
+            source.kind === "aggregate" ? [] : [ordinal],
+          )
+        : null,
   };
 }
 
@@ -123,6 +132,7 @@ export function lateTable(): TableSpec {
       ),
     ],
     day: { name: "event_time", ordinal: 0 },
+    keys: null,
   };
 }
 
@@ -160,5 +170,6 @@ export function deadLetterTable(): TableSpec {
       ),
     ],
     day: { name: "received_at", ordinal: 0 },
+    keys: null,
   };
 }

@@ -7,9 +7,11 @@ import { EPOCH_FILES_MAX, EXPORT_FILES_PER_TURN } from "../limits.ts";
 import { AvroError } from "./avro.ts";
 import { CommitConflictError, TableRefusedError } from "./iceberg-table.ts";
 import { LedgerFailedError, type Ledger, type LedgerFile, type PendingEpoch } from "./ledger.ts";
-import { DayFiles, type EpochFiles } from "./day-files.ts";
+import { ChangedRows, type FilesToWrite, type HeldRows, type StoredRows } from "./changed-rows.ts";
+import { DayFiles, type FinishedDay } from "./day-files.ts";
 import { describeFile, type FileDescriptor } from "./manifest.ts";
 import { partitionName } from "./metadata.ts";
+import { ParquetError } from "./parquet-read.ts";
 import { decideEpoch, type EpochDecision } from "./recovery.ts";
 import type { ExportRoom } from "./room.ts";
 import { tableName, type TableSpec } from "./shapes.ts";
@@ -32,6 +34,8 @@ export class TableWriteError extends Error {
     const isOperating =
       cause instanceof CommitConflictError ||
       cause instanceof TableRefusedError ||
+      // a file that corrections change is damaged
+      cause instanceof ParquetError ||
       // what another writer left in the table cannot be read
       cause instanceof AvroError ||
       cause instanceof SyntaxError ||
@@ -57,6 +61,9 @@ export interface ExportContext {
   readonly clock: Clock;
   /** Told of each file (absolute path) once the ledger has it. */
   readonly recorded: (file: LedgerFile) => void;
+  /** Told of the files (absolute paths) whose place an epoch's files took. */
+  readonly replaced: (paths: readonly string[], epoch: number) => void;
+  readonly stored: StoredRows;
   /** A number that no file of the table got in this process. */
   readonly nameNext: () => number;
 }
@@ -76,7 +83,7 @@ interface Unwritten {
   readonly files: FileDescriptor[];
   hasFailed: boolean;
   /** Files that are not. */
-  readonly days: EpochFiles;
+  readonly days: FilesToWrite;
   readonly position: number;
   readonly rowCount: number;
   readonly watermark: string;
@@ -98,7 +105,8 @@ export class TableExport {
   readonly #target: ExportTarget;
   readonly #context: ExportContext;
   readonly #table: string;
-  readonly #rows: DayFiles;
+  /** ChangedRows where the table's rows may change. */
+  readonly #rows: DayFiles | ChangedRows;
   /** The ledger's position: what is at or below it is out. */
   #position: number;
   #epoch: number;
@@ -111,8 +119,11 @@ export class TableExport {
     this.#target = target;
     this.#context = context;
     this.#table = tableName(target.spec);
-    const { columns, day } = target.spec;
-    this.#rows = new DayFiles(context.room, columns, day?.ordinal ?? null);
+    const { columns, day, keys } = target.spec;
+    this.#rows =
+      keys === null
+        ? new DayFiles(context.room, columns, day?.ordinal ?? null)
+        : new ChangedRows(context.room, target.spec, context.stored);
     const covered = context.ledger.writerPosition(this.#table, target.writer);
     this.#position = covered.position;
     this.#added = covered.position;
@@ -156,12 +167,16 @@ export class TableExport {
   /** Whether an epoch should be cut now, and why. */
   due(): EpochDecision {
     return decideEpoch({
-      kind: this.#target.kind,
+      kind: this.#hasChanges ? "changes" : this.#target.kind,
       rowCount: this.#rows.rowCount,
       ageUs: this.ageUs,
       isFull: this.#rows.isFull,
       isFailed: this.#unwritten !== null,
     });
+  }
+
+  get #hasChanges(): boolean {
+    return this.#rows instanceof ChangedRows && this.#rows.hasChanges;
   }
 
   /** Positions up to `position` have no rows any more: the next epoch begins behind it. Kept in memory until then. */
@@ -182,7 +197,20 @@ export class TableExport {
    */
   add(position: number, image: Uint8Array, rowCount: number, constants: readonly Constant[]): void {
     if (this.covers(position) || rowCount === 0) return;
-    this.#rows.add(image, rowCount, constants);
+    if (this.#rows instanceof DayFiles) this.#rows.add(image, rowCount, constants);
+    else this.#rows.add({ image, rowCount });
+    this.#has(position);
+  }
+
+  /** Adds rows that change those with the same keys, as `add` does: they may be in the table, or not. For tables with keys only. */
+  change(position: number, rows: HeldRows): void {
+    if (this.covers(position) || rows.rowCount === 0) return;
+    assert(this.#rows instanceof ChangedRows, `rows of ${this.#table} do not change`);
+    this.#rows.add(rows);
+    this.#has(position);
+  }
+
+  #has(position: number): void {
     this.#added = Math.max(this.#added, position);
     this.#oldestUs ??= this.#context.clock.monotonicUs();
   }
@@ -210,12 +238,15 @@ export class TableExport {
     const epochs = this.#epochsOf(epoch, unwritten);
     ledger.record(this.#table, epochs);
     for (const { epoch: recorded, writer, files } of epochs)
-      for (const { path } of files)
+      for (const { path, times } of files)
         this.#context.recorded({
           epoch: recorded,
           writer,
           path: `${this.#target.folder}/${path}`,
+          times: times === null ? null : { low: BigInt(times.low), high: BigInt(times.high) },
+          removedEpoch: null,
         });
+    this.#context.replaced(days.removed, epoch);
     this.#unwritten = null;
     this.#oldestUs = this.#rows.rowCount === 0 ? null : this.#context.clock.monotonicUs();
     this.#position = unwritten.position;
@@ -224,10 +255,14 @@ export class TableExport {
   }
 
   /** The whole cut as epochs of a bounded number of files: the position moves with the last. */
-  #epochsOf(first: number, { files, position, watermark }: Unwritten): PendingEpoch[] {
-    const count = Math.max(1, Math.ceil(files.length / EPOCH_FILES_MAX));
+  #epochsOf(first: number, { files, days, position, watermark }: Unwritten): PendingEpoch[] {
+    const { folder } = this.#target;
+    const removed = days.removed.map((path) => path.slice(folder.length + 1));
+    // a file and those that take its place are of one epoch, and so of one snapshot
+    const filesMax = removed.length > 0 ? files.length : EPOCH_FILES_MAX;
+    const count = Math.max(1, Math.ceil(files.length / filesMax));
     return Array.from({ length: count }, (_, index) => {
-      const part = files.slice(index * EPOCH_FILES_MAX, (index + 1) * EPOCH_FILES_MAX);
+      const part = files.slice(index * filesMax, (index + 1) * filesMax);
       return {
         epoch: first + index,
         writer: this.#target.writer,
@@ -236,6 +271,7 @@ export class TableExport {
         rowCount: part.reduce((sum, file) => sum + file.rowCount, 0),
         watermark,
         files: part,
+        removed,
       };
     });
   }
@@ -257,7 +293,7 @@ export class TableExport {
     const { files, nameNext } = this.#context;
     const { days } = unwritten;
     for (let count = 0; count < filesMax; count++) {
-      const next = days.next(Math.min(filesMax - count, EXPORT_FILES_PER_TURN));
+      const next = this.#next(unwritten, Math.min(filesMax - count, EXPORT_FILES_PER_TURN));
       if (next === undefined) break;
       const folder = this.#dayFolder(next.day);
       const path = `${folder}/${String(epoch).padStart(8, "0")}-${nameNext()}.parquet`;
@@ -265,7 +301,9 @@ export class TableExport {
         files.makeFolder(`${this.#target.folder}/${folder}`);
         const target = `${this.#target.folder}/${path}`;
         const bytes = files.writeSynced(target, next.file.parts, "table.data.write");
-        unwritten.files.push(describeFile(next.file, { path, day: next.day, bytes }));
+        unwritten.files.push(
+          describeFile(next.file, { path, day: next.day, bytes }, this.#timeField),
+        );
       } catch (cause) {
         this.#tryUnlink(`${this.#target.folder}/${path}`);
         unwritten.hasFailed = true;
@@ -274,6 +312,21 @@ export class TableExport {
       days.written();
     }
     unwritten.hasFailed = false;
+  }
+
+  /** The next file; to make it others may be read. */
+  #next(unwritten: Unwritten, ahead: number): FinishedDay | undefined {
+    try {
+      return unwritten.days.next(ahead);
+    } catch (cause) {
+      unwritten.hasFailed = true;
+      throw TableWriteError.from(this.#table, "reading what it changes", cause);
+    }
+  }
+
+  get #timeField(): number | null {
+    const { day, columns } = this.#target.spec;
+    return columns.find(({ name }) => name === day?.name)?.fieldId ?? null;
   }
 
   #dayFolder(day: number | null): string {

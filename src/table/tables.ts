@@ -153,10 +153,13 @@ export class Tables {
       if (last === undefined) continue;
       try {
         const snapshotId = this.#commit(table.iceberg, pending, last);
+        // nothing to tell the table: these epochs go with the next ones
+        if (snapshotId === null) continue;
         this.#ledger.markCommitted(name, last.epoch, snapshotId);
         const rowCount = pending.reduce((sum, epoch) => sum + epoch.rowCount, 0);
         committed.push({ table: name, epoch: last.epoch, rowCount });
         more ||= this.#ledger.lastEpochs(name).recorded > last.epoch;
+        this.#removeReplaced(name, table);
       } catch (cause) {
         failures.push(TableWriteError.from(name, "commit", cause));
       }
@@ -183,7 +186,10 @@ export class Tables {
     return {
       columns: plainColumns(spec),
       files: files
-        .filter((file) => file.epoch <= (through.get(file.writer) ?? Number.MAX_SAFE_INTEGER))
+        .filter(({ epoch, writer, removedEpoch }) => {
+          const last = through.get(writer) ?? Number.MAX_SAFE_INTEGER;
+          return epoch <= last && (removedEpoch === null || removedEpoch > last);
+        })
         .map((file) => file.path),
     };
   }
@@ -241,24 +247,54 @@ export class Tables {
         files: this.#options.files,
         clock: this.#options.clock,
         recorded: (file) => table.files.push(file),
+        replaced: (paths, epoch) => replace(table.files, new Set(paths), epoch),
+        stored: {
+          files: () => table.files.filter(({ removedEpoch }) => removedEpoch === null),
+          read: (path) => this.#options.files.read(path),
+        },
         nameNext: () => table.names++,
       },
     );
   }
 
-  #commit(iceberg: IcebergTable, pending: readonly PendingEpoch[], last: PendingEpoch): number {
+  #commit(
+    iceberg: IcebergTable,
+    pending: readonly PendingEpoch[],
+    last: PendingEpoch,
+  ): number | null {
     const marker = {
       jobId: this.#options.jobId,
       epoch: last.epoch,
       position: last.position,
       watermark: last.watermark,
     };
-    return (
-      iceberg.commit(
-        pending.flatMap((epoch) => epoch.files),
-        marker,
-      ) ?? 0
+    const removed = new Set(pending.flatMap((epoch) => epoch.removed));
+    const files = pending.flatMap((epoch) => epoch.files);
+    const own = new Set(files.map(({ path }) => path));
+    const change = {
+      added: files.filter(({ path }) => !removed.has(path)),
+      // what came and went in these epochs was never in the table
+      removed: [...removed].filter((path) => !own.has(path)),
+    };
+    if (change.added.length + change.removed.length === 0) return null;
+    return iceberg.commit(change, marker) ?? 0;
+  }
+
+  /** Unlinks files whose place others have taken, once no snapshot has them: these are kept for an hour at least, longer than any question. */
+  #removeReplaced(name: string, { iceberg, files }: OpenTable): void {
+    if (files.every(({ removedEpoch }) => removedEpoch === null)) return;
+    const oldest = iceberg.oldestEpoch();
+    const gone = files.filter(
+      ({ removedEpoch }) => removedEpoch !== null && removedEpoch <= oldest,
     );
+    this.#ledger.forget(
+      name,
+      gone.map(({ path }) => path.slice(iceberg.folder.length + 1)),
+    );
+    for (const file of gone) {
+      files.splice(files.indexOf(file), 1);
+      this.#options.files.unlink(file.path, "table.replaced.unlink");
+    }
   }
 
   #recover(name: string, iceberg: IcebergTable): void {
@@ -288,6 +324,11 @@ export class Tables {
     this.#ledger.raiseEpoch(name, Math.max(...orphans.map((orphan) => orphan.epoch)) + 1);
     for (const orphan of orphans) files.unlink(orphan.path, "table.orphan.unlink");
   }
+}
+
+function replace(files: LedgerFile[], paths: ReadonlySet<string>, removedEpoch: number): void {
+  for (const [index, file] of files.entries())
+    if (paths.has(file.path)) files[index] = { ...file, removedEpoch };
 }
 
 function plainColumns(spec: TableSpec): readonly Column[] {
