@@ -19,7 +19,7 @@ import {
 /** "MRST": SQLite's application_id of state.db. */
 const APPLICATION_ID = 0x4d525354;
 /** The schema's version, SQLite's user_version. */
-const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 2;
 
 /**
  * In every table `hash` is xxHash3 of `bytes`, exclusive-or xxHash3 of the row's key as text, 8 bytes little-endian: it finds changed
@@ -49,6 +49,7 @@ CREATE TABLE outputs (
   id INTEGER PRIMARY KEY,           -- order of saving
   view TEXT NOT NULL,
   kind TEXT NOT NULL,               -- rows or late
+  op TEXT,                          -- upsert or delete; NULL: rows that were not there before
   position INTEGER NOT NULL,        -- log position that made the output; dropped when the table's ledger covers it
   row_count INTEGER NOT NULL,
   hash BLOB NOT NULL,
@@ -174,11 +175,11 @@ class SqliteCheckpointStore implements CheckpointStore {
     const database = this.#database;
     {
       using statement = database.prepare(
-        "INSERT INTO outputs (view, kind, position, row_count, hash, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outputs (view, kind, op, position, row_count, hash, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
       );
-      for (const { view, kind, position, rowCount, image } of change.outputs) {
-        const hash = hashOf(outputKey(view, kind, position), image);
-        statement.run(view, kind, position, rowCount, hash, image);
+      for (const { view, kind, op = null, position, rowCount, image } of change.outputs) {
+        const hash = hashOf(outputKey({ view, kind, op, position }), image);
+        statement.run(view, kind, op, position, rowCount, hash, image);
       }
     }
     using statement = database.prepare(
@@ -230,11 +231,11 @@ class SqliteCheckpointStore implements CheckpointStore {
   }
 
   *#outputs(): Generator<ViewOutput> {
-    type Row = Stored & Omit<ViewOutput, "image" | "rowCount"> & { readonly row_count: number };
+    type Row = Stored & OutputKey & { readonly row_count: number };
     for (const row of this.#rows<Row>("SELECT * FROM outputs ORDER BY id")) {
-      const { view, kind, position, row_count: rowCount } = row;
-      const image = this.#restore(outputKey(view, kind, position), row);
-      yield { view, kind, position, rowCount, image };
+      const { view, kind, op, position, row_count: rowCount } = row;
+      const image = this.#restore(outputKey(row), row);
+      yield { view, kind, ...(op === null ? {} : { op }), position, rowCount, image };
     }
   }
 
@@ -282,8 +283,11 @@ class SqliteCheckpointStore implements CheckpointStore {
 const readerKey = (name: string, position: number): string => `reader ${name} at ${position}`;
 const pageKey = (space: string, page: number): string => `page ${page} of ${space}`;
 const segmentKey = (stream: string, us: number): string => `segment of ${stream} until ${us}`;
-const outputKey = (view: string, kind: string, position: number): string =>
-  `output ${kind} of ${view} at ${position}`;
+type OutputKey = Pick<ViewOutput, "view" | "kind" | "position"> & {
+  readonly op: "upsert" | "delete" | null;
+};
+const outputKey = ({ view, kind, op, position }: OutputKey): string =>
+  `output ${kind} ${op ?? "append"} of ${view} at ${position}`;
 
 function hashOf(key: string, bytes: Uint8Array): Uint8Array {
   const hash = new Uint8Array(8);
@@ -317,6 +321,10 @@ function prepareSchema(database: Database, path: string, jobId: string): void {
   if (version > FORMAT_VERSION)
     throw new CheckpointError(
       `${path} has state format ${version}, newer than ${FORMAT_VERSION}, the newest known here. Start the Millrace version that wrote it`,
+    );
+  if (version < FORMAT_VERSION)
+    throw new CheckpointError(
+      `${path} has state format ${version}, from before the first release: this one knows ${FORMAT_VERSION}. Begin a new data folder`,
     );
   const owner = read<string>("SELECT job_id FROM file");
   if (owner !== jobId)

@@ -35,6 +35,7 @@ export function changeAt(n: number): CheckpointChange {
     outputs: (["rows", "late"] as const).map((kind) => ({
       view: "v",
       kind,
+      ...(kind === "rows" && n % 3 > 0 ? { op: n % 3 === 1 ? "upsert" : "delete" } : {}),
       position: n * 10,
       rowCount: n,
       image: bytesOf(n, 3000),

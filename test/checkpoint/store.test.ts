@@ -223,9 +223,11 @@ describe("a store that is not as it was left", () => {
     const newer = new Database(ours);
     newer.run("PRAGMA user_version = 3");
     newer.close();
-    expect(() => open(ours)).toThrow(/state format 3, newer than 1/);
+    expect(() => open(ours)).toThrow(/state format 3, newer than 2/);
     const older = new Database(ours);
     older.run("PRAGMA user_version = 1");
+    expect(() => open(ours)).toThrow("state format 1, from before the first release");
+    older.run("PRAGMA user_version = 2");
     older.close();
     truncateSync(ours, 20_000);
     expect(() => contentOf(open(ours))).toThrow(CheckpointError);
