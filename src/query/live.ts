@@ -137,6 +137,6 @@ export class LiveData {
 }
 
 /** An image file, whole: the engine may unlink it once the pin is released. */
-function readImage({ path, view }: PinnedImage): ImageBatch {
-  return { image: new BatchImage(new Uint8Array(readFileSync(path))), fixed: [view] };
+function readImage({ path, fixed }: PinnedImage): ImageBatch {
+  return { image: new BatchImage(new Uint8Array(readFileSync(path))), fixed };
 }

@@ -25,13 +25,25 @@ export interface PinnedView {
   readonly rows: PinnedFiles;
   /** Batch images on disk: open windows and closed rows beyond the ledger. Columns as in the view's table. */
   readonly images: readonly string[];
+  /**
+   * Where rows beyond the ledger change others: all of them in order, in place of those in `images`. The last word on a key (columns `keys`)
+   * counts, and takes the place of a row in `rows`.
+   */
+  readonly changes: readonly PinnedChange[];
+  readonly keys: readonly string[];
   /** The stream watermark at the pinned position, µs as decimal text, or null before the first event: for `is_final`. */
   readonly watermarkUs: string | null;
   /**
    * A row is final once `column` (TIMESTAMPTZ) + `addUs` <= the watermark: the output column of window_end with 0, or that of
-   * window_start with the window's size. null when the view puts out neither: `is_final` is NULL then.
+   * window_start with the window's size; the allowed lateness is in it too. null when the view puts out neither: `is_final` is NULL then.
    */
   readonly finality: { readonly column: string; readonly addUs: number } | null;
+}
+
+/** An image of rows that are new ("append"), take the place of rows with the same key, or are gone. */
+export interface PinnedChange {
+  readonly path: string;
+  readonly op: "append" | "upsert" | "delete";
 }
 
 /** A small system relation, given by value: columns and rows of JSON values (BIGINT and times as decimal text). */

@@ -18,10 +18,10 @@ export type ScanOf =
   | { readonly kind: "images"; readonly images: readonly PinnedImage[] }
   | { readonly kind: "rejects"; readonly after: number };
 
-/** An image on disk; `view` is a value of its rows. */
+/** An image on disk, and values that its rows share: the view, or of a change what it is and its number. */
 export interface PinnedImage {
   readonly path: string;
-  readonly view: string;
+  readonly fixed: readonly (bigint | string)[];
 }
 
 export interface PlannedScan {
@@ -79,10 +79,15 @@ class Planner {
     if (files.files.length > 0) parts.push(filesSelect(files, upTo));
     if (scan !== null) {
       const names = files.columns.map(({ name }) => quoteName(name)).join(", ");
-      parts.push(`SELECT ${names} FROM ${SCAN_FUNCTION}(${this.scans.length})`);
-      this.scans.push(scan);
+      parts.push(`SELECT ${names} FROM ${this.scan(scan)}`);
     }
     return parts.length === 0 ? emptySelect(files.columns) : parts.join(" UNION ALL ");
+  }
+
+  /** The call that reads a scan. */
+  scan(scan: PlannedScan): string {
+    this.scans.push(scan);
+    return `${SCAN_FUNCTION}(${this.scans.length - 1})`;
   }
 
   add(qualifiedName: string, sql: string): void {
@@ -123,7 +128,7 @@ function planStream(planner: Planner, pin: Pin, stream: PinnedStream): void {
 }
 
 function planView(planner: Planner, view: PinnedView): void {
-  const images = view.images.map((path) => ({ path, view: view.view }));
+  const images = view.images.map((path) => ({ path, fixed: [] }));
   const scan: PlannedScan | null =
     images.length === 0
       ? null
@@ -138,11 +143,51 @@ function planView(planner: Planner, view: PinnedView): void {
   const columns = [...outputs, `${finalityOf(view)} AS is_final`, "revision"].join(", ");
   planner.add(
     quoteName(view.view),
-    `SELECT ${columns} FROM (${planner.union(view.rows, null, scan)})`,
+    `SELECT ${columns} FROM (${view.changes.length === 0 ? planner.union(view.rows, null, scan) : changedRows(planner, view, scan)})`,
   );
 }
 
-/** final: the watermark at the pinned position has passed the window's end (plus the allowed lateness, which `side` does not have). */
+/** Names of the columns that a scan of changes has beside the view's. */
+const OP = quoteName("_millrace_op");
+const ORDINAL = quoteName("_millrace_ordinal");
+
+/** Rows of files that nothing beyond the ledger changes, the last word on each key beyond it, and open windows. */
+function changedRows(planner: Planner, view: PinnedView, open: PlannedScan | null): string {
+  const names = view.rows.columns.map(({ name }) => quoteName(name)).join(", ");
+  const keys = view.keys.map(quoteName);
+  const parts: string[] = [];
+  if (view.rows.files.length > 0) {
+    const same = keys.map((key) => `change.${key} IS NOT DISTINCT FROM stored.${key}`);
+    parts.push(
+      `SELECT ${names} FROM (${filesSelect(view.rows, null)}) AS stored WHERE NOT EXISTS (SELECT 1 FROM ` +
+        `${planner.scan(changeScan(view))} AS change WHERE ${[`${OP} <> 'append'`, ...same].join(" AND ")})`,
+    );
+  }
+  parts.push(
+    `SELECT ${names} FROM (SELECT * FROM ${planner.scan(changeScan(view))} ` +
+      `QUALIFY row_number() OVER (PARTITION BY ${keys.join(", ")} ORDER BY ${ORDINAL} DESC) = 1) WHERE ${OP} <> 'delete'`,
+  );
+  if (open !== null) parts.push(`SELECT ${names} FROM ${planner.scan(open)}`);
+  return parts.join(" UNION ALL ");
+}
+
+function changeScan({ rows, changes }: PinnedView): PlannedScan {
+  return {
+    // of no relation: a question's texts must not pass over a change that says that a row is gone
+    relation: "",
+    columns: [
+      ...columnsFrom(rows, (_, ordinal) => ({ from: "image", ordinal })),
+      { name: "_millrace_op", type: { kind: "VARCHAR" }, source: { from: "fixed", index: 0 } },
+      { name: "_millrace_ordinal", type: { kind: "BIGINT" }, source: { from: "fixed", index: 1 } },
+    ],
+    of: {
+      kind: "images",
+      images: changes.map(({ path, op }, ordinal) => ({ path, fixed: [op, BigInt(ordinal)] })),
+    },
+  };
+}
+
+/** final: the watermark at the pinned position has passed the window's end and the allowed lateness. */
 function finalityOf({ finality, watermarkUs }: PinnedView): string {
   if (finality === null) return "CAST(NULL AS BOOLEAN)";
   if (watermarkUs === null) return "false";
@@ -170,7 +215,10 @@ function planLateEvents(planner: Planner, pin: Pin): void {
       : {
           relation,
           columns: columnsFrom(files, sourcesOf(lateTable())),
-          of: { kind: "images", images },
+          of: {
+            kind: "images",
+            images: images.map(({ path, view }) => ({ path, fixed: [view] })),
+          },
         };
   planner.add(relation, planner.union(files, null, scan));
 }

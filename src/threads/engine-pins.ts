@@ -8,6 +8,7 @@ import type { EngineBacklog } from "../engine-backlog.ts";
 import { PICTURE_PAUSE_US_MAX, PIN_WAIT_US } from "../limits.ts";
 import { tmpFolderOf } from "../log/data-folder.ts";
 import { ImageFiles, type NamedImage } from "../query/image-files.ts";
+import type { PinnedChange } from "../query/pin.ts";
 import { engineStatus } from "./engine-status.ts";
 import type { EngineToMain, EngineViewPin, MainToEngine } from "./messages.ts";
 import type { Coverage } from "../table/exporter.ts";
@@ -111,7 +112,11 @@ export class EnginePins {
     const views = ask.views.map((view) => must(picture.views.get(view), `picture of ${view}`));
     this.#files.pin(
       ask.id,
-      views.flatMap(({ images, lateImages }) => [...images, ...lateImages]),
+      views.flatMap(({ images, changes, lateImages }) => [
+        ...images,
+        ...changes.map(({ path }) => path),
+        ...lateImages,
+      ]),
     );
     const pinned: Pinned = {
       kind: "pinned",
@@ -145,13 +150,23 @@ export class EnginePins {
         image,
       })),
     );
+    const corrected = windows.corrected(view).map(({ image }, part) => ({
+      op: "upsert" as const,
+      name: `${view}-corrected-${windows.position(view)}-${part}`,
+      image,
+    }));
     const closed = pending.filter(({ kind }) => kind === "rows");
+    const hasChanges = corrected.length > 0 || closed.some(({ op }) => op !== "append");
+    const changes = hasChanges ? [...closed, ...corrected] : [];
     const late = pending.filter(({ kind }) => kind === "late");
     return {
       view,
       rowsEpoch: this.#epochs.get(`rows ${view}`) ?? 0,
       lateEpoch: this.#epochs.get(`late ${view}`) ?? 0,
-      images: this.#files.replace(`rows ${view}`, [...closed, ...open]),
+      images: this.#files.replace(`rows ${view}`, hasChanges ? open : [...closed, ...open]),
+      changes: this.#files
+        .replace(`changes ${view}`, changes)
+        .map((path, index) => ({ path, op: must(changes[index], "change").op })),
       lateImages: this.#files.replace(`late ${view}`, late),
       watermarkUs: windows.watermarkUs(view)?.toString() ?? null,
     };
@@ -171,13 +186,17 @@ export class EnginePins {
   }
 }
 
+interface HeldImage extends NamedImage, Pick<ViewOutput, "kind"> {
+  readonly op: PinnedChange["op"];
+}
+
 /** Outputs with names that stay theirs: those of one kind and position come and go together. */
-function namedOutputs(outputs: readonly ViewOutput[]): (NamedImage & Pick<ViewOutput, "kind">)[] {
+function namedOutputs(outputs: readonly ViewOutput[]): HeldImage[] {
   const counts = new Map<string, number>();
-  return outputs.map(({ view, kind, position, image }) => {
+  return outputs.map(({ view, kind, op, position, image }) => {
     const base = `${view}-${kind}-${position}`;
     const ordinal = counts.get(base) ?? 0;
     counts.set(base, ordinal + 1);
-    return { kind, name: `${base}-${ordinal}`, image };
+    return { kind, op: op ?? "append", name: `${base}-${ordinal}`, image };
   });
 }

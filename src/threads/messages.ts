@@ -10,7 +10,7 @@ import type { LedgerWriter } from "../table/ledger.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Reject } from "../event/reject.ts";
 import type { ControlKind } from "../log/record.ts";
-import type { PinnedFiles } from "../query/pin.ts";
+import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
 
@@ -95,6 +95,8 @@ export interface EngineViewPin {
   readonly rowsEpoch: number;
   readonly lateEpoch: number;
   readonly images: readonly string[];
+  /** Where outputs change others: all that are held, in order. They are not in `images` then. */
+  readonly changes: readonly PinnedChange[];
   readonly lateImages: readonly string[];
   readonly watermarkUs: string | null;
 }

@@ -4,7 +4,7 @@ import { must } from "../base/assert.ts";
 import type { InlineRelation, Pin, PinnedView } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
-import { windowSizeUs } from "../view/plan.ts";
+import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
 import type { FleetStatus } from "./fleet.ts";
 import type {
   EngineToMain,
@@ -131,6 +131,10 @@ export class PinBoard {
           view,
           rows,
           images: held?.images ?? [],
+          changes: held?.changes ?? [],
+          keys: this.#plan(view).output.flatMap(({ name, source }) =>
+            source.kind === "aggregate" ? [] : [name],
+          ),
           watermarkUs: held?.watermarkUs ?? null,
           finality: this.#finality(view),
         };
@@ -146,16 +150,23 @@ export class PinBoard {
     };
   }
 
-  /** Which output column says when a row is final. */
-  #finality(view: string): PinnedView["finality"] {
-    const plan = must(
+  #plan(view: string): ViewPlan {
+    return must(
       this.#start.views.find(({ name }) => name === view),
       `view ${view}`,
     );
+  }
+
+  /** Which output column says when a row is final. */
+  #finality(view: string): PinnedView["finality"] {
+    const plan = this.#plan(view);
+    const { allowedUs } = plan.late;
     const end = plan.output.find(({ source }) => source.kind === "window_end");
-    if (end !== undefined) return { column: end.name, addUs: 0 };
+    if (end !== undefined) return { column: end.name, addUs: allowedUs };
     const start = plan.output.find(({ source }) => source.kind === "window_start");
-    return start === undefined ? null : { column: start.name, addUs: windowSizeUs(plan) };
+    return start === undefined
+      ? null
+      : { column: start.name, addUs: windowSizeUs(plan) + allowedUs };
   }
 
   #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {

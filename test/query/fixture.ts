@@ -290,6 +290,8 @@ export function pageViews(
     view: "page_views",
     rows: { columns: VIEW_COLUMNS, files },
     images,
+    changes: [],
+    keys: ["window_start", "window_end", "page"],
     watermarkUs,
     finality: { column: "window_end", addUs: 0 },
   };
