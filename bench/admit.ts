@@ -64,6 +64,7 @@ function make(wasm: Uint8Array, live: number): Admission {
     name: "clicks",
     dedupTtlUs: (live / ROWS) * STEP_US,
     outOfOrdernessUs: 10_000_000,
+    idleAfterUs: null,
     maxFutureUs: 300_000_000,
     maxPastUs: null,
     idsMax: Math.max(live * 1.3, 65_536),
@@ -91,7 +92,7 @@ function grow(wasm: Uint8Array, live: number, more: number): Grown {
     const receivedAtUs = START_US + (first / ROWS) * STEP_US;
     eventTimes.fill(BigInt(receivedAtUs));
     const startMs = performance.now();
-    const result = admission.admit("clicks", batch, receivedAtUs);
+    const result = admission.admit("clicks", batch, { partition: "", receivedAtUs });
     const ms = performance.now() - startMs;
     assert(!result.full, "there is room");
     accepted += result.accepted;

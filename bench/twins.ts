@@ -74,6 +74,7 @@ async function admitLine(passes: number): Promise<BenchLine> {
   const settings = {
     dedupTtlUs: 30_000_000,
     outOfOrdernessUs: 1,
+    idleAfterUs: null,
     maxFutureUs: null,
     maxPastUs: null,
   };
@@ -93,7 +94,7 @@ async function admitLine(passes: number): Promise<BenchLine> {
   admission.addStream({ name: "s", ...settings, idsMax: 1_000_000 });
   const kernelNs = bestNs(passes, ROWS, (at) => {
     const batch = { hashes: hashes[at] ?? null, idValid: null, eventTimes, rowCount: ROWS };
-    const admitted = admission.admit("s", batch, START_US);
+    const admitted = admission.admit("s", batch, { partition: "", receivedAtUs: START_US });
     if (admitted.full || admitted.accepted !== ROWS) throw new Error("every id is new");
   });
   const reference = new ReferenceAdmission(settings);

@@ -63,6 +63,12 @@ export const STREAM_KEYS = {
     zero: true,
     description: "How far behind the newest event others may come without being late.",
   },
+  idle_after: {
+    type: "duration",
+    default: null,
+    description:
+      "After this long without a request a source partition no longer holds the watermark back; unset: it does for ever.",
+  },
   max_future: {
     type: "duration",
     default: "5m",
@@ -160,7 +166,6 @@ export const SETTING_KEYS = {
 /** Keys of later releases: refused as such, not as unknown. `*` stands for any name. */
 export const LATER_KEYS: readonly string[] = [
   "streams.*.kafka",
-  "streams.*.idle_after",
   "streams.*.compatibility",
   "views.*.rollups",
   "views.*.late.allowed",

@@ -4,13 +4,11 @@
 import type { Engine, SealedRecord } from "./engine.ts";
 import { BACKLOG_READ_BYTES, PENDING_OUTPUT_BYTES_MAX } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
+import type { ControlRecord } from "./log/record.ts";
 import type { ViewOutput } from "./window/output.ts";
 
-/** A durable record; `sealed` is null for control records. */
-export interface DurableRecord {
-  readonly position: number;
-  readonly sealed: SealedRecord | null;
-}
+/** A durable record: of events, whose image is still there, or a control record. */
+export type DurableRecord = SealedRecord | ControlRecord;
 
 export class EngineBacklog {
   readonly #engine: Engine;
@@ -48,12 +46,12 @@ export class EngineBacklog {
   /** Takes records that became durable, in order: folds them, or leaves them to the log. Their images are free then. */
   take(records: readonly DurableRecord[]): ViewOutput[] {
     const engine = this.#engine;
-    return records.flatMap(({ position, sealed }) => {
+    return records.flatMap((record) => {
       const isFolded = !this.isBehind && !this.#isFull;
-      this.#durable = position;
-      if (isFolded && sealed !== null) return engine.foldSealed(sealed);
-      if (isFolded) engine.foldControl(position);
-      else if (sealed !== null) engine.release(sealed);
+      this.#durable = record.position;
+      if ("control" in record) return isFolded ? engine.foldRecord(record) : [];
+      if (isFolded) return engine.foldSealed(record);
+      engine.release(record);
       return [];
     });
   }

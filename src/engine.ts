@@ -2,12 +2,14 @@
 // `now` up to the log, records after it. Reads no clock and writes no file: the caller (pipeline.ts on one thread, threads/engine.ts
 // beside the log's thread) makes records durable between `take` and `fold`.
 import { Admission, type AdmissionFull } from "./admit/admission.ts";
+import type { ControlDraft } from "./admit/applied.ts";
 import { Intake, type Body, type Outcome } from "./admit/intake.ts";
 import { instantiate } from "../kernels/host.ts";
 import type { AdmitKernels } from "../kernels/admit.ts";
 import type { DecodeKernels } from "../kernels/decode.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import type { HashKey } from "./admit/checkpoint.ts";
+import type { PartitionChange } from "./admit/stream-clock.ts";
 import { assert, must } from "./base/assert.ts";
 import { Decoder, type DecodeCursor } from "./event/decode.ts";
 import type { EventSchema } from "./event/schema.ts";
@@ -20,7 +22,8 @@ import {
   RECORD_ROWS_MAX,
 } from "./limits.ts";
 import type { Reject } from "./event/reject.ts";
-import { DEFAULT_PARTITION, type EventsRecord, type LogRecord } from "./log/record.ts";
+import { clockControlBody, clockControlOf, type ClockControlKind } from "./log/clock-control.ts";
+import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
 import type { ViewPlan } from "./view/plan.ts";
 import type { ViewOutput } from "./window/output.ts";
 import { Windows } from "./window/windows.ts";
@@ -39,6 +42,7 @@ export interface EngineStream {
   readonly dedupTtlUs: number | null;
   readonly dedupIdsMax: number;
   readonly outOfOrdernessUs: number;
+  readonly idleAfterUs: number | null;
   readonly maxFutureUs: number | null;
   readonly maxPastUs: number | null;
 }
@@ -71,6 +75,21 @@ export interface SealedRecord {
   readonly address: number;
   readonly storedBytes: number;
 }
+
+/** Where bodies come from. */
+export interface Source {
+  readonly stream: string;
+  readonly partition: string;
+}
+
+/** What a control record does to the partitions that it names. */
+const CHANGES: Readonly<Record<Exclude<ClockControlKind, "clock_tick">, PartitionChange>> = {
+  partition_added: "added",
+  partition_connected: "connected",
+  partition_disconnected: "disconnected",
+  partition_paused: "paused",
+  partition_resumed: "resumed",
+};
 
 export type Taken =
   | {
@@ -152,7 +171,7 @@ export class Engine {
     const watermarks = new Map<string, string>();
     for (const stream of this.#streams.keys()) {
       const folded = this.windows.streamWatermarkUs(stream);
-      const admitted = this.admission.watermark(stream);
+      const admitted = this.admission.clock(stream).watermarkUs;
       const watermarkUs = folded ?? admitted;
       if (watermarkUs !== null) watermarks.set(stream, watermarkUs.toString());
     }
@@ -185,16 +204,17 @@ export class Engine {
     return this.#freeImages.length > 0;
   }
 
-  /** Makes one record of as many bodies (of one stream) as fit. `cursor` belongs to the first body. */
+  /** Makes one record of as many bodies (of one source partition) as fit. `cursor` belongs to the first body. */
   take(
-    stream: string,
+    { stream, partition }: Source,
     bodies: readonly Body[],
     at: { readonly nowUs: number; readonly cursor: DecodeCursor | null },
   ): Taken {
     const address = must(this.#freeImages.at(-1), "a free image: ask hasRoom first");
-    const receivedAtUs = Math.max(this.#receivedAtUs, Math.floor(at.nowUs / 1000) * 1000);
+    const receivedAtUs = this.#logTime(at.nowUs);
     const taken = this.#intake.step(stream, bodies, {
       receivedAtUs,
+      partition,
       target: address,
       cursor: at.cursor,
     });
@@ -205,13 +225,15 @@ export class Engine {
     this.#freeImages.pop();
     this.#receivedAtUs = receivedAtUs;
     this.#lastPosition++;
+    const clock = this.admission.clock(stream);
+    clock.heard(partition, receivedAtUs);
     const sealed: SealedRecord = {
       position: this.#lastPosition,
       stream,
-      partition: DEFAULT_PARTITION,
+      partition,
       schemaId: this.#stream(stream).schema.id,
       receivedAtUs,
-      watermarkUs: this.admission.watermark(stream),
+      watermarkUs: clock.watermarkUs,
       rowCount,
       duplicateCount,
       rejects,
@@ -231,11 +253,60 @@ export class Engine {
     };
   }
 
-  /** Reserves the next position for a control record. */
-  takeControlPosition(nowUs: number): { readonly position: number; readonly receivedAtUs: number } {
-    this.#receivedAtUs = Math.max(this.#receivedAtUs, Math.floor(nowUs / 1000) * 1000);
+  /** A control record at the next position. Those that move a stream's clock are made by the methods below. */
+  control({ control, stream, body }: ControlDraft, nowUs: number): ControlRecord {
+    this.#receivedAtUs = this.#logTime(nowUs);
     this.#lastPosition++;
-    return { position: this.#lastPosition, receivedAtUs: this.#receivedAtUs };
+    const at = { position: this.#lastPosition, receivedAtUs: this.#receivedAtUs };
+    return { kind: "control", ...at, control, stream, body };
+  }
+
+  /** Source partitions of a stream come, go, are held back or go on. */
+  changePartitions(
+    stream: string,
+    change: { readonly names: readonly string[]; readonly to: PartitionChange },
+    nowUs: number,
+  ): ControlRecord {
+    this.admission.clock(stream).change(change.names, change.to, this.#logTime(nowUs));
+    return this.#clockControl(stream, `partition_${change.to}`, { names: change.names, nowUs });
+  }
+
+  /**
+   * All source partitions at once: "connected" at a start, since what was silent while we were down could not deliver; "paused" while we
+   * refuse producers, and "resumed" after that.
+   */
+  changeAllPartitions(to: "connected" | "paused" | "resumed", nowUs: number): ControlRecord[] {
+    return this.streamNames.flatMap((stream) => {
+      const names = this.admission.clock(stream).affectedBy(to);
+      return names.length === 0 ? [] : [this.changePartitions(stream, { names, to }, nowUs)];
+    });
+  }
+
+  /** Ticks of the streams where one changes something now: a source partition falls idle. */
+  ticks(nowUs: number): ControlRecord[] {
+    const timeUs = this.#logTime(nowUs);
+    return this.streamNames.flatMap((stream) => {
+      const clock = this.admission.clock(stream);
+      const { dueAtUs } = clock;
+      if (dueAtUs === null || dueAtUs > timeUs) return [];
+      clock.tick(timeUs);
+      return [this.#clockControl(stream, "clock_tick", { names: [], nowUs })];
+    });
+  }
+
+  #clockControl(
+    stream: string,
+    control: ClockControlKind,
+    { names, nowUs }: { readonly names: readonly string[]; readonly nowUs: number },
+  ): ControlRecord {
+    const { watermarkUs } = this.admission.clock(stream);
+    const body = clockControlBody({ control, stream, partitions: names, watermarkUs });
+    return this.control({ control, stream, body }, nowUs);
+  }
+
+  /** received_at of a record made now: whole ms, never below that of the last. */
+  #logTime(nowUs: number): number {
+    return Math.max(this.#receivedAtUs, Math.floor(nowUs / 1000) * 1000);
   }
 
   /** Folds a record that is durable now, and takes its image back. */
@@ -255,29 +326,37 @@ export class Engine {
   foldRecord(record: LogRecord): ViewOutput[] {
     assert(record.position === this.#folded + 1, "records are folded in order");
     this.#folded = record.position;
-    return record.kind === "control" ? [] : this.windows.fold(record);
-  }
-
-  /** Control records decide nothing in a fold yet: the position moves on. */
-  foldControl(position: number): void {
-    this.#folded = position;
+    if (record.kind === "events") return this.windows.fold(record);
+    const clock = clockControlOf(record);
+    if (clock === null) return [];
+    return this.windows.advance(clock.stream, { ...record, watermarkUs: clock.watermarkUs });
   }
 
   /** Repeats for admission a record of the log: `admitted` is the position that admission's checkpoint contains. */
   replay(record: LogRecord, admitted: number): void {
     this.#lastPosition = record.position;
     this.#receivedAtUs = record.receivedAtUs;
-    if (record.kind === "control" || record.position <= admitted || record.rowCount === 0) return;
-    const stream = this.#streams.get(record.stream);
     // A stream that is no longer configured: its events stay in its table, nothing reads them here.
-    if (stream === undefined) return;
-    this.admission.replay(record.stream, {
-      receivedAtUs: record.receivedAtUs,
-      watermarkUs: record.watermarkUs,
-      image: record.image,
-      eventTime: stream.schema.eventTime,
-      eventId: stream.schema.eventId,
-    });
+    const stream = this.#streams.get(record.stream ?? "");
+    if (record.position <= admitted || stream === undefined) return;
+    if (record.kind === "control") this.#replayControl(record);
+    else if (record.rowCount > 0) {
+      const { eventTime, eventId } = stream.schema;
+      this.admission.replay(stream.name, { ...record, eventTime, eventId });
+    } else {
+      const clock = this.admission.clock(stream.name);
+      clock.heard(record.partition, record.receivedAtUs);
+      clock.decided(record.watermarkUs);
+    }
+  }
+
+  #replayControl(record: ControlRecord): void {
+    const said = clockControlOf(record);
+    if (said === null) return;
+    const clock = this.admission.clock(said.stream);
+    if (said.control === "clock_tick") clock.tick(record.receivedAtUs);
+    else clock.change(said.partitions, CHANGES[said.control], record.receivedAtUs);
+    clock.decided(said.watermarkUs);
   }
 
   /** Continues a log that ends at `last`, after a checkpoint whose views have folded it up to `folded`. */
@@ -302,6 +381,7 @@ export class Engine {
       name: stream.name,
       dedupTtlUs: stream.schema.eventId === null ? null : stream.dedupTtlUs,
       outOfOrdernessUs: stream.outOfOrdernessUs,
+      idleAfterUs: stream.idleAfterUs,
       maxFutureUs: stream.maxFutureUs,
       maxPastUs: stream.maxPastUs,
       idsMax: stream.dedupIdsMax,

@@ -333,3 +333,12 @@ export const CHANGES_EPOCH_AGE_US = 60_000_000;
 
 /** Bytes of images that such an epoch holds until it is cut: an eighth of PENDING_OUTPUT_BYTES_MAX. */
 export const CHANGES_EPOCH_BYTES_MAX = 16 * 1024 * 1024;
+
+/**
+ * Source partitions of one stream that the watermark can tell apart: each record looks at all of them, some 20 µs for as many. An idle one
+ * gives way to a new one; when none is idle a new one is refused.
+ */
+export const SOURCE_PARTITIONS_MAX = 1024;
+
+/** Bytes of a source partition's name: a host name or a UUID fits; it is in the header of every record of it. */
+export const PARTITION_NAME_BYTES_MAX = 128;

@@ -6,12 +6,15 @@ import { SCAN_PADDING_BYTES } from "../kernels/abi.ts";
 import type { Engine } from "./engine.ts";
 import { encodeRecord } from "./log/codec.ts";
 import type { LogWriter } from "./log/log.ts";
+import { DEFAULT_PARTITION, type ControlRecord } from "./log/record.ts";
 import type { Exporter } from "./table/exporter.ts";
 
 /** A producer's body, decompressed. */
 export interface PipelineBody {
   readonly bytes: Uint8Array;
   readonly format: "json" | "ndjson";
+  /** The source partition that it comes from; DEFAULT_PARTITION when it is left out. */
+  readonly partition?: string;
 }
 
 /** What became of a body: sums over all records that took a part of it. Durable when it is returned. */
@@ -39,6 +42,7 @@ export class Pipeline {
 
   /** One turn of the path for one body: decode, admit, log, fold, export. */
   turn(stream: string, body: PipelineBody, nowUs: number): PipelineAnswer {
+    const { partition = DEFAULT_PARTITION } = body;
     const engine = this.#engine;
     const address = engine.bodiesBase;
     new Uint8Array(engine.decodeMemory).set(body.bytes, address);
@@ -51,7 +55,7 @@ export class Pipeline {
       position: 0,
     };
     for (let used = 0, cursor = null; used === 0;) {
-      const taken = engine.take(stream, offered, { nowUs, cursor });
+      const taken = engine.take({ stream, partition }, offered, { nowUs, cursor });
       if (taken.kind === "full")
         throw new PipelineFullError(`stream ${stream} has no room for ids`);
       if (taken.sealed !== null) {
@@ -65,6 +69,13 @@ export class Pipeline {
     }
     this.#export();
     return answer;
+  }
+
+  /** Writes and folds a control record that the engine made. */
+  control(record: ControlRecord): void {
+    this.#log.append([encodeRecord(record)]);
+    this.#exporter?.addOutputs(this.#engine.foldRecord(record));
+    this.#export();
   }
 
   #export(): void {

@@ -71,6 +71,7 @@ async function examplePlans(): Promise<{ stream: EngineStream; plans: readonly V
     dedupTtlUs: DAY_US,
     dedupIdsMax: DEDUP_IDS_MAX,
     outOfOrdernessUs: OUT_OF_ORDERNESS_MS * 1000,
+    idleAfterUs: null,
     maxFutureUs: 300_000_000,
     maxPastUs: null,
   };
@@ -162,9 +163,9 @@ export class Life {
     this.#backlog = new EngineBacklog(this.#engine, reader, outputBytesMax);
     if (disk.log.last > 0) return;
     for (const control of change.controls) {
-      const at = this.#engine.takeControlPosition(NOW_US);
-      this.#writer.append([encodeRecord({ kind: "control", ...at, ...control })]);
-      this.#backlog.take([{ position: at.position, sealed: null }]);
+      const record = this.#engine.control(control, NOW_US);
+      this.#writer.append([encodeRecord(record)]);
+      this.#backlog.take([record]);
     }
   }
 
@@ -215,7 +216,7 @@ export class Life {
   turnBehind(n: number, events: readonly string[]): number {
     const sealed = this.#seal(n, events);
     this.#writer.append([encodeRecord(this.#engine.recordOf(sealed))]);
-    this.#backlog.take([{ position: sealed.position, sealed }]);
+    this.#backlog.take([sealed]);
     return this.#engine.windows.pendingBytes;
   }
 
@@ -231,7 +232,10 @@ export class Life {
     const bytes = bodyOf(events, "ndjson");
     new Uint8Array(engine.decodeMemory).set(bytes, address);
     const body = { request: 1, address, bytes: bytes.length, format: "ndjson" as const };
-    const taken = engine.take("clicks", [body], { nowUs: NOW_US + n * 1000, cursor: null });
+    const taken = engine.take({ stream: "clicks", partition: "" }, [body], {
+      nowUs: NOW_US + n * 1000,
+      cursor: null,
+    });
     if (taken.kind === "full" || taken.sealed === null || taken.used !== 1)
       throw new Error("the body is one record");
     return taken.sealed;

@@ -12,6 +12,7 @@ const LAYERS: readonly string[] = [
   "base",
   "kernels",
   "limits",
+  "time",
   "event",
   "admit",
   "log",

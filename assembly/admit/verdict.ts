@@ -5,8 +5,10 @@
 import {
   STREAM_ACCEPTED_AT,
   STREAM_BEHIND_ROWS_AT,
+  STREAM_CAP_AT,
   STREAM_DUPLICATES_AT,
   STREAM_FUTURE_AT,
+  STREAM_HIGHEST_AT,
   STREAM_MAX_FUTURE_AT,
   STREAM_MAX_PAST_AT,
   STREAM_NEWEST_AT,
@@ -35,9 +37,12 @@ import {
 
 const NONE: i64 = i64.MIN_VALUE;
 
-// The watermark of the batch at hand and the newest clamped event time; written back at its end.
+// The watermark of the batch at hand, the newest clamped event time of its stream and of its source partition; written back at its end.
 let watermark: i64 = NONE;
 let newest: i64 = NONE;
+let highest: i64 = NONE;
+/** What the other partitions allow the watermark to be. */
+let cap: i64 = NONE;
 
 /** a - b for b >= 0, at the lowest i64 instead of below it. */
 function minus(a: i64, b: i64): i64 {
@@ -58,13 +63,16 @@ function isValid(bitmap: usize, row: u32): bool {
 }
 
 function moveWatermark(time: i64, received: i64, outOfOrderness: i64): void {
-  newest = max(newest, min(time, received));
-  watermark = max(watermark, minus(newest, outOfOrderness));
+  highest = max(highest, min(time, received));
+  newest = max(newest, highest);
+  watermark = max(watermark, min(minus(highest, outOfOrderness), cap));
 }
 
 function beginBatch(stream: usize, receivedMs: i64): void {
   watermark = load<i64>(stream, STREAM_WATERMARK_AT);
   newest = load<i64>(stream, STREAM_NEWEST_AT);
+  highest = load<i64>(stream, STREAM_HIGHEST_AT);
+  cap = load<i64>(stream, STREAM_CAP_AT);
   if (!load<i64>(stream, STREAM_TTL_MS_AT)) {
     store<i64>(stream, receivedMs, STREAM_RECEIVED_MS_AT);
     return;
@@ -77,6 +85,7 @@ function beginBatch(stream: usize, receivedMs: i64): void {
 function endBatch(stream: usize): void {
   store<i64>(stream, watermark, STREAM_WATERMARK_AT);
   store<i64>(stream, newest, STREAM_NEWEST_AT);
+  store<i64>(stream, highest, STREAM_HIGHEST_AT);
   if (load<i64>(stream, STREAM_TTL_MS_AT)) closeDelta(stream);
 }
 

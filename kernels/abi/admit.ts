@@ -12,7 +12,7 @@ export const VERDICT_PAST = 3;
 // One block per stream in the memory of `admit`, made by the host (src/admit/admission.ts), read and changed by the kernels. Times of
 // events are i64 µs, `received_at` is i64 ms. Absent durations are -1; an absent watermark or newest time is the lowest i64.
 export const STREAM_BYTES = 192;
-/** i64 µs: max over admitted events of min(event time, received_at), minus out-of-orderness */
+/** i64 µs: the stream's watermark (src/admit/stream-clock.ts) */
 export const STREAM_WATERMARK_AT = 0;
 /** i64 µs: max over admitted events of min(event time, received_at) */
 export const STREAM_NEWEST_AT = 8;
@@ -44,6 +44,12 @@ export const STREAM_DUPLICATES_AT = 116;
 export const STREAM_FUTURE_AT = 120;
 export const STREAM_PAST_AT = 124;
 export const STREAM_BEHIND_ROWS_AT = 128;
+/**
+ * i64 µs, given with each batch: max over admitted events of its source partition of min(event time, received_at); and what the other
+ * partitions allow the watermark to be: the lowest i64 = it cannot move, the highest = anything
+ */
+export const STREAM_HIGHEST_AT = 136;
+export const STREAM_CAP_AT = 144;
 
 /** A page of the admit memory: of an id table, or of a delta. */
 export const ADMIT_PAGE_BYTES = 4096;

@@ -32,6 +32,7 @@ import {
   type HashKey,
 } from "./checkpoint.ts";
 import { StreamBlock, type StreamSettings } from "./stream-block.ts";
+import type { StreamClock } from "./stream-clock.ts";
 
 /** Decoded events that ask to be admitted. Arrays may be views into another memory: they are copied. */
 export interface Batch {
@@ -57,16 +58,26 @@ export interface Admitted {
   readonly past: number;
 }
 
-/** Nothing was admitted and nothing has changed: 503, try again later. */
+/** Nothing was admitted and nothing has changed: try again later. */
 export interface AdmissionFull {
   readonly full: true;
-  /** ids: `dedup_ids_max`; memory: the admit memory; checkpoint: DELTA_IDS_MAX ids wait for a checkpoint. */
-  readonly reason: "ids" | "memory" | "checkpoint";
+  /**
+   * ids: `dedup_ids_max`; memory: the admit memory; checkpoint: DELTA_IDS_MAX ids wait for a checkpoint; partitions: no source partition
+   * of SOURCE_PARTITIONS_MAX is idle.
+   */
+  readonly reason: "ids" | "memory" | "checkpoint" | "partitions";
+}
+
+/** Where and when a batch came from. */
+export interface Arrival {
+  /** The source partition. */
+  readonly partition: string;
+  /** A multiple of 1,000, never below the last of the stream. */
+  readonly receivedAtUs: number;
 }
 
 /** Accepted events as the log holds them: an EventsRecord's image, and its watermark, which stays, whatever `out_of_orderness` is now. */
-export interface ReplayedEvents {
-  readonly receivedAtUs: number;
+export interface ReplayedEvents extends Arrival {
   readonly watermarkUs: bigint | null;
   readonly image: Uint8Array;
   /** Ordinals in the image of the event-time column, and of the id column or null. */
@@ -104,15 +115,22 @@ export class Admission {
     this.#streams.set(settings.name, stream);
   }
 
-  /** Decides on a batch, row by row. `receivedAtUs`: a multiple of 1,000, never below the stream's last. */
-  admit(name: string, batch: Batch, receivedAtUs: number): Admitted | AdmissionFull {
+  /** Decides on a batch, row by row. */
+  admit(
+    name: string,
+    batch: Batch,
+    { partition, receivedAtUs }: Arrival,
+  ): Admitted | AdmissionFull {
     const stream = this.#stream(name);
     const rows = batch.rowCount;
     const receivedMs = this.#receivedMs(stream, receivedAtUs);
     const ids = stream.deduplicates && batch.hashes !== null ? rows : 0;
+    if (!stream.clock.hasRoomFor(partition, receivedAtUs))
+      return { full: true, reason: "partitions" };
     const full = this.#fullFor(stream, ids, receivedMs);
     if (full !== null) return { full: true, reason: full };
     const buffers = this.#load(batch);
+    if (rows > 0) stream.beginRows(partition, receivedAtUs);
     this.#kernels.call.admitRows(
       stream.address,
       rows,
@@ -123,6 +141,7 @@ export class Admission {
       buffers.verdicts,
       buffers.behind,
     );
+    if (rows > 0) stream.endRows(partition);
     if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
     const memory = this.#kernels.memory.buffer;
     return {
@@ -152,14 +171,9 @@ export class Admission {
     return this.#reserveFor(stream, ids) ? null : "memory";
   }
 
-  /** The stream's watermark in µs; null = −∞, no event yet. */
-  watermark(name: string): bigint | null {
-    return this.#stream(name).watermarkUs;
-  }
-
-  /** Highest min(event time, received_at) of accepted events in µs, what `max_past` counts from; null = no event yet. */
-  newestEventTime(name: string): bigint | null {
-    return this.#stream(name).newestUs;
+  /** The stream's watermark and source partitions. Records without rows, control records and ticks are told to it. */
+  clock(name: string): StreamClock {
+    return this.#stream(name).clock;
   }
 
   /** Ids in a stream's table and bytes of its pages, for metrics. */
@@ -188,8 +202,8 @@ export class Admission {
     const states = [];
     for (const stream of this.#streams.values()) {
       while (stream.deltaIds > 0) this.#seal(stream);
-      const { watermarkUs, newestUs, receivedAtMs, ids } = stream;
-      states.push({ name: stream.settings.name, watermarkUs, newestUs, receivedAtMs, ids });
+      const { clock, receivedAtMs, ids } = stream;
+      states.push({ name: stream.settings.name, clock: clock.state, receivedAtMs, ids });
     }
     const segments = this.#sealed;
     this.#sealed = [];
@@ -224,7 +238,7 @@ export class Admission {
       const stream = this.#streams.get(times.name);
       if (stream === undefined) continue;
       assert(stream.receivedAtMs === null, "a checkpoint is restored before events are admitted");
-      stream.restoreTimes(times);
+      stream.restoreTimes(times.clock, times.receivedAtMs);
       this.#buildTable(stream, times.ids);
     }
     for (const segment of segments) this.#restoreSegment(segment);
@@ -281,8 +295,10 @@ export class Admission {
       const validity = view.getUint32(id + COLUMN_VALIDITY_AT, true);
       idValid = validity === 0 ? 0 : at + validity;
     }
+    stream.beginRows(events.partition, events.receivedAtUs);
     this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, BigInt(receivedMs));
-    stream.setWatermark(events.watermarkUs);
+    stream.endRows(events.partition);
+    stream.clock.decided(events.watermarkUs);
     if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
   }
 

@@ -1,5 +1,6 @@
 // Formats of admission's checkpoint: a small body (state of every stream) and segments (accepted ids, appended once and dropped whole
-// when they have expired). Bytes only: where they are kept is the checkpoint room's business. Version 1 of both.
+// when they have expired). Bytes only: where they are kept is the checkpoint room's business.
+import type { ClockState, PartitionClock } from "./stream-clock.ts";
 
 /** The bytes are not a checkpoint of admission that this release can read: foreign, damaged, or of another version. */
 export class AdmissionFormatError extends Error {
@@ -12,11 +13,10 @@ export interface HashKey {
   readonly k1: bigint;
 }
 
-/** State of one stream. Event times in µs, null = no event yet. */
+/** State of one stream. */
 export interface StreamState {
   readonly name: string;
-  readonly watermarkUs: bigint | null;
-  readonly newestUs: bigint | null;
+  readonly clock: ClockState;
   /** received_at of the newest batch, ms; null = none yet. */
   readonly receivedAtMs: number | null;
   /** Ids in the table: how large it is made before the segments are put back. */
@@ -40,7 +40,8 @@ export interface AdmissionSegment {
 
 // Body: u32 magic "MRAB", u32 version, u64 XXH3 of the rest, then JSON: 64-bit numbers as decimal text.
 const BODY_MAGIC = 0x4241524d;
-const BODY_VERSION = 1;
+/** Version 1, of builds before the first release, had no source partitions. */
+const BODY_VERSION = 2;
 const BODY_HEADER_BYTES = 16;
 
 // Segment: u32 magic "MRAS", u32 version, u64 XXH3 of everything after it, i64 received_at of the newest entry in ms, u32 entries,
@@ -82,6 +83,24 @@ function open(
   return view;
 }
 
+/** A clock with its 64-bit times as decimal text. */
+interface StoredClock {
+  readonly timeUs: number;
+  readonly watermarkUs: string | null;
+  readonly newestUs: string | null;
+  readonly partitions: readonly (Omit<PartitionClock, "highestUs"> & {
+    readonly highestUs: string | null;
+  })[];
+}
+
+function textOf(us: bigint | null): string | null {
+  return us === null ? null : us.toString();
+}
+
+function timeOf(text: string | null): bigint | null {
+  return text === null ? null : BigInt(text);
+}
+
 /** The body of a checkpoint. */
 export function encodeState(state: AdmissionState): Uint8Array {
   const text = JSON.stringify({
@@ -90,8 +109,15 @@ export function encodeState(state: AdmissionState): Uint8Array {
     k1: state.key.k1.toString(),
     streams: state.streams.map((stream) => ({
       ...stream,
-      watermarkUs: stream.watermarkUs?.toString() ?? null,
-      newestUs: stream.newestUs?.toString() ?? null,
+      clock: {
+        ...stream.clock,
+        watermarkUs: textOf(stream.clock.watermarkUs),
+        newestUs: textOf(stream.clock.newestUs),
+        partitions: stream.clock.partitions.map((partition) => ({
+          ...partition,
+          highestUs: textOf(partition.highestUs),
+        })),
+      },
     })),
   });
   const json = new TextEncoder().encode(text);
@@ -112,18 +138,22 @@ export function decodeState(body: Uint8Array): AdmissionState {
     position: number;
     k0: string;
     k1: string;
-    streams: (Omit<StreamState, "watermarkUs" | "newestUs"> & {
-      watermarkUs: string | null;
-      newestUs: string | null;
-    })[];
+    streams: (Omit<StreamState, "clock"> & { clock: StoredClock })[];
   };
   return {
     position: stored.position,
     key: { k0: BigInt(stored.k0), k1: BigInt(stored.k1) },
     streams: stored.streams.map((stream) => ({
       ...stream,
-      watermarkUs: stream.watermarkUs === null ? null : BigInt(stream.watermarkUs),
-      newestUs: stream.newestUs === null ? null : BigInt(stream.newestUs),
+      clock: {
+        ...stream.clock,
+        watermarkUs: timeOf(stream.clock.watermarkUs),
+        newestUs: timeOf(stream.clock.newestUs),
+        partitions: stream.clock.partitions.map((partition) => ({
+          ...partition,
+          highestUs: timeOf(partition.highestUs),
+        })),
+      },
     })),
   };
 }

@@ -72,6 +72,8 @@ export class Intake {
     bodies: readonly Body[],
     at: {
       readonly receivedAtUs: number;
+      /** The source partition of all of them. */
+      readonly partition: string;
       readonly target: number;
       readonly cursor: DecodeCursor | null;
     },
@@ -89,7 +91,7 @@ export class Intake {
       bytes += body.bytes;
     }
     const batch = this.#decoder.forAdmission(this.#key);
-    const admitted = this.#admission.admit(stream, batch, at.receivedAtUs);
+    const admitted = this.#admission.admit(stream, batch, at);
     if (admitted.full) return { full: true, reason: admitted.reason, used: decoded.length };
     const sealed = this.#decoder.seal(admitted.verdicts, admitted.behind, at.target);
     const rejects: Reject[] = [];

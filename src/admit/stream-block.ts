@@ -6,8 +6,10 @@ import {
   ID_PAGE_SLOTS,
   STREAM_ACCEPTED_AT,
   STREAM_BYTES,
+  STREAM_CAP_AT,
   STREAM_DELTA_IDS_AT,
   STREAM_DEPTH_MAX_AT,
+  STREAM_HIGHEST_AT,
   STREAM_IDS_AT,
   STREAM_MAX_FUTURE_AT,
   STREAM_MAX_PAST_AT,
@@ -22,16 +24,16 @@ import type { AdmitKernels } from "../../kernels/admit.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert } from "../base/assert.ts";
 import { DEDUP_TTL_US_MAX } from "../limits.ts";
+import { StreamClock, type ClockSettings, type ClockState } from "./stream-clock.ts";
 
 /** Lowest i64: no event yet. */
 const NONE = -(2n ** 63n);
 
 /** How a stream is admitted. Durations in µs; null = not configured. */
-export interface StreamSettings {
+export interface StreamSettings extends ClockSettings {
   readonly name: string;
   /** null = ids are not looked at. At most DEDUP_TTL_US_MAX. Rounded up to ms, the unit of received_at. */
   readonly dedupTtlUs: number | null;
-  readonly outOfOrdernessUs: number;
   readonly maxFutureUs: number | null;
   readonly maxPastUs: number | null;
   /** `dedup_ids_max`: ids within the TTL; beyond it a batch is refused whole. */
@@ -56,6 +58,8 @@ function shapeFor(ids: number): { readonly depth: number; readonly pages: 2 | 3 
 
 export class StreamBlock {
   readonly settings: StreamSettings;
+  /** Source partitions and watermark. */
+  clock: StreamClock;
   readonly address: number;
   /** Whether ids are looked at. */
   readonly deduplicates: boolean;
@@ -72,14 +76,13 @@ export class StreamBlock {
     assert((settings.maxFutureUs ?? 0) >= 0, "max_future is not negative");
     assert((settings.maxPastUs ?? 0) >= 0, "max_past is not negative");
     this.settings = settings;
+    this.clock = new StreamClock(settings);
     this.deduplicates = ttlUs !== null;
     this.#kernels = kernels;
     this.address = kernels.allocate(STREAM_BYTES);
     this.#view = new DataView(kernels.memory.buffer, this.address, STREAM_BYTES);
     const put = (at: number, value: number): void =>
       this.#view.setBigInt64(at, BigInt(value), true);
-    this.#view.setBigInt64(STREAM_WATERMARK_AT, NONE, true);
-    this.#view.setBigInt64(STREAM_NEWEST_AT, NONE, true);
     put(STREAM_OUT_OF_ORDERNESS_AT, settings.outOfOrdernessUs);
     put(STREAM_MAX_FUTURE_AT, settings.maxFutureUs ?? -1);
     put(STREAM_MAX_PAST_AT, settings.maxPastUs ?? -1);
@@ -122,35 +125,35 @@ export class StreamBlock {
   get deltaIds(): number {
     return this.#view.getUint32(STREAM_DELTA_IDS_AT, true);
   }
-  get watermarkUs(): bigint | null {
-    return this.#time(STREAM_WATERMARK_AT);
-  }
-  setWatermark(watermarkUs: bigint | null): void {
-    this.#view.setBigInt64(STREAM_WATERMARK_AT, watermarkUs ?? NONE, true);
-  }
-  get newestUs(): bigint | null {
-    return this.#time(STREAM_NEWEST_AT);
-  }
   /** received_at of the newest batch in ms; null = none yet. */
   get receivedAtMs(): number | null {
     const ms = Number(this.#view.getBigInt64(STREAM_RECEIVED_MS_AT, true));
     return ms < 0 ? null : ms;
   }
 
-  #time(at: number): bigint | null {
-    const us = this.#view.getBigInt64(at, true);
-    return us === NONE ? null : us;
+  #setTime(at: number, us: bigint | null): void {
+    this.#view.setBigInt64(at, us ?? NONE, true);
+  }
+
+  /** Before the rows of a record are admitted: tells the kernels what its events may move. */
+  beginRows(partition: string, receivedAtUs: number): void {
+    const { watermarkUs, newestUs, highestUs, capUs } = this.clock.begin(partition, receivedAtUs);
+    this.#setTime(STREAM_WATERMARK_AT, watermarkUs);
+    this.#setTime(STREAM_NEWEST_AT, newestUs);
+    this.#setTime(STREAM_HIGHEST_AT, highestUs);
+    this.#setTime(STREAM_CAP_AT, capUs);
+  }
+
+  /** After them: takes over what they moved. */
+  endRows(partition: string): void {
+    const highestUs = this.#view.getBigInt64(STREAM_HIGHEST_AT, true);
+    this.clock.end(partition, highestUs === NONE ? null : highestUs);
   }
 
   /** Takes over the times of a checkpoint. */
-  restoreTimes(times: {
-    readonly watermarkUs: bigint | null;
-    readonly newestUs: bigint | null;
-    readonly receivedAtMs: number | null;
-  }): void {
-    this.#view.setBigInt64(STREAM_WATERMARK_AT, times.watermarkUs ?? NONE, true);
-    this.#view.setBigInt64(STREAM_NEWEST_AT, times.newestUs ?? NONE, true);
-    this.#view.setBigInt64(STREAM_RECEIVED_MS_AT, BigInt(times.receivedAtMs ?? -1), true);
+  restoreTimes(clock: ClockState, receivedAtMs: number | null): void {
+    this.clock = new StreamClock(this.settings, clock);
+    this.#view.setBigInt64(STREAM_RECEIVED_MS_AT, BigInt(receivedAtMs ?? -1), true);
   }
 
   /** One of the counts of the last batch: the `nth` u32 from STREAM_ACCEPTED_AT. */

@@ -3,6 +3,9 @@
 import type { RejectReason } from "../event/reject.ts";
 import type { MetricRegistry } from "./metrics.ts";
 
+/** The request header that names the source partition that events come from. */
+export const PARTITION_HEADER = "Millrace-Source-Partition";
+
 /** `json`: one object, an array, or `{"events":[...]}`. `ndjson`: an object a line. */
 export type BodyFormat = "json" | "ndjson";
 
@@ -48,6 +51,8 @@ export interface Ingest {
    */
   submit(request: {
     readonly stream: string;
+    /** The source partition; "" when the request names none. */
+    readonly partition: string;
     readonly body: Uint8Array;
     readonly format: BodyFormat;
   }): Promise<IngestAnswer | Refusal>;

@@ -1,8 +1,15 @@
 // Verb: POST /v1/events[/{stream}]. The hot path: no framework, no object per request but Bun's own and one answer text.
-import { ANSWER_ERRORS_MAX, BODY_BYTES_MAX } from "../limits.ts";
+import { ANSWER_ERRORS_MAX, BODY_BYTES_MAX, PARTITION_NAME_BYTES_MAX } from "../limits.ts";
+import { DEFAULT_PARTITION } from "../log/record.ts";
 import { similar } from "../base/similar.ts";
 import { readBody } from "./body.ts";
-import type { BodyFormat, IngestAnswer, Refusal, ServeDeps } from "./deps.ts";
+import {
+  PARTITION_HEADER,
+  type BodyFormat,
+  type IngestAnswer,
+  type Refusal,
+  type ServeDeps,
+} from "./deps.ts";
 import { carriesKey } from "./key.ts";
 import { problemResponse, refuse } from "./problem.ts";
 import type { RequestIds } from "./problem.ts";
@@ -43,6 +50,17 @@ export function formatOf(contentType: string | null): BodyFormat | Refusal {
       `Content-Type ${text}: only UTF-8 is understood; ${send}; charset=utf-8`,
     );
   return format;
+}
+
+/** The source partition that a header names: "" without one. A refusal when it is no name. */
+export function partitionOf(header: string | null): string | Refusal {
+  if (header === null) return DEFAULT_PARTITION;
+  if (header.length <= PARTITION_NAME_BYTES_MAX && /^[\w.:@-]+$/.test(header)) return header;
+  return refuse(
+    400,
+    "bad_source_partition",
+    `${PARTITION_HEADER} ${JSON.stringify(header.slice(0, 100))} is no name: send 1 to ${PARTITION_NAME_BYTES_MAX} letters, digits and . _ : @ - that name the producer, the same with every request of it`,
+  );
 }
 
 /** The answer as the sender gets it. */
@@ -94,10 +112,12 @@ export class IngestRoute {
     if (later !== null) return this.problem(request, later);
     const format = formatOf(request.headers.get("content-type"));
     if (typeof format !== "string") return this.problem(request, format);
+    const partition = partitionOf(request.headers.get(PARTITION_HEADER));
+    if (typeof partition !== "string") return this.problem(request, partition);
     const body = await readBody(request, BODY_BYTES_MAX);
     if ("kind" in body) return this.problem(request, body);
     if (body.length === 0) return this.problem(request, noEvents());
-    const answer = await this.#deps.ingest.submit({ stream, body, format });
+    const answer = await this.#deps.ingest.submit({ stream, partition, body, format });
     if (answer.kind === "refusal") return this.problem(request, answer);
     const useful = answer.accepted + answer.duplicates;
     if (useful + answer.rejected === 0) return this.problem(request, noEvents());

@@ -3,6 +3,10 @@ import type { Engine } from "../engine.ts";
 import type { EngineBacklog } from "../engine-backlog.ts";
 import type { EngineStatus } from "./messages.ts";
 
+function textOf(us: bigint | null): string | null {
+  return us === null ? null : us.toString();
+}
+
 /** Positions, counts and sizes of now. Times are decimal text: they may exceed 2^53. */
 export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStatus {
   return {
@@ -19,8 +23,18 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
     })),
     streams: engine.streamNames.map((stream) => ({
       stream,
-      watermarkUs: engine.admission.watermark(stream)?.toString() ?? null,
-      newestEventTimeUs: engine.admission.newestEventTime(stream)?.toString() ?? null,
+      watermarkUs: textOf(engine.admission.clock(stream).watermarkUs),
+      newestEventTimeUs: textOf(engine.admission.clock(stream).newestUs),
+      partitions: engine.admission
+        .clock(stream)
+        .statuses()
+        .map((partition) => ({
+          partition: partition.name,
+          state: partition.state,
+          watermarkUs: textOf(partition.watermarkUs),
+          newestEventTimeUs: textOf(partition.newestUs),
+          idleAtUs: partition.idleAtUs === null ? null : String(partition.idleAtUs),
+        })),
       liveIds: engine.admission.idTable(stream).ids,
     })),
     foldBytes: engine.windows.stateBytes,

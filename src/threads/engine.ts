@@ -4,11 +4,12 @@ import type { Body } from "../admit/intake.ts";
 import { must } from "../base/assert.ts";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
-import type { Engine } from "../engine.ts";
+import type { Engine, Source } from "../engine.ts";
 import { EngineBacklog, type DurableRecord } from "../engine-backlog.ts";
 import type { DecodeCursor } from "../event/decode.ts";
 import { RECORD_REQUESTS_MAX } from "../limits.ts";
 import { logFolderOf } from "../log/data-folder.ts";
+import type { ControlRecord } from "../log/record.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { EngineCheckpoints } from "./engine-checkpoints.ts";
 import { EnginePins } from "./engine-pins.ts";
@@ -31,12 +32,13 @@ declare const self: Worker;
 
 const STATUS_INTERVAL_MS = 1000;
 const FOLDED_INTERVAL_MS = 50;
+const CLOCK_INTERVAL_MS = 200;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
 
 interface QueuedBody extends Body {
-  readonly stream: string;
+  readonly source: Source;
   readonly slot: number;
 }
 
@@ -93,21 +95,26 @@ class EngineThread {
     this.#checkpoints.outputs(started.outputs);
     this.#checkpoints.durable(this.#backlog.durable);
     this.#checkpoints.tick();
-    for (const control of started.controls) {
-      const at = engine.takeControlPosition(this.#clock.nowUs());
-      this.#inFlight.push({ position: at.position, sealed: null });
-      this.#toLog({ kind: "control", ...at, ...control });
-    }
+    const nowUs = this.#clock.nowUs();
+    this.#append(started.controls.map((control) => engine.control(control, nowUs)));
+    this.#append(engine.changeAllPartitions("connected", nowUs));
     const everyMs = start.config.settings.checkpoint.intervalUs / 1000;
     setInterval(() => latch.run(() => this.#checkpoints.take()), everyMs);
     setInterval(() => latch.run(() => this.#checkpoints.tick()), FOLDED_INTERVAL_MS);
     setInterval(() => latch.run(() => this.#tick()), STATUS_INTERVAL_MS);
+    setInterval(() => latch.run(() => this.#tickClocks()), CLOCK_INTERVAL_MS);
   }
 
   /** Takes a slot's bodies into the queue; a turn follows when all messages that have arrived are seen. */
   submit(message: Extract<MainToEngine, { kind: "submit" }>): void {
     const { slot, parts, stream } = message;
-    for (const part of this.#slots.parts(slot, parts)) this.#queue.push({ ...part, stream, slot });
+    const sources = message.partitions.map((partition): Source => ({ stream, partition }));
+    // A record holds events of one source partition: those of a slot come together, each partition's in their order.
+    const ordered = this.#slots.parts(slot, parts).toSorted((a, b) => a.partition - b.partition);
+    for (const part of ordered) {
+      const source = must(sources[part.partition], "the source of a body");
+      this.#queue.push({ ...part, source, slot });
+    }
     this.#queuedInSlot.set(slot, parts);
     this.#scheduleTurn();
   }
@@ -139,11 +146,14 @@ class EngineThread {
   }
 
   #takeOne(): void {
-    const stream = must(this.#queue[0], "a queued body").stream;
-    const other = this.#queue.findIndex((body) => body.stream !== stream);
+    const { source } = must(this.#queue[0], "a queued body");
+    const { stream, partition } = source;
+    const other = this.#queue.findIndex(
+      (body) => body.source.stream !== stream || body.source.partition !== partition,
+    );
     const end = other === -1 ? this.#queue.length : other;
     const bodies = this.#queue.slice(0, Math.min(end, RECORD_REQUESTS_MAX));
-    const taken = this.#engine.take(stream, bodies, {
+    const taken = this.#engine.take(source, bodies, {
       nowUs: this.#clock.nowUs(),
       cursor: this.#cursor,
     });
@@ -159,8 +169,29 @@ class EngineThread {
       });
     const answers = packAnswers(taken.outcomes, freed);
     if (taken.sealed === null) return toMain({ kind: "empty", answers });
-    this.#inFlight.push({ position: taken.sealed.position, sealed: taken.sealed });
+    this.#inFlight.push(taken.sealed);
     return this.#toLog({ kind: "events", ...taken.sealed, answers });
+  }
+
+  /** Control records on their way to the log. */
+  #append(records: readonly ControlRecord[]): void {
+    for (const record of records) {
+      this.#inFlight.push(record);
+      this.#toLog(record);
+    }
+  }
+
+  /** While bodies wait here or producers are refused, nobody's silence means anything. */
+  #tickClocks(): void {
+    if (this.#queue.length > 0 || this.#stopping) return;
+    this.#append(this.#engine.ticks(this.#clock.nowUs()));
+  }
+
+  /** Producers are refused from now on, or no longer: their partitions are paused as long. */
+  hold(isHeld: boolean): void {
+    if (this.#stopping) return;
+    const to = isHeld ? "paused" : "resumed";
+    this.#append(this.#engine.changeAllPartitions(to, this.#clock.nowUs()));
   }
 
   #freeSlots(used: readonly QueuedBody[]): number[] {
@@ -254,5 +285,6 @@ self.onmessage = (event: MessageEvent<MainToEngine>) =>
     if (message.kind === "submit") engine.submit(message);
     else if (message.kind === "pin") engine.pin(message);
     else if (message.kind === "release") engine.release(message.id);
+    else if (message.kind === "hold") engine.hold(message.isHeld);
     else engine.stop();
   });

@@ -221,6 +221,8 @@ export class Fleet {
     if (message.kind === "stopped") return this.#reached("log stopped");
     if (message.kind === "discard") return this.#toExport(message);
     this.#logBytes = message.sizeBytes;
+    if (this.#gateway !== null && message.hasRoom !== this.#hasRoom)
+      this.#toEngine({ kind: "hold", isHeld: !message.hasRoom });
     this.#hasRoom = message.hasRoom;
     if (message.kind === "started") {
       this.#durable = message.last;
@@ -272,6 +274,7 @@ export class Fleet {
         return undefined;
       case "started":
         for (const notice of message.notices) this.#events.notice(notice);
+        if (!this.#hasRoom) this.#toEngine({ kind: "hold", isHeld: true });
         return this.#reached("engine started");
       case "stopped":
         return this.#reached("engine stopped");

@@ -5,12 +5,13 @@ import type { AnswerError, Outcome } from "../admit/intake.ts";
 import {
   ANSWER_ERRORS_MAX,
   SLOT_BYTES,
+  SOURCE_PARTITIONS_MAX,
   SLOT_COUNT,
   SLOTS_ON_THE_WAY,
   WAITING_BYTES_MAX,
   WAITING_REQUESTS_MAX,
 } from "../limits.ts";
-import type { Ingest, IngestAnswer, Refusal } from "../serve/deps.ts";
+import { PARTITION_HEADER, type Ingest, type IngestAnswer, type Refusal } from "../serve/deps.ts";
 import { unpackAnswers } from "./answers.ts";
 import type { Answers, EngineToMain, MainToEngine } from "./messages.ts";
 import { LARGE_SLOT, Slots, type BodyFormat } from "./slots.ts";
@@ -29,8 +30,15 @@ interface Open {
 interface Waiting {
   readonly request: number;
   readonly stream: string;
+  readonly partition: string;
   readonly body: Uint8Array;
   readonly format: BodyFormat;
+}
+
+/** A slot that takes bodies of one stream, and the source partitions that they come from. */
+interface Filling {
+  readonly slot: number;
+  readonly partitions: string[];
 }
 
 /** Why nothing is taken at the moment, or null. */
@@ -45,7 +53,7 @@ const BUSY: Refusal = {
 };
 
 /** Why admission has no room, and what helps. Earlier parts of a large body may be stored: a retry gives duplicates, not doubles. */
-const FULL: Readonly<Record<AdmissionFull["reason"], string>> = {
+const FULL: Readonly<Record<Exclude<AdmissionFull["reason"], "partitions">, string>> = {
   ids: "as many event ids are live as dedup_ids_max allows. Raise dedup_ids_max or lower dedup_ttl, or send again later",
   memory: "the memory for event ids is full. Lower dedup_ttl, or send again later",
   checkpoint:
@@ -53,6 +61,14 @@ const FULL: Readonly<Record<AdmissionFull["reason"], string>> = {
 };
 
 function fullRefusal(reason: AdmissionFull["reason"]): Refusal {
+  if (reason === "partitions")
+    return {
+      kind: "refusal",
+      status: 429,
+      code: "too_many_partitions",
+      detail: `the stream has ${SOURCE_PARTITIONS_MAX} source partitions and none of them is idle: name fewer in ${PARTITION_HEADER}, or configure idle_after`,
+      retryAfterS: 60,
+    };
   return {
     kind: "refusal",
     status: 503,
@@ -70,7 +86,7 @@ export class Gateway implements Ingest {
   readonly #free: number[] = Array.from({ length: SLOT_COUNT }, (_, slot) => slot);
   #largeFree = true;
   /** The slot being filled, per stream. */
-  readonly #filling = new Map<string, number>();
+  readonly #filling = new Map<string, Filling>();
   #handOverScheduled = false;
   /** Slots that were handed over and did not come back. */
   #onTheWay = 0;
@@ -98,6 +114,7 @@ export class Gateway implements Ingest {
 
   submit(offer: {
     readonly stream: string;
+    readonly partition: string;
     readonly body: Uint8Array;
     readonly format: BodyFormat;
   }): Promise<IngestAnswer | Refusal> {
@@ -139,25 +156,39 @@ export class Gateway implements Ingest {
   #place(offer: Waiting): boolean {
     if (offer.body.length > SLOT_BYTES) return this.#placeLarge(offer);
     for (;;) {
-      let slot = this.#filling.get(offer.stream);
-      if (slot === undefined) {
-        slot = this.#free.pop();
-        if (slot === undefined) return false;
-        this.#slots.empty(slot);
-        this.#filling.set(offer.stream, slot);
-        this.#scheduleHandOver();
-      }
-      if (this.#slots.put(slot, offer.request, offer.body, offer.format)) return true;
-      this.#handOver(offer.stream, slot);
+      const filling = this.#filling.get(offer.stream) ?? this.#begin(offer.stream);
+      if (filling === null) return false;
+      if (this.#put(filling, offer)) return true;
+      this.#handOver(offer.stream, filling);
     }
+  }
+
+  /** An empty slot for a stream; null when none is free. */
+  #begin(stream: string): Filling | null {
+    const slot = this.#free.pop();
+    if (slot === undefined) return null;
+    this.#slots.empty(slot);
+    const filling = { slot, partitions: [] };
+    this.#filling.set(stream, filling);
+    this.#scheduleHandOver();
+    return filling;
+  }
+
+  #put({ slot, partitions }: Filling, { request, body, format, partition }: Waiting): boolean {
+    const known = partitions.indexOf(partition);
+    const ordinal = known === -1 ? partitions.length : known;
+    const isPut = this.#slots.put(slot, body, { request, format, partition: ordinal });
+    if (isPut && known === -1) partitions.push(partition);
+    return isPut;
   }
 
   #placeLarge(offer: Waiting): boolean {
     if (!this.#largeFree) return false;
     this.#largeFree = false;
     this.#slots.empty(LARGE_SLOT);
-    this.#slots.put(LARGE_SLOT, offer.request, offer.body, offer.format);
-    this.#send({ kind: "submit", slot: LARGE_SLOT, parts: 1, stream: offer.stream });
+    const filling = { slot: LARGE_SLOT, partitions: [] };
+    this.#put(filling, offer);
+    this.#send({ kind: "submit", ...filling, parts: 1, stream: offer.stream });
     return true;
   }
 
@@ -175,13 +206,14 @@ export class Gateway implements Ingest {
   }
 
   #handOverAll(): void {
-    for (const [stream, slot] of this.#filling) this.#handOver(stream, slot);
+    for (const [stream, filling] of this.#filling) this.#handOver(stream, filling);
   }
 
-  #handOver(stream: string, slot: number): void {
+  #handOver(stream: string, filling: Filling): void {
     this.#filling.delete(stream);
     this.#onTheWay++;
-    this.#send({ kind: "submit", slot, parts: this.#slots.partCount(slot), stream });
+    const parts = this.#slots.partCount(filling.slot);
+    this.#send({ kind: "submit", ...filling, parts, stream });
   }
 
   #takeBack(freed: readonly number[]): void {

@@ -75,7 +75,11 @@ export type MainToEngine =
       readonly slot: number;
       readonly parts: number;
       readonly stream: string;
+      /** Names of source partitions; the slot's parts give the number of theirs. */
+      readonly partitions: readonly string[];
     }
+  /** Producers are refused from now on since the log has no room, or no longer. */
+  | { readonly kind: "hold"; readonly isHeld: boolean }
   | {
       readonly kind: "pin";
       readonly id: number;
@@ -116,11 +120,22 @@ export interface ViewStatus {
   readonly windows: number;
 }
 
+/** A source partition; times in µs as decimal text. */
+export interface PartitionStatus {
+  readonly partition: string;
+  readonly state: "connected" | "idle" | "disconnected" | "paused";
+  readonly watermarkUs: string | null;
+  readonly newestEventTimeUs: string | null;
+  /** When it falls idle if nothing comes. */
+  readonly idleAtUs: string | null;
+}
+
 export interface StreamStatus {
   readonly stream: string;
   readonly watermarkUs: string | null;
   readonly newestEventTimeUs: string | null;
   readonly liveIds: number;
+  readonly partitions: readonly PartitionStatus[];
 }
 
 /** The engine's own figures, sent with pins and every second. */

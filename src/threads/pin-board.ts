@@ -12,6 +12,7 @@ import type {
   MainToEngine,
   MainToExport,
   ThreadStart,
+  StreamStatus,
 } from "./messages.ts";
 
 type EnginePinned = Extract<EngineToMain, { kind: "pinned" }>;
@@ -34,6 +35,21 @@ interface Wires {
   readonly engine: (message: MainToEngine) => void;
   readonly export: (message: MainToExport) => void;
   readonly status: () => FleetStatus;
+}
+
+/** Rows of millrace.watermarks: one a source partition, one of a stream that has none yet. */
+function watermarkRows(status: StreamStatus): (string | null)[][] {
+  const { stream, watermarkUs, newestEventTimeUs, liveIds, partitions } = status;
+  const own = [stream, watermarkUs, newestEventTimeUs, String(liveIds)];
+  if (partitions.length === 0) return [[...own, null, null, null, null, null]];
+  return partitions.map((at) => [
+    ...own,
+    at.partition,
+    at.state,
+    at.watermarkUs,
+    at.newestEventTimeUs,
+    at.idleAtUs,
+  ]);
 }
 
 export class PinBoard {
@@ -190,13 +206,13 @@ export class PinBoard {
           { name: "watermark", type: "TIMESTAMPTZ" },
           { name: "newest_event_time", type: "TIMESTAMPTZ" },
           { name: "live_ids", type: "BIGINT" },
+          { name: "partition", type: "VARCHAR" },
+          { name: "state", type: "VARCHAR" },
+          { name: "partition_watermark", type: "TIMESTAMPTZ" },
+          { name: "partition_newest_event_time", type: "TIMESTAMPTZ" },
+          { name: "idle_at", type: "TIMESTAMPTZ" },
         ],
-        rows: status.streams.map(({ stream, watermarkUs, newestEventTimeUs, liveIds }) => [
-          stream,
-          watermarkUs,
-          newestEventTimeUs,
-          String(liveIds),
-        ]),
+        rows: status.streams.flatMap(watermarkRows),
       },
       {
         name: "millrace.readers",

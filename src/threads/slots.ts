@@ -16,6 +16,8 @@ export interface SlotPart {
   readonly address: number;
   readonly bytes: number;
   readonly format: BodyFormat;
+  /** Ordinal of its source partition among those of the slot. */
+  readonly partition: number;
 }
 
 /** Bytes of one slot: table of parts, bodies, readable padding for SIMD scans. */
@@ -55,19 +57,19 @@ export class Slots {
   }
 
   /** Copies a body in. False when the slot has no room for it. */
-  put(slot: number, request: number, body: Uint8Array, format: BodyFormat): boolean {
+  put(slot: number, body: Uint8Array, part: Omit<SlotPart, "address" | "bytes">): boolean {
     const capacity = slot === LARGE_SLOT ? BODY_BYTES_MAX : SLOT_BYTES;
     const at = this.#fill[slot] ?? 0;
-    const part = this.#parts[slot] ?? 0;
-    if (at + body.length > capacity || part === SLOT_PARTS_MAX) return false;
+    const count = this.#parts[slot] ?? 0;
+    if (at + body.length > capacity || count === SLOT_PARTS_MAX) return false;
     const address = this.#bodyBase(slot) + at;
     this.#bytes.set(body, address);
-    const entry = (this.#slotBase(slot) + part * PART_BYTES) >>> 2;
-    this.#words[entry] = request;
+    const entry = (this.#slotBase(slot) + count * PART_BYTES) >>> 2;
+    this.#words[entry] = part.request;
     this.#words[entry + 1] = address;
     this.#words[entry + 2] = body.length;
-    this.#words[entry + 3] = BODY_FORMATS.indexOf(format);
-    this.#parts[slot] = part + 1;
+    this.#words[entry + 3] = BODY_FORMATS.indexOf(part.format) | (part.partition << 8);
+    this.#parts[slot] = count + 1;
     // The next body starts on a multiple of 64 behind some padding: a scan past one body's end reads no other's first bytes.
     this.#fill[slot] = Math.min(capacity, (at + body.length + SCAN_PADDING_BYTES + 63) & ~63);
     return true;
@@ -81,7 +83,8 @@ export class Slots {
         request: this.#words[entry] ?? 0,
         address: this.#words[entry + 1] ?? 0,
         bytes: this.#words[entry + 2] ?? 0,
-        format: BODY_FORMATS[this.#words[entry + 3] ?? 0] ?? "json",
+        format: BODY_FORMATS[(this.#words[entry + 3] ?? 0) & 0xff] ?? "json",
+        partition: (this.#words[entry + 3] ?? 0) >>> 8,
       };
     });
   }

@@ -24,6 +24,7 @@ const settings: fc.Arbitrary<StreamSettings> = fc.record({
   name: fc.constant(SETTINGS.name),
   dedupTtlUs: fc.option(durationUs, { freq: 8 }),
   outOfOrdernessUs: fc.oneof(durationUs, fc.constant(0)),
+  idleAfterUs: fc.constant(null),
   maxFutureUs: fc.option(fc.oneof(durationUs, fc.constant(0))),
   maxPastUs: fc.option(fc.oneof(durationUs, fc.constant(0))),
   idsMax: fc.constant(1_000_000),
@@ -104,10 +105,10 @@ test("verdicts, _behind and watermark are the twin's, whatever the cuts", () => 
       const real = admission([stream]);
       const outcomes = batches(all, cuts).flatMap((batch) => admitBatch(real, batch));
       expect(outcomes).toEqual(expected);
-      expect(real.newestEventTime(stream.name)).toBe(
+      expect(real.clock(stream.name).newestUs).toBe(
         twin.newest === -(2n ** 63n) ? null : twin.newest,
       );
-      expect(real.watermark(stream.name)).toBe(
+      expect(real.clock(stream.name).watermarkUs).toBe(
         twin.watermark === -(2n ** 63n) ? null : twin.watermark,
       );
     }),
@@ -136,8 +137,9 @@ test("checkpoints and restarts at any moment change nothing", () => {
         expect(outcomes).toEqual(expected);
         const accepted = batch.filter((_, row) => outcomes[row]?.[0] === VERDICT_ACCEPTED);
         log.push({
+          partition: "",
           receivedAtUs: batch[0]?.receivedAtUs ?? 0,
-          watermarkUs: real.watermark(stream.name),
+          watermarkUs: real.clock(stream.name).watermarkUs,
           image: imageOf(
             accepted.map((arrival) => arrival.event),
             dictionary,

@@ -29,6 +29,7 @@ export const SETTINGS: StreamSettings = {
   name: "clicks",
   dedupTtlUs: 10_000_000,
   outOfOrdernessUs: 1_000_000,
+  idleAfterUs: null,
   maxFutureUs: null,
   maxPastUs: null,
   idsMax: 1_000_000,
@@ -74,7 +75,7 @@ export function admit(
   receivedAtUs: number,
   stream = SETTINGS.name,
 ): Admitted {
-  const result = to.admit(stream, batchOf(events), receivedAtUs);
+  const result = to.admit(stream, batchOf(events), { partition: "", receivedAtUs });
   assert(!result.full, "there is room");
   return result;
 }

@@ -6,6 +6,7 @@ import { DEDUP_IDS_MAX, DELTA_IDS_MAX } from "../../src/limits.ts";
 import { admission, KEY, kernels, massHashes, SETTINGS } from "./fixture.ts";
 
 const START_US = 1_570_000_000_000_000;
+const AT_START = { partition: "", receivedAtUs: START_US };
 const ROWS = 1000;
 
 function admitMass(
@@ -22,7 +23,7 @@ function admitMass(
       eventTimes: new BigInt64Array(rows),
       rowCount: rows,
     },
-    receivedAtUs,
+    { partition: "", receivedAtUs },
   );
 }
 
@@ -76,11 +77,11 @@ test("full at dedup_ids_max: nothing changes, and there is room again as ids exp
   for (let first = 0; first < 10_000; first += ROWS)
     expect(admitMass(table, first, START_US + first).full).toBe(false);
   const before = table.idTable(SETTINGS.name);
-  const watermark = table.watermark(SETTINGS.name);
+  const watermark = table.clock(SETTINGS.name).watermarkUs;
   const full = admitMass(table, 10_000, START_US + 9_000_000, 1);
   expect(full).toEqual({ full: true, reason: "ids" });
   expect(table.idTable(SETTINGS.name)).toEqual(before);
-  expect(table.watermark(SETTINGS.name)).toBe(watermark);
+  expect(table.clock(SETTINGS.name).watermarkUs).toBe(watermark);
   // All but the last batch have outlived the TTL of 10 s by the 64th of it that the sweeper may lag.
   expect(admitMass(table, 10_000, START_US + 10_165_000, ROWS).full).toBe(false);
   expect(duplicatesOf(admitMass(table, 10_000, START_US + 10_166_000, ROWS))).toBe(ROWS);
@@ -104,7 +105,7 @@ test("3,000 streams at the default dedup_ids_max in 256 MB, all taking ids; thei
   const offer = (name: string, first: number): number => {
     const batch = { hashes: massHashes(first, ROWS), idValid: null };
     const events = { ...batch, eventTimes: new BigInt64Array(ROWS), rowCount: ROWS };
-    return duplicatesOf(table.admit(name, events, START_US));
+    return duplicatesOf(table.admit(name, events, AT_START));
   };
   for (const name of names) expect(offer(name, 0)).toBe(0);
   // Two grow in turn, so that what one leaves the other takes.
@@ -124,7 +125,7 @@ test("a memory that the first streams have filled answers full, and hands its ch
   const batch = { hashes: massHashes(0, 8192), idValid: null };
   const events = { ...batch, eventTimes: new BigInt64Array(8192), rowCount: 8192 };
   const results = Array.from({ length: streams }, (_, nth) =>
-    table.admit(`stream${nth}`, events, START_US),
+    table.admit(`stream${nth}`, events, AT_START),
   );
   expect(results.some((result) => result.full && result.reason === "memory")).toBe(true);
   const accepted = results.reduce((sum, result) => sum + (result.full ? 0 : result.accepted), 0);
@@ -161,7 +162,7 @@ test("a table without a batch for a whole TTL gives its pages back, to other str
   for (let first = 0; first < 500_000; first += ROWS) {
     const batch = { hashes: massHashes(first, ROWS), idValid: null };
     const events = { ...batch, eventTimes: new BigInt64Array(ROWS), rowCount: ROWS };
-    expect(table.admit("other", events, START_US).full).toBe(false);
+    expect(table.admit("other", events, AT_START).full).toBe(false);
   }
 });
 
@@ -171,12 +172,12 @@ test("streams do not share ids; without dedup_ttl, or without hashes, nothing is
   const hashes = massHashes(0, 1);
   const batch = { hashes, idValid: null, eventTimes: new BigInt64Array(1), rowCount: 1 };
   const duplicates = (stream: string, ids: Uint8Array | null): number =>
-    duplicatesOf(table.admit(stream, { ...batch, hashes: ids }, START_US));
+    duplicatesOf(table.admit(stream, { ...batch, hashes: ids }, AT_START));
   expect(["clicks", "other", "clicks", "free", "free"].map((name) => duplicates(name, hashes))) //
     .toEqual([0, 0, 1, 0, 0]);
   expect(duplicates("clicks", null)).toBe(0);
   const none = { ...batch, idValid: new Uint8Array(1) };
-  expect(duplicatesOf(table.admit("clicks", none, START_US))).toBe(0);
+  expect(duplicatesOf(table.admit("clicks", none, AT_START))).toBe(0);
 });
 
 test("hashes that crowd in one part of the directory: segments of all depths stay found", () => {
@@ -192,7 +193,7 @@ test("hashes that crowd in one part of the directory: segments of all depths sta
   const duplicates = (first: number): number => {
     const batch = { hashes: crowded(first), idValid: null };
     const events = { ...batch, eventTimes: new BigInt64Array(ROWS), rowCount: ROWS };
-    return duplicatesOf(table.admit(SETTINGS.name, events, START_US));
+    return duplicatesOf(table.admit(SETTINGS.name, events, AT_START));
   };
   for (let first = 0; first < 100_000; first += ROWS) {
     expect(duplicates(first)).toBe(0);
