@@ -334,6 +334,8 @@ export const CHANGES_EPOCH_AGE_US = 60_000_000;
 /** Bytes of images that such an epoch holds until it is cut: an eighth of PENDING_OUTPUT_BYTES_MAX. */
 export const CHANGES_EPOCH_BYTES_MAX = 16 * 1024 * 1024;
 
+/** Rows with differences that `millrace verify` lists of a view: what fits on a few screens. */
+export const VERIFY_ROWS_SHOWN_MAX = 100;
 /**
  * Source partitions of one stream that the watermark can tell apart: each record looks at all of them, some 20 µs for as many. An idle one
  * gives way to a new one; when none is idle a new one is refused.

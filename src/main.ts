@@ -1,6 +1,6 @@
 // The composition root: command line and environment in, adapters together, exit codes out. The only reader of argv and env.
 // Exit codes: 0 done or stopped in order, 1 a failure of ours or the disk, 2 something that the operator can mend.
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import manifest from "../package.json" with { type: "json" };
 import { Appliance } from "./appliance.ts";
@@ -9,8 +9,13 @@ import { examplesFolder } from "./base/unpack.ts";
 import { faultsText, readCommandLine, type CommandLine } from "./config/argv.ts";
 import { helpText } from "./config/help.ts";
 import { parseAvroSchema } from "./event/avro.ts";
-import { DataFolderError } from "./log/data-folder.ts";
-import { checkConfig, type CheckResult, type CheckTools } from "./serve/check.ts";
+import { DataFolderError, FolderInUseError } from "./log/data-folder.ts";
+import {
+  checkConfig,
+  type CheckedConfig,
+  type CheckResult,
+  type CheckTools,
+} from "./serve/check.ts";
 import { Client, ApplianceError } from "./serve/client.ts";
 import { readClicks } from "./serve/clicks.ts";
 import { runDemo } from "./serve/demo.ts";
@@ -19,6 +24,8 @@ import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
 import { startQueryChild } from "./threads/query-child.ts";
 import { runViewCheck, ViewCheck } from "./threads/view-check.ts";
+import { exitCodeOf, verdictText, verifyView, type Verdict } from "./verify/verify.ts";
+import { readVerifyWords } from "./verify/words.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -71,36 +78,107 @@ async function check(line: CommandLine): Promise<CheckResult> {
   }
 }
 
-/** Starts the appliance, or says why not and ends the process. */
-async function startAppliance(line: CommandLine): Promise<Appliance> {
+/** The checked configuration; with faults they are said and the process ends. */
+async function checkedConfig(line: CommandLine): Promise<CheckedConfig> {
   const checked = await check(line);
-  if (checked.kind === "faults") {
-    complain(faultsText(checked.faults).trimEnd());
-    return process.exit(2);
-  }
+  if (checked.kind === "checked") return checked;
+  complain(faultsText(checked.faults).trimEnd());
+  return process.exit(2);
+}
+
+/** Starts the appliance, or throws why not. What goes wrong later ends the process. */
+function launch(checked: CheckedConfig, notice: (text: string) => void): Promise<Appliance> {
   const failed = ({ message, advice }: { message: string; advice: boolean }): never => {
     complain(advice ? message : `millrace ends, because going on could lose events: ${message}`);
     if (!advice)
       complain("start it again: it recovers from the log; if it happens again, check the disk");
     process.exit(advice ? 2 : 1);
   };
-  try {
-    return await Appliance.start({
-      checked,
-      workers: WORKERS,
-      queryCommand: ownCommand("__query"),
-      version: manifest.version,
-      key: process.env["MILLRACE_KEY"],
-      failpoint: process.env["MILLRACE_FAILPOINT"],
-      say,
-      failed,
-    });
-  } catch (error) {
-    const isAdvice =
-      error instanceof DataFolderError || error instanceof KeyError || error instanceof ListenError;
-    complain(isAdvice ? error.message : String(error instanceof Error ? error.stack : error));
-    return process.exit(isAdvice ? 2 : 1);
+  return Appliance.start({
+    checked,
+    workers: WORKERS,
+    queryCommand: ownCommand("__query"),
+    version: manifest.version,
+    key: process.env["MILLRACE_KEY"],
+    failpoint: process.env["MILLRACE_FAILPOINT"],
+    say: notice,
+    failed,
+  });
+}
+
+/** Says why the appliance did not start and ends the process. */
+function endUnstarted(error: unknown): never {
+  const isAdvice =
+    error instanceof DataFolderError || error instanceof KeyError || error instanceof ListenError;
+  complain(isAdvice ? error.message : String(error instanceof Error ? error.stack : error));
+  return process.exit(isAdvice ? 2 : 1);
+}
+
+/** Starts the appliance, or says why not and ends the process. */
+async function startAppliance(line: CommandLine): Promise<Appliance> {
+  return launch(await checkedConfig(line), say).catch(endUnstarted);
+}
+
+/**
+ * Something to ask about the configuration's data folder: the appliance that `--url` names or that has the folder, else one that runs
+ * here, on a port of its own, until `use` is done.
+ */
+async function withClient<T>(
+  line: CommandLine,
+  checked: CheckedConfig,
+  use: (client: Client) => Promise<T>,
+): Promise<T> {
+  const { settings } = checked.config;
+  const key = process.env["MILLRACE_KEY"] ?? null;
+  const url = line.own.get("url");
+  if (url !== undefined) return use(new Client(url, key));
+  const { path } = settings.storage;
+  if (!existsSync(join(path, "lock.db"))) {
+    complain(
+      `${path} is not a data folder of Millrace; name it with --data, or a running one with --url`,
+    );
+    return process.exit(2);
   }
+  const server = { ...settings.server, listen: { host: "127.0.0.1", port: 0 } };
+  const own = { ...checked, config: { ...checked.config, settings: { ...settings, server } } };
+  const started = await launch(own, complain).catch((error: unknown) =>
+    error instanceof FolderInUseError ? null : endUnstarted(error),
+  );
+  if (started === null) {
+    const { host, port } = settings.server.listen;
+    return use(new Client(`http://${host.includes(":") ? `[${host}]` : host}:${port}`, key));
+  }
+  try {
+    return await use(new Client(started.url, key));
+  } finally {
+    await started.stop();
+  }
+}
+
+/** Exit codes for cron: 0 the same, 1 different, 2 could not be verified. */
+async function verify(line: CommandLine): Promise<never> {
+  const checked = await checkedConfig(line);
+  const words = readVerifyWords(line.words, checked.plans);
+  const isRawKept = checked.config.settings.export.raw;
+  if (typeof words === "string" || !isRawKept) {
+    complain(
+      typeof words === "string"
+        ? words
+        : "with export.raw: off raw events leave with the log's trimming: nothing is left to compare with",
+    );
+    return process.exit(2);
+  }
+  const verdicts = await withClient(line, checked, async (client) => {
+    const done: Verdict[] = [];
+    for (const plan of words.plans) {
+      const { plans, schemas } = checked;
+      const verdict = await verifyView(client, plan, { plans, schemas, range: words.range });
+      say(verdictText(verdict));
+      done.push(verdict);
+    }
+    return done;
+  });
+  return process.exit(exitCodeOf(verdicts));
 }
 
 /** One Ctrl-C arrives up to three times: from the terminal, npm and the launcher. Repeats this soon are the same signal. */
@@ -203,6 +281,8 @@ async function run(line: CommandLine): Promise<void> {
     }
     case "demo":
       return demo(line);
+    case "verify":
+      return verify(line);
     case "play":
       return playClicks(line);
   }

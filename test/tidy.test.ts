@@ -28,6 +28,7 @@ const LAYERS: readonly string[] = [
   "engine-backlog",
   "pipeline",
   "serve",
+  "verify",
   "threads",
   "appliance",
   "main",

@@ -8,6 +8,8 @@ export const COMMANDS = {
   serve: "run the appliance: serve --config FILE --data DIR --listen HOST:PORT",
   check: "check a configuration and print every fault: check --config FILE",
   demo: "run it on the bundled clicks: plays them, prints aggregates, serves on",
+  verify:
+    "compare views with DuckDB over the raw events: verify [VIEW] [FROM TO] --config FILE; exit code 0 same, 1 different, 2 could not",
   play: "play the bundled clicks into a running appliance: play clicks [--url URL] [--rate N]",
   help: "print this help",
   version: "print the version",
@@ -17,7 +19,7 @@ export type Command = keyof typeof COMMANDS;
 /** Flags that are no keys of the configuration. `config` is the file's path. */
 export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
   config: "the configuration file (default: millrace.yaml; MILLRACE_CONFIG)",
-  url: "play: where the appliance is (default: http://127.0.0.1:8080)",
+  url: "play, verify: where the appliance is (default: http://127.0.0.1:8080; verify: what serves the data folder)",
   rate: "play: events per second at most (default: as fast as it goes)",
 };
 
@@ -26,7 +28,6 @@ const LATER_COMMANDS = [
   "preview",
   "test",
   "backfill",
-  "verify",
   "reconcile",
   "savepoint",
   "restore",

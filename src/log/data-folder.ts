@@ -31,6 +31,9 @@ export class DataFolderError extends Error {
   override readonly name = "DataFolderError";
 }
 
+/** Another process has the folder: it may be asked instead. */
+export class FolderInUseError extends DataFolderError {}
+
 export const logFolderOf = (dataFolder: string): string => join(dataFolder, "log");
 export const statePathOf = (dataFolder: string): string => join(dataFolder, "state.db");
 export const ledgerPathOf = (dataFolder: string): string => join(dataFolder, "ledger.db");
@@ -210,7 +213,7 @@ function emptyTmp(folder: string): void {
 function lockError(error: unknown, path: string): unknown {
   if (!(error instanceof SQLiteError)) return error;
   if (error.code === "SQLITE_BUSY")
-    return new DataFolderError(
+    return new FolderInUseError(
       `${path} is in use by another millrace process. Stop that one, or name another folder with --data`,
     );
   if (error.code === "SQLITE_NOTADB" || (error.code ?? "").startsWith("SQLITE_CORRUPT"))

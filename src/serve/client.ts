@@ -17,6 +17,8 @@ export interface SentAnswer {
 export interface Rows {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
   readonly rows: readonly (readonly unknown[])[];
+  /** The log position that the answer is of. */
+  readonly position: number;
 }
 
 /** The appliance answered with a problem, or not at all. The message says what to do. */

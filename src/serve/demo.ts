@@ -29,7 +29,7 @@ function cellText(value: unknown): string {
 }
 
 /** Rows as a text table; columns of numbers are set right. */
-export function tableText({ columns, rows }: Rows): string {
+export function tableText({ columns, rows }: Pick<Rows, "columns" | "rows">): string {
   const cells = [columns.map(({ name }) => name), ...rows.map((row) => row.map(cellText))];
   const widths = columns.map((_, at) => Math.max(...cells.map((row) => (row[at] ?? "").length)));
   const isNumber = columns.map(({ type }) => /INT|DECIMAL|DOUBLE|FLOAT/.test(type));

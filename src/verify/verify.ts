@@ -1,0 +1,144 @@
+// Verb: every view that is asked for against a recomputation by DuckDB from the raw events, over a running appliance -> verdicts, and
+// their text. Exit codes: 0 all the same, 1 something differs, 2 a view could not be verified.
+import type { EventSchema } from "../event/schema.ts";
+import { must } from "../base/assert.ts";
+import { VERIFY_ROWS_SHOWN_MAX } from "../limits.ts";
+import { ApplianceError, type Client } from "../serve/client.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { comparisonOf, type Comparison, type VerifyRange } from "./comparison.ts";
+
+/** One value, or a whole row, that differs. `null` of a side: the value is NULL; rows are told by `what`. */
+export interface Difference {
+  /** `window_start=2019-10-01T00:00:00Z page_url=/a`. */
+  readonly key: string;
+  readonly what: string;
+}
+
+export type Verdict =
+  | {
+      readonly kind: "compared";
+      readonly view: string;
+      /** The log position of stream and batch. */
+      readonly position: number;
+      /** Rows that the stream has. */
+      readonly rowCount: number;
+      readonly differentCount: number;
+      /** Of at most VERIFY_ROWS_SHOWN_MAX rows. */
+      readonly differences: readonly Difference[];
+      readonly shownCount: number;
+      readonly note: string | null;
+    }
+  | { readonly kind: "failed"; readonly view: string; readonly why: string };
+
+export interface VerifyOptions {
+  /** All plans of the configuration: a rollup is computed by the view at its bottom. */
+  readonly plans: readonly ViewPlan[];
+  readonly schemas: ReadonlyMap<string, { readonly schema: EventSchema }>;
+  readonly range: VerifyRange | null;
+}
+
+/** Compares one view. What the appliance refuses is a verdict too. */
+export async function verifyView(
+  client: Client,
+  plan: ViewPlan,
+  options: VerifyOptions,
+): Promise<Verdict> {
+  const { name } = plan;
+  const why = cannotVerify(plan, options.range);
+  if (why !== null) return { kind: "failed", view: name, why };
+  const { schema } = must(options.schemas.get(plan.stream), `schema of ${plan.stream}`);
+  const bottom = bottomOf(plan, options.plans);
+  const comparison = comparisonOf(plan, {
+    schema,
+    range: options.range,
+    rowsMax: VERIFY_ROWS_SHOWN_MAX,
+    ...(bottom === plan ? {} : { bottom }),
+  });
+  try {
+    const { rows, position } = await client.ask(comparison.sql);
+    const [rowCount, differentCount] = must(rows[0], "the counts").map(Number);
+    const shown = Number(differentCount) === 0 ? [] : rows;
+    return {
+      kind: "compared",
+      view: name,
+      position,
+      rowCount: Number(rowCount),
+      differentCount: Number(differentCount),
+      differences: shown.flatMap((row) => differencesOf(comparison, row)),
+      shownCount: shown.length,
+      note: comparison.membership,
+    };
+  } catch (error) {
+    if (!(error instanceof ApplianceError)) throw error;
+    const advice = /took too long|stopped after|memory/i.test(error.message)
+      ? `; give a range of time: millrace verify ${name} FROM TO`
+      : "";
+    return { kind: "failed", view: name, why: `${error.message}${advice}` };
+  }
+}
+
+function cannotVerify({ window }: ViewPlan, range: VerifyRange | null): string | null {
+  if (window?.kind === "session")
+    return "views over session are not verified: which of their events were late depends on the sessions before them";
+  if (window === null && range !== null)
+    return "a view without windows is verified as a whole: leave out the range";
+  return null;
+}
+
+function bottomOf(plan: ViewPlan, plans: readonly ViewPlan[]): ViewPlan {
+  if (plan.rollupOf === null) return plan;
+  const lower = must(
+    plans.find(({ name }) => name === plan.rollupOf),
+    `view ${plan.rollupOf}`,
+  );
+  return bottomOf(lower, plans);
+}
+
+function shownValue(value: unknown): string {
+  return typeof value === "string" ? value : "NULL";
+}
+
+function differencesOf({ keys, values }: Comparison, row: readonly unknown[]): Difference[] {
+  const [, , streamCopies, batchCopies, ...cells] = row;
+  const key = keys.map((name, index) => `${name}=${shownValue(cells[index])}`).join(" ");
+  const copies = Number(streamCopies);
+  const wanted = Number(batchCopies);
+  if (copies === 0) return [{ key, what: "only the batch has this row" }];
+  if (wanted === 0) return [{ key, what: "only the stream has this row" }];
+  if (copies !== wanted)
+    return [
+      { key, what: `the row is there ${copies} times in the stream, ${wanted} in the batch` },
+    ];
+  return values.flatMap((name, index) => {
+    const at = keys.length + index * 3;
+    if (cells[at + 2] === true) return [];
+    const [stream, batch] = [shownValue(cells[at]), shownValue(cells[at + 1])];
+    return [{ key, what: `${name}: stream ${stream}, batch ${batch}` }];
+  });
+}
+
+/** What an operator reads of a verdict; the differences below it. */
+export function verdictText(verdict: Verdict): string {
+  if (verdict.kind === "failed") return `${verdict.view}: NOT VERIFIED: ${verdict.why}`;
+  const { view, position, rowCount, differentCount, differences, shownCount, note } = verdict;
+  const rows = `${rowCount.toLocaleString("en-US")} rows at position ${position}`;
+  const lines =
+    differentCount === 0
+      ? [`${view}: same: ${rows}`]
+      : [
+          `${view}: DIFFERENT: ${differentCount.toLocaleString("en-US")} rows differ; the stream has ${rows}`,
+        ];
+  lines.push(...differences.map(({ key, what }) => `  ${key}  ${what}`));
+  const more = differentCount - shownCount;
+  if (more > 0) lines.push(`  and ${more.toLocaleString("en-US")} more rows`);
+  if (note !== null) lines.push(`  note: ${note}`);
+  return lines.join("\n");
+}
+
+/** The exit code of several verdicts: one that could not be reached counts before a difference. */
+export function exitCodeOf(verdicts: readonly Verdict[]): 0 | 1 | 2 {
+  if (verdicts.some(({ kind }) => kind === "failed")) return 2;
+  return verdicts.some((verdict) => verdict.kind === "compared" && verdict.differentCount > 0)
+    ? 1
+    : 0;
+}
