@@ -101,6 +101,12 @@ export interface FoldKernels {
   ): number;
   /** Counts a late event in each selected row, at offset `revision`, and lists rows of closed windows as corrected. */
   markCorrected(root: number, revision: number, selected: number): void;
+  /** Lists rows as corrected: `count` addresses, u32 each. */
+  listCorrected(root: number, revision: number, rows: number, count: number): void;
+  /** Keeps only those of the selected events whose windows are closed; returns how many. */
+  selectClosed(selected: number): number;
+  /** Counts a change of a window in its version. */
+  countChange(window: number): void;
   /** Addresses of the corrected rows, u32 each, the last one first; returns how many. `take` = 1: the list is empty then. */
   correctedRows(root: number, revision: number, to: number, take: number): number;
   setClosed(window: number): void;

@@ -61,19 +61,49 @@ export function assignCorrections(root: u32, time: u32, behind: u32, size: i64, 
   return selected;
 }
 
+/** Lists a row as corrected, once. */
+function list(root: u32, row: u32, revision: u32): void {
+  const at = row + revision;
+  if (load<u32>(at, REVISION_NEXT_AT) != 0) return;
+  const head = load<u32>(root, ROOT_CORRECTED_AT);
+  store<u32>(at, head == 0 ? CORRECTED_LAST : head, REVISION_NEXT_AT);
+  store<u32>(root, row, ROOT_CORRECTED_AT);
+  touch(at);
+  touch(root);
+}
+
 /** Counts a late event in the rows of the `n` selected events; those of closed windows are listed as corrected, once. */
 export function markCorrected(root: u32, revision: u32, n: u32): void {
   for (let j: u32 = 0; j < n; j++) {
     const row = load<u32>(WORK_ROWS_AT + (j << 2));
     const at = row + revision;
     store<u64>(at, load<u64>(at) + 1);
-    if (load<u32>(at, REVISION_NEXT_AT) != 0) continue;
-    if (load<u32>(load<u32>(row, ROW_WINDOW_AT), WINDOW_CLOSED_AT) == 0) continue;
-    const head = load<u32>(root, ROOT_CORRECTED_AT);
-    store<u32>(at, head == 0 ? CORRECTED_LAST : head, REVISION_NEXT_AT);
-    store<u32>(root, row, ROOT_CORRECTED_AT);
-    touch(root);
+    if (load<u32>(load<u32>(row, ROW_WINDOW_AT), WINDOW_CLOSED_AT) != 0) list(root, row, revision);
   }
+}
+
+/** Lists the `n` rows whose addresses are at `rows` as corrected. */
+export function listCorrected(root: u32, revision: u32, rows: u32, n: u32): void {
+  for (let j: u32 = 0; j < n; j++) list(root, load<u32>(rows + (j << 2)), revision);
+}
+
+/** Keeps only those of the `n` selected events whose windows are closed; returns how many. */
+export function selectClosed(n: u32): u32 {
+  let kept: u32 = 0;
+  for (let j: u32 = 0; j < n; j++) {
+    const header = load<u32>(WORK_WINDOWS_AT + (j << 2));
+    if (load<u32>(header, WINDOW_CLOSED_AT) == 0) continue;
+    store<u32>(WORK_SELECTED_AT + (kept << 2), load<u32>(WORK_SELECTED_AT + (j << 2)));
+    store<u32>(WORK_WINDOWS_AT + (kept << 2), header);
+    kept++;
+  }
+  return kept;
+}
+
+/** Counts a change of a window. */
+export function countChange(header: u32): void {
+  store<u32>(header, load<u32>(header, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
+  touch(header);
 }
 
 /** Writes the addresses of the corrected rows, the last one first, as u32; returns how many. With `take` the list is empty then. */

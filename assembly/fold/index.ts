@@ -1,7 +1,7 @@
 // Export list of the `fold` module: every function that the host may call. Twins: kernels/reference/fold.ts (windows, groups, aggregates),
 // expression.ts (programs), average.ts, hll.ts.
 export { updateStates } from "./aggregate";
-export { assignCorrections, correctedRows, markCorrected, setClosed, windowsEndedBy } from "./correct";
+export { assignCorrections, correctedRows, countChange, listCorrected, markCorrected, selectClosed, setClosed, windowsEndedBy } from "./correct";
 export { assignWindows, setWindows, takeStale } from "./assign";
 export { extract, extractText, listRows, textBytes } from "./extract";
 export { findGroups } from "./group";

@@ -26,6 +26,8 @@ export interface ReferenceView {
     readonly slideUs?: number;
     readonly offsetUs?: number;
   };
+  /** A rollup: the range that holds a window of `window`, and into which its events go; absent: that window itself. */
+  readonly above?: (startUs: bigint) => { readonly startUs: bigint; readonly endUs: bigint };
   /** µs behind a window's end within which a late event still counts in it (policy `update`); absent: not at all. */
   readonly allowedUs?: number;
   readonly filter: ReferenceExpr | null;
@@ -191,7 +193,8 @@ export class ReferenceFold {
     } else if (row.failed) counts.failed++;
     const canonical = keys.map((key) => (key === 0 ? 0 : key));
     const name = canonical.map((key) => `${typeof key} ${String(key)}`).join("\u0000");
-    windows.slice(refused.length).forEach(({ startUs, endUs }, ordinal, taken) => {
+    windows.slice(refused.length).forEach((own, ordinal, taken) => {
+      const { startUs, endUs } = plan.above?.(own.startUs) ?? own;
       const window = this.#open.get(startUs) ?? {
         startUs,
         endUs,
@@ -200,7 +203,7 @@ export class ReferenceFold {
         isClosed: false,
       };
       this.#open.set(startUs, window);
-      const isLate = reachedUs >= endUs;
+      const isLate = reachedUs >= own.endUs;
       // An event is pending as long as its last window is open.
       if (last === undefined && !row.failed && ordinal === taken.length - 1) {
         if (isLate) counts.applied++;

@@ -2,7 +2,7 @@
 // A fold holds the view's open state in pages of the fold memory; it knows nothing of checkpoints.
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
-import type { StreamShape } from "./compile.ts";
+import type { CompiledView, StreamShape } from "./compile.ts";
 import type { RowsImage } from "./images.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
@@ -67,6 +67,27 @@ export interface FoldView {
   readonly shape: StreamShape;
 }
 
+/** A rollup as the view below it knows it. */
+export interface Upper {
+  /** Merges a window of the view below, which closes now: its header. */
+  merge(window: number): void;
+  /**
+   * Folds late events that correct closed windows of the view below, which were merged: the first `selected` rows and windows (those
+   * below) of the work area.
+   */
+  correct(compiled: CompiledView, selected: number): void;
+}
+
+/** A view that rollups may be made of. */
+export interface Lower {
+  readonly counts: Readonly<ViewCounts>;
+  readonly position: number;
+  /** From now on `upper` is told of each window that closes. */
+  addUpper(upper: Upper): void;
+  /** Headers of the windows that no rollup has merged yet: those of this view, then those below. */
+  unmerged(): number[];
+}
+
 /** The fold of one view over the records of its stream. */
 export interface Fold {
   readonly plan: ViewPlan;
@@ -93,6 +114,8 @@ export interface Fold {
   openWindows(): OpenWindow[];
   /** Rows of closed windows that late events changed since they were put out last: they take the place of those. */
   corrected(): RowsImage[];
+  /** What a rollup of this view reads; null: there can be none. */
+  readonly lower: Lower | null;
   stats(): ViewStats;
   /** Gives back all memory of the view. */
   free(): void;

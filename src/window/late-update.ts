@@ -13,10 +13,11 @@ import { must } from "../base/assert.ts";
 import { CORRECTIONS_EVERY_US } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { CompiledView } from "./compile.ts";
-import type { RecordFacts } from "./fold.ts";
+import type { RecordFacts, Upper } from "./fold.ts";
 import type { Grid } from "./grid.ts";
 import { rowImages, windowImages, type RowsImage } from "./images.ts";
 import type { RowLayout } from "./layout.ts";
+import { correctAbove } from "./rollup-lift.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 
@@ -45,7 +46,9 @@ export class LateUpdate {
   readonly #layout: RowLayout;
   readonly #revision: number;
   readonly #root: number;
-  readonly #grid: Grid;
+  /** Null: a rollup, which has no events of its own. */
+  readonly #grid: Grid | null;
+  readonly #uppers: readonly Upper[];
   readonly #allowedUs: bigint;
   /** Windows that were put out and are kept. */
   #kept: number;
@@ -55,7 +58,12 @@ export class LateUpdate {
   /** Continues with the windows below `root`. `correctedAtUs`: as it was saved. */
   constructor(
     memory: FoldMemory,
-    view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid },
+    view: {
+      readonly plan: ViewPlan;
+      readonly layout: RowLayout;
+      readonly grid: Grid | null;
+      readonly uppers: readonly Upper[];
+    },
     state: { readonly root: number; readonly correctedAtUs?: number },
   ) {
     this.#memory = memory;
@@ -64,6 +72,7 @@ export class LateUpdate {
     this.#revision = must(view.layout.revision, "a revision in the rows");
     this.#root = state.root;
     this.#grid = view.grid;
+    this.#uppers = view.uppers;
     this.#allowedUs = BigInt(view.plan.late.allowedUs);
     this.#correctedAtUs = state.correctedAtUs ?? 0;
     this.#kept = 0;
@@ -84,17 +93,19 @@ export class LateUpdate {
    * a window comes behind all that are not, so each group's events stay in log order.
    */
   apply(
-    { time, keys, states }: CompiledView,
+    compiled: CompiledView,
     chunk: { readonly behind: number; readonly row: number },
     { lateAt, count }: { readonly lateAt: number; readonly count: number },
   ): Corrected {
     const { call, data } = this.#memory;
+    const { time, keys, states } = compiled;
+    const { sizeUs, offsetUs } = must(this.#grid, "windows of one size");
     const selected = call.assignCorrections(
       this.#root,
       time,
       chunk.behind,
-      this.#grid.sizeUs,
-      this.#grid.offsetUs,
+      sizeUs,
+      offsetUs,
       this.#allowedUs,
       chunk.row,
       lateAt,
@@ -107,6 +118,7 @@ export class LateUpdate {
       for (const { kind, offset, arg, filter } of states)
         call.updateStates(kind, offset, arg, filter, selected);
       call.markCorrected(this.#root, this.#revision, selected);
+      correctAbove(this.#memory, this.#uppers, { compiled, selected });
     }
     return { beyond, failed, applied: selected - failed };
   }
@@ -152,6 +164,7 @@ export class LateUpdate {
     for (const window of windows) {
       applied += Number(memory.pageI64(window + WINDOW_APPLIED_AT));
       memory.call.setClosed(window);
+      for (const upper of this.#uppers) upper.merge(window);
     }
     this.#kept = ended;
     const starts = windows.map((window) => memory.pageI64(window + WINDOW_START_AT));

@@ -1,13 +1,19 @@
 // Verb: a plan -> the fold that runs it and its root in the fold memory, by the kind of its windows.
 import type { ViewPlan } from "../view/plan.ts";
-import type { Fold, FoldPlace, FoldView, ViewState } from "./fold.ts";
+import type { Fold, FoldPlace, FoldView, Lower, ViewState } from "./fold.ts";
 import type { FoldMemory } from "./memory.ts";
+import { RollupFold } from "./rollup-fold.ts";
 import { createSessionRoot, SessionFold } from "./session-fold.ts";
 import { ViewFold } from "./view-fold.ts";
 
-/** The fold of a view that continues from `state`. Throws for plans that no fold runs. */
-export function makeFold(place: FoldPlace, view: FoldView, state: ViewState): Fold {
-  const { plan } = view;
+/** The fold of a view that continues from `state`; `below`: what a rollup merges. Throws for plans that no fold runs. */
+export function makeFold(
+  place: FoldPlace,
+  view: FoldView & { readonly below: Lower | null },
+  state: ViewState,
+): Fold {
+  const { plan, below } = view;
+  if (below !== null) return new RollupFold(place, { ...view, below }, state);
   switch (plan.window?.kind) {
     case "tumble":
     case "hop":

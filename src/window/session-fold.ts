@@ -53,6 +53,8 @@ interface Lists {
 }
 
 export class SessionFold implements Fold {
+  /** Rollups are of tumbling windows. */
+  readonly lower = null;
   readonly plan: ViewPlan;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;

@@ -17,8 +17,10 @@ import type {
   Fold,
   FoldPlace,
   FoldView,
+  Lower,
   OpenWindow,
   RecordFacts,
+  Upper,
   ViewCounts,
   ViewState,
   ViewStats,
@@ -33,7 +35,7 @@ import { Panes } from "./panes.ts";
 import { ViewProgram } from "./view-program.ts";
 import { WindowSet } from "./window-set.ts";
 
-export class ViewFold implements Fold {
+export class ViewFold implements Fold, Lower {
   readonly plan: ViewPlan;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;
@@ -240,6 +242,24 @@ export class ViewFold implements Fold {
 
   corrected(): RowsImage[] {
     return this.#windows.corrected();
+  }
+
+  get lower(): Lower | null {
+    return this.#windows instanceof WindowSet ? this : null;
+  }
+
+  addUpper(upper: Upper): void {
+    this.#set.uppers.push(upper);
+  }
+
+  unmerged(): number[] {
+    return this.#set.open;
+  }
+
+  /** The windows, of which rollups can be made. */
+  get #set(): WindowSet {
+    assert(this.#windows instanceof WindowSet, "rollups of tumbling windows");
+    return this.#windows;
   }
 
   stats(): ViewStats {

@@ -7,7 +7,7 @@ import {
   WINDOW_VERSION_AT,
 } from "../../kernels/abi.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
+import type { OpenWindow, RecordFacts, Upper, ViewCounts, ViewStats } from "./fold.ts";
 import type { Grid } from "./grid.ts";
 import { windowImages, type RowsImage } from "./images.ts";
 import { LateUpdate, type Closed } from "./late-update.ts";
@@ -26,18 +26,23 @@ export class WindowSet {
   readonly #layout: RowLayout;
   /** Null unless late events correct closed windows. */
   readonly lateUpdate: LateUpdate | null;
+  /** The rollups of the view. */
+  readonly uppers: Upper[] = [];
   readonly #open = new Map<bigint, OpenWindow>();
 
   constructor(
     memory: FoldMemory,
-    view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid },
+    view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid | null },
     state: { readonly root: number; readonly correctedAtUs?: number },
   ) {
     this.#memory = memory;
     this.#plan = view.plan;
     this.#layout = view.layout;
     this.root = state.root;
-    this.lateUpdate = view.layout.revision === null ? null : new LateUpdate(memory, view, state);
+    this.lateUpdate =
+      view.layout.revision === null
+        ? null
+        : new LateUpdate(memory, { ...view, uppers: this.uppers }, state);
   }
 
   /**
@@ -65,6 +70,7 @@ export class WindowSet {
     let applied = 0;
     for (const window of windows)
       applied += Number(this.#memory.pageI64(window + WINDOW_APPLIED_AT));
+    for (const upper of this.uppers) for (const window of windows) upper.merge(window);
     call.closeWindows(this.root, count);
     const view = this.#plan.name;
     const outputs = images.map((rows): ViewOutput => ({ view, kind: "rows", position, ...rows }));
@@ -83,7 +89,7 @@ export class WindowSet {
   /** The open windows as images; those that did not change since the last call are the same objects. */
   openWindows(): OpenWindow[] {
     const memory = this.#memory;
-    return this.#windows(this.lateUpdate?.kept ?? 0).map((window) => {
+    return this.open.map((window) => {
       const startUs = memory.pageI64(window + WINDOW_START_AT);
       const version = memory.pageU32(window + WINDOW_VERSION_AT);
       const known = this.#open.get(startUs);
@@ -92,6 +98,11 @@ export class WindowSet {
       this.#open.set(startUs, open);
       return open;
     });
+  }
+
+  /** Headers of the windows that are not closed. */
+  get open(): number[] {
+    return this.#windows(this.lateUpdate?.kept ?? 0);
   }
 
   /** Rows of closed windows that late events changed since they were put out last. */

@@ -10,7 +10,7 @@ import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { Batch } from "./batch.ts";
 import { streamShape } from "./compile.ts";
-import type { Fold, OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
+import type { Fold, Lower, OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
 import { createRoot, freeRoot, makeFold } from "./make-fold.ts";
 import type { RowsImage } from "./images.ts";
 import { FoldMemory } from "./memory.ts";
@@ -53,6 +53,15 @@ export interface WindowsStats extends ViewStats {
   readonly pendingOutputs: number;
 }
 
+const NO_EVENTS: ViewCounts = {
+  accepted: 0,
+  filtered: 0,
+  late: 0,
+  failed: 0,
+  applied: 0,
+  pending: 0,
+};
+
 export class Windows {
   readonly #memory: FoldMemory;
   readonly #area = new ProgramArea();
@@ -82,19 +91,32 @@ export class Windows {
       `view ${plan.name} has another plan in the checkpoint`,
     );
     this.#restored.delete(plan.name);
+    const below = plan.rollupOf === null ? null : this.#lower(plan.name, plan.rollupOf);
     const state = restored?.state ?? {
       root: createRoot(this.#memory, plan),
-      position: options.since,
+      position: below?.position ?? options.since,
       watermarkUs: null,
-      counts: { accepted: 0, filtered: 0, late: 0, failed: 0, applied: 0, pending: 0 },
+      counts: { ...(below?.counts ?? NO_EVENTS) },
     };
-    const view = { plan, shape: streamShape(schema) };
+    assert(
+      below === null || below.position === state.position,
+      `view ${plan.name} is at another position than ${plan.rollupOf}`,
+    );
+    const view = { plan, shape: streamShape(schema), below };
     const place = { memory: this.#memory, area: this.#area };
     this.#views.set(plan.name, makeFold(place, view, state));
   }
 
+  /** The view that a rollup merges: it is added before, and removed after it. */
+  #lower(name: string, rollupOf: string): Lower {
+    const { lower } = must(this.#views.get(rollupOf), `view ${rollupOf}, below ${name}`);
+    return must(lower, `windows of ${rollupOf} that ${name} can merge`);
+  }
+
   /** Removes a view or a restored one that nobody continues, with its windows and pending outputs. */
   dropView(name: string): void {
+    const above = [...this.#views.values()].find(({ plan }) => plan.rollupOf === name);
+    assert(above === undefined, `view ${above?.plan.name} reads ${name}: it is removed first`);
     const restored = this.#restored.get(name);
     if (restored !== undefined) freeRoot(this.#memory, restored.plan, restored.state.root);
     this.#views.get(name)?.free();

@@ -340,19 +340,33 @@ function withoutBounds(expr: Expr): Expr {
   return { ...expr, column: { from: "received_at" } };
 }
 
-/** The plan over a hop. Sums of doubles depend on their order, which panes change: they become maxima. */
-function hopping(plan: ViewPlan, window: HopWindow): ViewPlan {
-  const keys = plan.keys.map(({ expr, type }) => ({ expr: withoutBounds(expr), type }));
+/** A plan whose results do not depend on the order of merges: sums of doubles become maxima. */
+export function mergeable(plan: ViewPlan): ViewPlan {
+  const { name, filter, keys } = plan;
   const aggregates = plan.aggregates.map((aggregate): Aggregate => {
-    const arg = aggregate.arg && withoutBounds(aggregate.arg);
-    const filter = aggregate.filter && withoutBounds(aggregate.filter);
+    const { fn, arg } = aggregate;
     const isDouble = arg?.type.kind === "DOUBLE" || arg?.type.kind === "FLOAT";
-    if (!isDouble || (aggregate.fn !== "sum" && aggregate.fn !== "avg"))
-      return { ...aggregate, arg, filter };
-    return { fn: "max", arg, filter, type: arg.type };
+    return isDouble && (fn === "sum" || fn === "avg")
+      ? { ...aggregate, fn: "max", type: arg.type }
+      : aggregate;
   });
-  const filter = plan.filter && withoutBounds(plan.filter);
-  return { ...planOf({ name: plan.name, filter, keys, aggregates }), window };
+  return { ...planOf({ name, filter, keys, aggregates }), window: plan.window };
+}
+
+/** The plan over a hop. */
+function hopping(plan: ViewPlan, window: HopWindow): ViewPlan {
+  const { name, keys, aggregates, filter } = mergeable(plan);
+  const parts = {
+    name,
+    filter: filter && withoutBounds(filter),
+    keys: keys.map(({ expr, type }) => ({ expr: withoutBounds(expr), type })),
+    aggregates: aggregates.map((aggregate) => ({
+      ...aggregate,
+      arg: aggregate.arg && withoutBounds(aggregate.arg),
+      filter: aggregate.filter && withoutBounds(aggregate.filter),
+    })),
+  };
+  return { ...planOf(parts), window };
 }
 
 const SECOND_US = 1_000_000;

@@ -3,13 +3,14 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ReferenceFold } from "../../kernels/reference/fold.ts";
-import { imageRows, type Cell } from "../../src/event/image.ts";
+import { imageRows } from "../../src/event/image.ts";
 import { windowSizeUs, type ViewPlan } from "../../src/view/plan.ts";
 import { LATE_COLUMNS } from "../../src/window/late.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
 import type { SavedPage } from "../../src/window/windows.ts";
 import { BEHIND, eventArbitrary, planArbitrary, SCHEMA } from "./arbitrary.ts";
-import { differences, newWindows, outputRows, place, recordOf } from "./drive.ts";
+import { differences, newWindows, place, recordOf } from "./drive.ts";
+import { Table } from "./table.ts";
 
 const runArbitrary = fc.record({
   plan: planArbitrary,
@@ -21,43 +22,6 @@ const runArbitrary = fc.record({
   everyUs: fc.constantFrom(100_000, 1_000_000),
   checkpoints: fc.array(fc.boolean(), { minLength: 1, maxLength: 5 }),
 });
-
-/** A row's window and keys: what tells it from others. */
-function keyOf(plan: ViewPlan, row: readonly Cell[]): string {
-  const cells = row.filter((_, index) => {
-    const kind = plan.output[index]?.source.kind;
-    return kind === "window_start" || kind === "window_end" || kind === "key";
-  });
-  return cells.map((cell) => `${typeof cell} ${String(cell)}`).join("\u0000");
-}
-
-/** What a table holds after the outputs: rows that are appended are new, those that are put out again replace one or are new. */
-class Table {
-  readonly rows = new Map<string, Cell[]>();
-  readonly #plan: ViewPlan;
-
-  constructor(plan: ViewPlan) {
-    this.#plan = plan;
-  }
-
-  append(images: readonly Uint8Array[]): void {
-    for (const row of outputRows(this.#plan, images)) {
-      const key = keyOf(this.#plan, row);
-      expect(this.rows.has(key)).toBe(false);
-      this.rows.set(key, row);
-    }
-  }
-
-  upsert(images: readonly Uint8Array[]): void {
-    for (const row of outputRows(this.#plan, images)) this.rows.set(keyOf(this.#plan, row), row);
-  }
-
-  take(outputs: readonly ViewOutput[]): void {
-    for (const { kind, op, image } of outputs)
-      if (kind === "rows" && op === undefined) this.append([image]);
-      else if (kind === "rows") this.upsert([image]);
-  }
-}
 
 function withUpdate(plan: ViewPlan, allowedUs: number): ViewPlan {
   return { ...plan, late: { policy: "update", allowedUs } };

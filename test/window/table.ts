@@ -1,0 +1,43 @@
+// What a table holds after a view's outputs, for tests: rows by their window and keys.
+import { expect } from "bun:test";
+import type { Cell } from "../../src/event/image.ts";
+import type { ViewPlan } from "../../src/view/plan.ts";
+import type { ViewOutput } from "../../src/window/output.ts";
+import { outputRows } from "./drive.ts";
+
+/** A row's window and keys: what tells it from others. */
+function keyOf(plan: ViewPlan, row: readonly Cell[]): string {
+  const cells = row.filter((_, index) => {
+    const kind = plan.output[index]?.source.kind;
+    return kind === "window_start" || kind === "window_end" || kind === "key";
+  });
+  return cells.map((cell) => `${typeof cell} ${String(cell)}`).join("\u0000");
+}
+
+/** What a table holds after the outputs: rows that are appended are new, those that are put out again replace one or are new. */
+export class Table {
+  readonly rows = new Map<string, Cell[]>();
+  readonly #plan: ViewPlan;
+
+  constructor(plan: ViewPlan) {
+    this.#plan = plan;
+  }
+
+  append(images: readonly Uint8Array[]): void {
+    for (const row of outputRows(this.#plan, images)) {
+      const key = keyOf(this.#plan, row);
+      expect(this.rows.has(key)).toBe(false);
+      this.rows.set(key, row);
+    }
+  }
+
+  upsert(images: readonly Uint8Array[]): void {
+    for (const row of outputRows(this.#plan, images)) this.rows.set(keyOf(this.#plan, row), row);
+  }
+
+  take(outputs: readonly ViewOutput[]): void {
+    for (const { kind, op, image } of outputs)
+      if (kind === "rows" && op === undefined) this.append([image]);
+      else if (kind === "rows") this.upsert([image]);
+  }
+}
