@@ -13,14 +13,15 @@ export interface AdmitKernels {
    * number of pages; the old place becomes free pages. 2 MB are copied at 24 M ids.
    */
   moveDirectory(stream: number, to: number, depthMax: number): void;
-  /** Erases all ids that have outlived the TTL by a 64th. 15 ms at 24 M ids. */
+  /** Erases all ids that have outlived the TTL by a 64th, and all that are sealed. 15 ms at 24 M ids, more when ids are sealed. */
   sweepAll(stream: number, receivedMs: bigint): void;
-  /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`: 0 = none. */
+  /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`, `sealed`: 0 = none. */
   admitRows(
     stream: number,
     rows: number,
     hashes: number,
     idValid: number,
+    sealed: number,
     times: number,
     receivedMs: bigint,
     verdicts: number,

@@ -53,6 +53,7 @@ export function checkpointChange(
     coveredOutputs: views.covered,
     segments: ids.segments,
     expiredSegments: engine.expiredIds(),
+    sealedSegments: [],
   };
 }
 

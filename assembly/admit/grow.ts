@@ -11,7 +11,7 @@ import {
   STREAM_PAGES_AT,
 } from "../../kernels/abi";
 import {
-  countIds, directory, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, groupAt, isExpired, nextGroup, openDirectory, openTable, pageIn, shift, slotOf, stream,
+  countIds, directory, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, groupAt, mayLeave, nextGroup, openDirectory, openTable, pageIn, shift, slotOf, stream,
   writeEntry,
 } from "./page";
 import { grantPages, releasePage, takePage } from "./pool";
@@ -61,7 +61,7 @@ function dropTable(table: usize): void {
   store<u32>(table, 0, STREAM_IDS_AT);
 }
 
-/** Copies the entries of a segment that have not expired to scratch. Returns their number. */
+/** Copies the entries of a segment that must stay in the table to scratch. Returns their number. */
 function collect(slot: usize): u32 {
   let count: u32 = 0;
   const pages = <u32>load<u8>(slot, 12);
@@ -72,7 +72,7 @@ function collect(slot: usize): u32 {
       while (used) {
         const lane = <u32>ctz(used);
         const entry = entryOf(at + lane);
-        if (!isExpired(entry)) {
+        if (!mayLeave(entry)) {
           v128.store(scratch + (<usize>count << 4), v128.load(entry));
           store<u8>(scratchEpochs + count, load<u8>(at + lane, 16));
           count++;

@@ -16,6 +16,7 @@ import {
   STREAM_DEPTH_AT,
   STREAM_DIRECTORY_AT,
   STREAM_IDS_AT,
+  STREAM_SEALED_MS_AT,
   STREAM_TTL_MS_AT,
 } from "../../kernels/abi";
 
@@ -33,6 +34,9 @@ export let shift: u64 = 63;
 export let nowMs: u32 = 0;
 export let ttlMs: u32 = 0;
 export let nowEpoch: u8 = 0;
+/** Age from which an entry may leave the table: the TTL, or less when it is sealed on disk; and epochs that it has gone through at least. */
+export let holdMs: u32 = 0;
+export let holdEpochs: u8 = 0;
 let epochMs: i64 = 1;
 let lastMs: i64 = -1;
 let lastEpoch: u8 = 0;
@@ -47,6 +51,9 @@ export function openTable(table: usize, receivedMs: i64): void {
   lastMs = -1;
   nowMs = <u32>receivedMs;
   nowEpoch = epochOf(receivedMs);
+  const sealed = load<i64>(table, STREAM_SEALED_MS_AT);
+  holdMs = sealed <= 0 ? ttlMs : <u32>min<i64>(ttl, max<i64>(receivedMs - sealed, 0));
+  holdEpochs = holdMs == ttlMs ? <u8>TTL_EPOCHS + 1 : <u8>(<i64>holdMs / epochMs);
 }
 
 /** Takes note of the directory of the table at hand, whose depth has changed. */
@@ -136,4 +143,9 @@ export function writeEntry(tag: usize, high: u64, low: u32, ms: u32, epoch: u8):
 /** True when an entry found has outlived the TTL. */
 export function isExpired(entry: usize): bool {
   return nowMs - load<u32>(entry, 12) >= ttlMs;
+}
+
+/** True when an entry need not be in the table any more: it has outlived the TTL, or is sealed. */
+export function mayLeave(entry: usize): bool {
+  return nowMs - load<u32>(entry, 12) >= holdMs;
 }

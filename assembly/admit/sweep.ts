@@ -3,25 +3,34 @@
 import {
   STREAM_IDS_AT,
   STREAM_RECEIVED_MS_AT,
+  STREAM_SEAL_GOAL_AT,
+  STREAM_SEAL_STEP_AT,
   STREAM_SWEEP_TARGET_AT,
   STREAM_SWEPT_AT,
   STREAM_TTL_MS_AT,
 } from "../../kernels/abi";
 import { buildTable } from "./grow";
-import { countIds, ENTRIES_AT, ERASED, GROUP_BYTES, nowEpoch, openTable, slotOf, TTL_EPOCHS } from "./page";
+import {
+  countIds, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, holdEpochs, holdMs, mayLeave, nowEpoch, openTable, slotOf, ttlMs,
+} from "./page";
 
 const ROUND: u64 = (<u64>1) << 32;
 const ROUNDS_PER_TTL: i64 = 4;
 
-/** Sweeps as many segments as time has passed since the stream's last batch. */
-export function sweep(stream: usize, receivedMs: i64): void {
+const chosen = memory.data(16);
+
+/** Sweeps as many segments as time has passed since the stream's last batch; after a generation was sealed by the batch's rows too. */
+export function sweep(stream: usize, receivedMs: i64, rows: u32): void {
   const last = load<i64>(stream, STREAM_RECEIVED_MS_AT);
   store<i64>(stream, receivedMs, STREAM_RECEIVED_MS_AT);
-  if (last < 0 || receivedMs == last || emptied(stream, receivedMs - last)) return;
+  if (last < 0 || emptied(stream, receivedMs - last)) return;
   const ttl = load<i64>(stream, STREAM_TTL_MS_AT);
   const swept = load<u64>(stream, STREAM_SWEPT_AT);
   const step = min<u64>(<u64>((receivedMs - last) * ROUNDS_PER_TTL) * (ROUND / <u64>ttl + 1), ROUND);
-  const target = min<u64>(load<u64>(stream, STREAM_SWEEP_TARGET_AT) + step, swept + ROUND);
+  let target = min<u64>(load<u64>(stream, STREAM_SWEEP_TARGET_AT) + step, swept + ROUND);
+  const goal = load<u64>(stream, STREAM_SEAL_GOAL_AT);
+  if (swept < goal) target = max(target, min(swept + <u64>rows * load<u64>(stream, STREAM_SEAL_STEP_AT), goal));
+  if (target <= swept) return;
   store<u64>(stream, target, STREAM_SWEEP_TARGET_AT);
   openTable(stream, receivedMs);
   sweepTo(stream, target);
@@ -58,7 +67,8 @@ function sweepTo(stream: usize, target: u64): void {
 function sweepSegment(ring: u32): u64 {
   const slot = slotOf(<u64>ring << 32);
   const pages = <u32>load<u8>(slot, 12);
-  const limit = i8x16.splat(<u8>TTL_EPOCHS);
+  const limit = i8x16.splat(holdEpochs);
+  const exact = holdMs < ttlMs;
   const now = i8x16.splat(nowEpoch);
   const erased = i8x16.splat(ERASED);
   let purged: i32 = 0;
@@ -66,9 +76,10 @@ function sweepSegment(ring: u32): u64 {
     const page: usize = load<u32>(slot + (<usize>nth << 2));
     for (let at = page; at < page + ENTRIES_AT; at += GROUP_BYTES) {
       const tags = v128.load(at);
-      const old = i8x16.gt_u(i8x16.sub(now, v128.load(at, 16)), limit);
-      const gone = v128.and(old, i8x16.gt_u(tags, erased));
+      const old = i8x16.ge_u(i8x16.sub(now, v128.load(at, 16)), limit);
+      let gone = v128.and(old, i8x16.gt_u(tags, erased));
       if (!v128.any_true(gone)) continue;
+      if (exact) gone = leaving(at, gone);
       purged += popcnt(i8x16.bitmask(gone));
       // A group with room has always had it since the page was built: no search went past it, so its slots are as never used.
       const never = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(0))) != 0;
@@ -77,4 +88,14 @@ function sweepSegment(ring: u32): u64 {
   }
   countIds(-purged);
   return (<u64>1) << (32 - <u64>load<u8>(slot, 13));
+}
+
+/** Of the lanes set in `lanes` those whose entries may leave: after a seal the TTL's epochs are too coarse to tell. */
+function leaving(group: usize, lanes: v128): v128 {
+  v128.store(chosen, lanes);
+  for (let used = i8x16.bitmask(lanes); used; used &= used - 1) {
+    const lane = <usize>ctz(used);
+    if (!mayLeave(entryOf(group + lane))) store<u8>(chosen + lane, 0);
+  }
+  return v128.load(chosen);
 }

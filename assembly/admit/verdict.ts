@@ -68,7 +68,7 @@ function moveWatermark(time: i64, received: i64, outOfOrderness: i64): void {
   watermark = max(watermark, min(minus(highest, outOfOrderness), cap));
 }
 
-function beginBatch(stream: usize, receivedMs: i64): void {
+function beginBatch(stream: usize, receivedMs: i64, rows: u32): void {
   watermark = load<i64>(stream, STREAM_WATERMARK_AT);
   newest = load<i64>(stream, STREAM_NEWEST_AT);
   highest = load<i64>(stream, STREAM_HIGHEST_AT);
@@ -77,7 +77,7 @@ function beginBatch(stream: usize, receivedMs: i64): void {
     store<i64>(stream, receivedMs, STREAM_RECEIVED_MS_AT);
     return;
   }
-  sweep(stream, receivedMs);
+  sweep(stream, receivedMs, rows);
   openTable(stream, receivedMs);
   openDelta(stream);
 }
@@ -91,12 +91,14 @@ function endBatch(stream: usize): void {
 
 /**
  * Decides on `rows` events. `hashes`: 16 bytes a row, or 0 = no event has an id; `idValid`: bitmap of rows that have one, or 0 = all.
+ * `sealed`: a byte a row, 1 = its id was accepted within the TTL and is sealed on disk; or 0 = no row's was.
  * `times`: i64 µs a row. Writes a verdict byte and `_behind` (i64 µs) a row, and the counts into the stream block.
  */
 export function admitRows(
-  stream: usize, rows: u32, hashes: usize, idValid: usize, times: usize, receivedMs: i64, verdicts: usize, behind: usize,
+  stream: usize, rows: u32, hashes: usize, idValid: usize, sealed: usize, times: usize, receivedMs: i64, verdicts: usize,
+  behind: usize,
 ): void {
-  beginBatch(stream, receivedMs);
+  beginBatch(stream, receivedMs, rows);
   const received = receivedMs * 1000;
   const outOfOrderness = load<i64>(stream, STREAM_OUT_OF_ORDERNESS_AT);
   const maxFuture = load<i64>(stream, STREAM_MAX_FUTURE_AT);
@@ -121,7 +123,7 @@ export function admitRows(
       high = load<u64>(hashes + (<usize>row << 4));
       low = load<u32>(hashes + (<usize>row << 4), 8);
       entry = find(homeOfRow(row), high, low);
-      if (entry && !isExpired(entry)) {
+      if ((entry && !isExpired(entry)) || (sealed && load<u8>(sealed + row))) {
         store<u8>(verdicts + row, VERDICT_DUPLICATE);
         duplicates++;
         continue;
@@ -163,7 +165,7 @@ export function admitRows(
 export function replayRows(
   stream: usize, rows: u32, hashes: usize, idValid: usize, times: usize, receivedMs: i64,
 ): void {
-  beginBatch(stream, receivedMs);
+  beginBatch(stream, receivedMs, rows);
   const received = receivedMs * 1000;
   const outOfOrderness = load<i64>(stream, STREAM_OUT_OF_ORDERNESS_AT);
   if (!load<i64>(stream, STREAM_TTL_MS_AT)) hashes = 0;

@@ -50,6 +50,11 @@ export const STREAM_BEHIND_ROWS_AT = 128;
  */
 export const STREAM_HIGHEST_AT = 136;
 export const STREAM_CAP_AT = 144;
+/** i64 ms: ids received up to here are sealed on disk and leave the table as the sweeper passes; 0 = none */
+export const STREAM_SEALED_MS_AT = 152;
+/** u64 place that the sweeper should reach for it, u64 how far it goes for each row of a batch until then */
+export const STREAM_SEAL_GOAL_AT = 160;
+export const STREAM_SEAL_STEP_AT = 168;
 
 /** A page of the admit memory: of an id table, or of a delta. */
 export const ADMIT_PAGE_BYTES = 4096;

@@ -20,8 +20,9 @@ import {
 import type { AdmitKernels } from "../../kernels/admit.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
+import type { Files } from "../base/files.ts";
 import { DELTA_IDS_DUE, DELTA_IDS_MAX } from "../limits.ts";
-import { AdmitBuffers, CHUNK_ENTRIES, type BatchBuffers } from "./buffers.ts";
+import { AdmitBuffers, CHUNK_ENTRIES } from "./buffers.ts";
 import {
   AdmissionFormatError,
   decodeSegment,
@@ -31,6 +32,9 @@ import {
   type AdmissionSegment,
   type HashKey,
 } from "./checkpoint.ts";
+import type { GenerationInfo, GenerationParts } from "./generation.ts";
+import { AdmitPages } from "./pages.ts";
+import { SealedIds } from "./sealed-ids.ts";
 import { StreamBlock, type StreamSettings } from "./stream-block.ts";
 import type { StreamClock } from "./stream-clock.ts";
 
@@ -85,25 +89,37 @@ export interface ReplayedEvents extends Arrival {
   readonly eventId: number | null;
 }
 
-/** Pages are reserved by this many at least: 4 MB of address space. */
-const RESERVE_PAGES_MIN = 1024;
+/** The folder that holds the generations of all streams. */
+export interface GenerationFolder {
+  readonly files: Files;
+  readonly path: string;
+}
 
 export class Admission {
   readonly #kernels: KernelInstance<AdmitKernels>;
   readonly #key: HashKey;
   readonly #streams = new Map<string, StreamBlock>();
   readonly #buffers: AdmitBuffers;
+  readonly #pages: AdmitPages;
+  readonly #generations: GenerationFolder | null;
+  readonly #sealedIds = new Map<string, SealedIds>();
   /** Full segments of ids since the last checkpoint, cut as they fill, so that a checkpoint copies little; and their ids. */
-  #sealed: AdmissionSegment[] = [];
-  #sealedIds = 0;
+  #cut: AdmissionSegment[] = [];
+  #cutIds = 0;
 
   /**
    * `kernels`: an instance of the `admit` module of its own. `key`: what decode hashes ids with; that of the checkpoint
-   * (`decodeState(body).key`) when there is one.
+   * (`decodeState(body).key`) when there is one. `generations`: where sealed ids lie; null = ids are never sealed.
    */
-  constructor(kernels: KernelInstance<AdmitKernels>, key: HashKey) {
+  constructor(
+    kernels: KernelInstance<AdmitKernels>,
+    key: HashKey,
+    generations: GenerationFolder | null = null,
+  ) {
     this.#kernels = kernels;
+    this.#generations = generations;
     this.#buffers = new AdmitBuffers(kernels);
+    this.#pages = new AdmitPages(kernels);
     this.#key = key;
   }
 
@@ -111,7 +127,7 @@ export class Admission {
   addStream(settings: StreamSettings): void {
     assert(!this.#streams.has(settings.name), `stream ${settings.name} is added once`);
     const stream = new StreamBlock(this.#kernels, settings);
-    this.#buildTable(stream, 0);
+    this.#pages.buildTable(stream, 0);
     this.#streams.set(settings.name, stream);
   }
 
@@ -129,20 +145,23 @@ export class Admission {
       return { full: true, reason: "partitions" };
     const full = this.#fullFor(stream, ids, receivedMs);
     if (full !== null) return { full: true, reason: full };
-    const buffers = this.#load(batch);
+    const buffers = this.#buffers.load(batch);
     if (rows > 0) stream.beginRows(partition, receivedAtUs);
+    const sealed = ids > 0 ? this.#findSealed(stream, batch, receivedMs) : null;
+    if (sealed !== null) this.#kernels.u8().set(sealed, buffers.sealed);
     this.#kernels.call.admitRows(
       stream.address,
       rows,
       ids > 0 ? buffers.hashes : 0,
       batch.idValid === null ? 0 : buffers.idValid,
+      sealed === null ? 0 : buffers.sealed,
       buffers.times,
       BigInt(receivedMs),
       buffers.verdicts,
       buffers.behind,
     );
     if (rows > 0) stream.endRows(partition);
-    if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
+    if (stream.deltaIds >= CHUNK_ENTRIES) this.#cutSegment(stream);
     const memory = this.#kernels.memory.buffer;
     return {
       full: false,
@@ -155,20 +174,48 @@ export class Admission {
     };
   }
 
+  /** Rows whose ids are sealed and within the TTL, a byte each; null = none. */
+  #findSealed(stream: StreamBlock, batch: Batch, receivedMs: number): Uint8Array | null {
+    const sealed = this.#sealedIds.get(stream.settings.name);
+    if (sealed === undefined || batch.hashes === null) return null;
+    const { hashes, idValid, rowCount } = batch;
+    const words = new Uint32Array(hashes.buffer, hashes.byteOffset, rowCount * 4);
+    return sealed.find({ words, idValid, rowCount }, receivedMs, stream.ttlMs);
+  }
+
+  /**
+   * Takes over the list of a stream's generations, oldest first: of a checkpoint, or when one was written (`made`), merged or dropped. Ids
+   * that are in one leave the table by and by. Streams that are not declared are passed over. Throws GenerationError.
+   */
+  setGenerations(
+    name: string,
+    infos: readonly GenerationInfo[],
+    made: GenerationParts | null,
+  ): void {
+    const stream = this.#streams.get(name);
+    if (stream === undefined) return;
+    const { files, path } = must(this.#generations, "a folder of generations");
+    const sealed = this.#sealedIds.get(name) ?? new SealedIds(files, path);
+    this.#sealedIds.set(name, sealed);
+    sealed.set(infos, made);
+    if (sealed.throughMs !== null) stream.sealedThrough(sealed.throughMs);
+  }
+
   /** Why a batch of `ids` ids cannot be taken, or null. Afterwards there are pages enough for it. */
   #fullFor(stream: StreamBlock, ids: number, receivedMs: number): AdmissionFull["reason"] | null {
     if (ids === 0) return null;
     const { idsMax, dedupTtlUs } = stream.settings;
     if (stream.ids + ids > idsMax) {
-      // A sweep finds nothing more until a 64th of the TTL has passed: producers that try again at once do not cause one each.
-      if ((receivedMs - stream.forcedSweepMs) * 1000 >= (dedupTtlUs ?? 0) / 64) {
+      // A sweep finds nothing more until a 64th of the TTL has passed or ids were sealed: who tries again at once does not cause one each.
+      const waitedUs = (receivedMs - stream.forcedSweepMs) * 1000;
+      if (waitedUs >= (dedupTtlUs ?? 0) / 64 || stream.isSealPending) {
         this.#kernels.call.sweepAll(stream.address, BigInt(receivedMs));
-        stream.forcedSweepMs = receivedMs;
+        stream.swept(receivedMs);
       }
       if (stream.ids + ids > idsMax) return "ids";
     }
     if (this.deltaIds + ids > DELTA_IDS_MAX) return "checkpoint";
-    return this.#reserveFor(stream, ids) ? null : "memory";
+    return this.#pages.reserveFor(stream, ids) ? null : "memory";
   }
 
   /** The stream's watermark and source partitions. Records without rows, control records and ticks are told to it. */
@@ -176,22 +223,35 @@ export class Admission {
     return this.#stream(name).clock;
   }
 
-  /** Ids in a stream's table and bytes of its pages, for metrics. */
-  idTable(name: string): { readonly ids: number; readonly bytes: number } {
+  /** Ids in a stream's table and bytes of its pages; ids that are sealed; buckets of them that were read from disk. For metrics. */
+  idTable(name: string): {
+    readonly ids: number;
+    readonly bytes: number;
+    readonly sealedIds: number;
+    readonly bucketsRead: number;
+  } {
     const stream = this.#stream(name);
-    return { ids: stream.ids, bytes: stream.pages * ADMIT_PAGE_BYTES };
+    const { ids: sealedIds = 0, bucketsRead = 0 } = this.#sealedIds.get(name) ?? {};
+    return { ids: stream.ids, bytes: stream.pages * ADMIT_PAGE_BYTES, sealedIds, bucketsRead };
   }
 
   /** Ids that the next checkpoint will write. */
   get deltaIds(): number {
-    let ids = this.#sealedIds;
+    let ids = this.#cutIds;
     for (const stream of this.#streams.values()) ids += stream.deltaIds;
     return ids;
   }
 
   /** True when so many ids wait that a checkpoint should be taken now. */
   get checkpointDue(): boolean {
-    return this.deltaIds >= DELTA_IDS_DUE;
+    if (this.deltaIds >= DELTA_IDS_DUE) return true;
+    // what is to be sealed must be in a checkpoint first
+    return [...this.#streams.values()].some(
+      (stream) =>
+        stream.ids > stream.settings.idsMax / 2 &&
+        stream.deltaIds > 0 &&
+        this.#generations !== null,
+    );
   }
 
   /**
@@ -201,18 +261,18 @@ export class Admission {
   takeDelta(position: number): { body: Uint8Array; segments: AdmissionSegment[] } {
     const states = [];
     for (const stream of this.#streams.values()) {
-      while (stream.deltaIds > 0) this.#seal(stream);
+      while (stream.deltaIds > 0) this.#cutSegment(stream);
       const { clock, receivedAtMs, ids } = stream;
       states.push({ name: stream.settings.name, clock: clock.state, receivedAtMs, ids });
     }
-    const segments = this.#sealed;
-    this.#sealed = [];
-    this.#sealedIds = 0;
+    const segments = this.#cut;
+    this.#cut = [];
+    this.#cutIds = 0;
     return { body: encodeState({ position, key: this.#key, streams: states }), segments };
   }
 
   /** Moves the oldest ids of a delta, at most CHUNK_ENTRIES, into a segment: 1 MB, well below a ms. */
-  #seal(stream: StreamBlock): void {
+  #cutSegment(stream: StreamBlock): void {
     const chunk = this.#buffers.chunk;
     const count = this.#kernels.call.takeDelta(stream.address, chunk, CHUNK_ENTRIES);
     assert(count > 0, "a chunk holds a page of the delta");
@@ -221,8 +281,8 @@ export class Admission {
     const lastMs = new DataView(memory, chunk + count * ID_ENTRY_BYTES - 4).getUint32(0, true);
     const receivedMs = must(stream.receivedAtMs, "received_at of a stream with ids");
     const newestMs = receivedMs - (((receivedMs % 2 ** 32) - lastMs) >>> 0);
-    this.#sealed.push(encodeSegment(stream.settings.name, entries, newestMs));
-    this.#sealedIds += count;
+    this.#cut.push(encodeSegment(stream.settings.name, entries, newestMs));
+    this.#cutIds += count;
   }
 
   /**
@@ -239,7 +299,7 @@ export class Admission {
       if (stream === undefined) continue;
       assert(stream.receivedAtMs === null, "a checkpoint is restored before events are admitted");
       stream.restoreTimes(times.clock, times.receivedAtMs);
-      this.#buildTable(stream, times.ids);
+      this.#pages.buildTable(stream, times.ids);
     }
     for (const segment of segments) this.#restoreSegment(segment);
     return state.position;
@@ -255,7 +315,8 @@ export class Admission {
     for (let from = 0; from < entries.length; from += step) {
       const part = entries.subarray(from, from + step);
       const count = part.length / ID_ENTRY_BYTES;
-      if (!this.#reserveFor(stream, count)) throw new RangeError("admit memory: ids do not fit");
+      if (!this.#pages.reserveFor(stream, count))
+        throw new RangeError("admit memory: ids do not fit");
       new Uint8Array(this.#kernels.memory.buffer, chunk, part.length).set(part);
       this.#kernels.call.restoreIds(stream.address, chunk, count, BigInt(newestMs));
     }
@@ -286,7 +347,8 @@ export class Admission {
     let hashes = 0;
     let idValid = 0;
     if (events.eventId !== null && stream.deduplicates) {
-      if (!this.#reserveFor(stream, rows)) throw new RangeError("admit memory: ids do not fit");
+      if (!this.#pages.reserveFor(stream, rows))
+        throw new RangeError("admit memory: ids do not fit");
       const id = descriptor(events.eventId);
       const entries = this.#buffers.entries(view.getUint32(id + COLUMN_DICT_COUNT_AT, true));
       const { k0, k1 } = this.#key;
@@ -299,7 +361,7 @@ export class Admission {
     this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, BigInt(receivedMs));
     stream.endRows(events.partition);
     stream.clock.decided(events.watermarkUs);
-    if (stream.deltaIds >= CHUNK_ENTRIES) this.#seal(stream);
+    if (stream.deltaIds >= CHUNK_ENTRIES) this.#cutSegment(stream);
   }
 
   #stream(name: string): StreamBlock {
@@ -311,55 +373,5 @@ export class Admission {
     const receivedMs = receivedAtUs / 1000;
     assert(receivedMs >= (stream.receivedAtMs ?? 0), "received_at does not go back");
     return receivedMs;
-  }
-
-  #buildTable(stream: StreamBlock, ids: number): void {
-    stream.buildTable(
-      ids,
-      (pages) => this.#reserve(pages),
-      (pages) => this.#allocatePages(pages),
-    );
-  }
-
-  /**
-   * Makes sure of the directory and the pages that `ids` more ids can take: each full segment grows once at most, a new page takes dozens of ids before
-   * it can be full, and the delta takes them in order. False when the memory is at its maximum.
-   */
-  #reserveFor(stream: StreamBlock, ids: number): boolean {
-    try {
-      stream.growDirectory(ids, (pages) => this.#allocatePages(pages));
-      this.#reserve(Math.min(ids, stream.pages) + Math.ceil(ids / 32) + 8);
-      return true;
-    } catch (error) {
-      if (error instanceof RangeError) return false;
-      throw error;
-    }
-  }
-
-  #reserve(pages: number): void {
-    const missing = pages - this.#kernels.call.freePages();
-    if (missing <= 0) return;
-    const granted = Math.max(missing, RESERVE_PAGES_MIN);
-    this.#kernels.call.grantPages(this.#allocatePages(granted), granted);
-  }
-
-  /** Address of `pages` new pages in a row. Throws RangeError when the memory is at its maximum. */
-  #allocatePages(pages: number): number {
-    const address = this.#kernels.allocate((pages + 1) * ADMIT_PAGE_BYTES);
-    return Math.ceil(address / ADMIT_PAGE_BYTES) * ADMIT_PAGE_BYTES;
-  }
-
-  #load(batch: Batch): BatchBuffers {
-    const rows = batch.rowCount;
-    const buffers = this.#buffers.batch(rows);
-    const memory = this.#kernels.memory.buffer;
-    if (batch.hashes !== null)
-      new Uint8Array(memory, buffers.hashes, rows * 16).set(batch.hashes.subarray(0, rows * 16));
-    if (batch.idValid !== null) {
-      const bytes = Math.ceil(rows / 8);
-      new Uint8Array(memory, buffers.idValid, bytes).set(batch.idValid.subarray(0, bytes));
-    }
-    new BigInt64Array(memory, buffers.times, rows).set(batch.eventTimes.subarray(0, rows));
-    return buffers;
   }
 }

@@ -5,6 +5,7 @@ import { DELTA_PAGE_ENTRIES, ID_ENTRY_BYTES } from "../../kernels/abi.ts";
 import type { AdmitKernels } from "../../kernels/admit.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { RECORD_ROWS_MAX } from "../limits.ts";
+import type { Batch } from "./admission.ts";
 
 /** Entries that go through the buffer at a time: 256 pages of the delta. Also the largest segment: 1 MB. */
 export const CHUNK_ENTRIES = 256 * DELTA_PAGE_ENTRIES;
@@ -14,6 +15,7 @@ export interface BatchBuffers {
   readonly rowsMax: number;
   readonly hashes: number;
   readonly idValid: number;
+  readonly sealed: number;
   readonly times: number;
   readonly verdicts: number;
   readonly behind: number;
@@ -40,13 +42,29 @@ export class AdmitBuffers {
     return this.#batch;
   }
 
+  /** Copies a batch in. */
+  load(batch: Batch): BatchBuffers {
+    const rows = batch.rowCount;
+    const buffers = this.batch(rows);
+    const memory = this.#kernels.memory.buffer;
+    if (batch.hashes !== null)
+      new Uint8Array(memory, buffers.hashes, rows * 16).set(batch.hashes.subarray(0, rows * 16));
+    if (batch.idValid !== null) {
+      const bytes = Math.ceil(rows / 8);
+      new Uint8Array(memory, buffers.idValid, bytes).set(batch.idValid.subarray(0, bytes));
+    }
+    new BigInt64Array(memory, buffers.times, rows).set(batch.eventTimes.subarray(0, rows));
+    return buffers;
+  }
+
   #makeBatch(rowsMax: number): BatchBuffers {
     const hashes = this.#kernels.allocate(rowsMax * 16);
     const idValid = this.#kernels.allocate(rowsMax / 8);
+    const sealed = this.#kernels.allocate(rowsMax);
     const times = this.#kernels.allocate(rowsMax * 8);
     const verdicts = this.#kernels.allocate(rowsMax);
     const behind = this.#kernels.allocate(rowsMax * 8);
-    return { rowsMax, hashes, idValid, times, verdicts, behind };
+    return { rowsMax, hashes, idValid, sealed, times, verdicts, behind };
   }
 
   /** Room for 16 bytes for each of `count` dictionary entries. */

@@ -17,6 +17,10 @@ import {
   STREAM_OUT_OF_ORDERNESS_AT,
   STREAM_PAGES_AT,
   STREAM_RECEIVED_MS_AT,
+  STREAM_SEAL_GOAL_AT,
+  STREAM_SEAL_STEP_AT,
+  STREAM_SEALED_MS_AT,
+  STREAM_SWEPT_AT,
   STREAM_TTL_MS_AT,
   STREAM_WATERMARK_AT,
 } from "../../kernels/abi.ts";
@@ -25,6 +29,11 @@ import type { KernelInstance } from "../../kernels/host.ts";
 import { assert } from "../base/assert.ts";
 import { DEDUP_TTL_US_MAX } from "../limits.ts";
 import { StreamClock, type ClockSettings, type ClockState } from "./stream-clock.ts";
+
+/** A round of the sweeper. */
+const ROUND = 2 ** 32;
+/** After a seal a round takes as many rows as this share of `dedup_ids_max`: 16 slots are looked at for each row. */
+const SEAL_ROUND_SHARE = 1 / 16;
 
 /** Lowest i64: no event yet. */
 const NONE = -(2n ** 63n);
@@ -65,6 +74,8 @@ export class StreamBlock {
   readonly deduplicates: boolean;
   /** received_at, ms, of the last whole sweep that was forced because the table seemed full. */
   forcedSweepMs = -1;
+  /** Ids were sealed since that sweep. */
+  isSealPending = false;
   readonly #kernels: KernelInstance<AdmitKernels>;
   #view: DataView;
 
@@ -129,6 +140,27 @@ export class StreamBlock {
   get receivedAtMs(): number | null {
     const ms = Number(this.#view.getBigInt64(STREAM_RECEIVED_MS_AT, true));
     return ms < 0 ? null : ms;
+  }
+
+  get ttlMs(): number {
+    return Number(this.#view.getBigInt64(STREAM_TTL_MS_AT, true));
+  }
+
+  /** Ids received up to `ms` are sealed: they leave the table within the next round of the sweeper, which is hastened. Never goes back. */
+  sealedThrough(ms: number): void {
+    if (BigInt(ms) <= this.#view.getBigInt64(STREAM_SEALED_MS_AT, true)) return;
+    this.#view.setBigInt64(STREAM_SEALED_MS_AT, BigInt(ms), true);
+    const swept = this.#view.getBigUint64(STREAM_SWEPT_AT, true);
+    this.#view.setBigUint64(STREAM_SEAL_GOAL_AT, swept + BigInt(ROUND), true);
+    const step = Math.ceil(ROUND / (this.settings.idsMax * SEAL_ROUND_SHARE));
+    this.#view.setBigUint64(STREAM_SEAL_STEP_AT, BigInt(step), true);
+    this.isSealPending = true;
+  }
+
+  /** A whole sweep was made. */
+  swept(receivedMs: number): void {
+    this.forcedSweepMs = receivedMs;
+    this.isSealPending = false;
   }
 
   #setTime(at: number, us: bigint | null): void {

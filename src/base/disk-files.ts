@@ -6,11 +6,13 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   linkSync,
   mkdirSync,
   openSync,
   readdirSync,
+  readSync,
   readFileSync,
   renameSync,
   statfsSync,
@@ -20,7 +22,7 @@ import {
 } from "node:fs";
 import { dirname } from "node:path";
 import { Failpoints, parseFailpointPlan, type FailpointPlan } from "./failpoints.ts";
-import type { Failpoint, Files } from "./files.ts";
+import type { Failpoint, FileReader, Files, FileWriter } from "./files.ts";
 
 /** The machine's disk, with at most one armed failpoint. */
 export class DiskFiles implements Files {
@@ -55,6 +57,15 @@ export class DiskFiles implements Files {
     }
     syncPath(dirname(path));
     return lengthBytes;
+  }
+
+  create(path: string, failpoint: Failpoint): FileWriter {
+    this.reach(failpoint);
+    return new DiskFileWriter(path, (name) => this.reach(name));
+  }
+
+  open(path: string): FileReader {
+    return new DiskFileReader(path);
   }
 
   linkExclusive(from: string, to: string, failpoint: Failpoint): boolean {
@@ -115,6 +126,60 @@ export class DiskFiles implements Files {
   read(path: string): Uint8Array {
     const bytes = readFileSync(path);
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+}
+
+class DiskFileWriter implements FileWriter {
+  readonly #path: string;
+  readonly #reach: (failpoint: Failpoint) => void;
+  readonly #file: number;
+  #lengthBytes = 0;
+
+  constructor(path: string, reach: (failpoint: Failpoint) => void) {
+    this.#path = path;
+    this.#reach = reach;
+    this.#file = openSync(path, "wx", 0o600);
+  }
+
+  write(bytes: Uint8Array): void {
+    this.#lengthBytes += writeAll(this.#file, bytes);
+  }
+
+  finish(failpoint: Failpoint): number {
+    this.#reach(failpoint);
+    fsyncSync(this.#file);
+    syncPath(dirname(this.#path));
+    closeSync(this.#file);
+    return this.#lengthBytes;
+  }
+
+  abandon(): void {
+    closeSync(this.#file);
+    unlinkSync(this.#path);
+  }
+}
+
+class DiskFileReader implements FileReader {
+  readonly sizeBytes: number;
+  readonly #path: string;
+  readonly #file: number;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#file = openSync(path, "r");
+    this.sizeBytes = fstatSync(this.#file).size;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length;) {
+      const count = readSync(this.#file, into, done, into.length - done, offset + done);
+      if (count === 0) throw new Error(`${this.#path} ends before byte ${offset + into.length}`);
+      done += count;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#file);
   }
 }
 

@@ -26,6 +26,10 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "checkpoint.save.before",
   "checkpoint.save.inside",
   "checkpoint.save.after",
+  // sealer.ts, seal-jobs.ts
+  "checkpoint.seal.create",
+  "checkpoint.seal.sync",
+  "checkpoint.seal.unlink",
   // table: table-export.ts, ledger.ts, iceberg-table.ts, tables.ts
   "table.data.write",
   "table.data.unlink",

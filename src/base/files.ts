@@ -5,6 +5,23 @@
 /** Names a durable step, e.g. "table.metadata.link". Dots separate room, file kind and step. */
 export type Failpoint = string;
 
+/** A new file that is written in order, piece by piece. */
+export interface FileWriter {
+  write(bytes: Uint8Array): void;
+  /** Syncs and closes the file, then syncs its folder. Returns its length in bytes. */
+  finish(failpoint: Failpoint): number;
+  /** Closes the file and removes it: nobody has been told of it. */
+  abandon(): void;
+}
+
+/** An open file. It can be read after it was unlinked. */
+export interface FileReader {
+  readonly sizeBytes: number;
+  /** Fills `into` with the bytes from `offset`. Throws when the file ends before. */
+  read(offset: number, into: Uint8Array): void;
+  close(): void;
+}
+
 /** Folders and files by absolute path. Synchronous: called from threads that own their disk work. All methods throw OS errors. */
 export interface Files {
   /** Announces a durable step that another library carries out (a SQLite commit): call before and after it. */
@@ -13,6 +30,10 @@ export interface Files {
   makeFolder(path: string): void;
   /** Writes a new file from `parts` in order, syncs it and its folder. The file must not exist. Returns its length in bytes. */
   writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number;
+  /** Begins a new file; it must not exist. For files too large for `writeSynced`. */
+  create(path: string, failpoint: Failpoint): FileWriter;
+  /** Opens a file for reading parts of it. Throws when it is not there. */
+  open(path: string): FileReader;
   /** Hard-links `from` to `to` and syncs the folder: exclusive creation. False when `to` exists. */
   linkExclusive(from: string, to: string, failpoint: Failpoint): boolean;
   /** Replaces `to` by `from` and syncs the folder. */

@@ -2,7 +2,7 @@
 // throws errors with the codes that a disk gives. SQLite and DuckDB cannot see these files.
 import { dirname } from "node:path";
 import { Failpoints, type FailpointPlan } from "./failpoints.ts";
-import type { Failpoint, Files } from "./files.ts";
+import type { Failpoint, FileReader, Files, FileWriter } from "./files.ts";
 
 /** An error with an operating system's code, as node:fs throws. */
 class MemoryFilesError extends Error {
@@ -52,6 +52,39 @@ export class MemoryFiles implements Files {
     }
     this.#files.set(path, bytes);
     return lengthBytes;
+  }
+
+  create(path: string, failpoint: Failpoint): FileWriter {
+    this.reach(failpoint);
+    this.#mustHaveFolder(path);
+    if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
+    this.#files.set(path, new Uint8Array(0));
+    const parts: Uint8Array[] = [];
+    return {
+      write: (bytes) => {
+        if (bytes.length > this.#free()) throw new MemoryFilesError("ENOSPC", path);
+        parts.push(bytes.slice());
+        this.#files.set(path, Buffer.concat(parts));
+      },
+      finish: (name) => {
+        this.reach(name);
+        return this.sizeBytes(path);
+      },
+      abandon: () => this.#files.delete(path),
+    };
+  }
+
+  open(path: string): FileReader {
+    const bytes = this.#mustRead(path);
+    return {
+      sizeBytes: bytes.length,
+      read: (offset, into) => {
+        if (offset + into.length > bytes.length)
+          throw new Error(`${path} ends before byte ${offset + into.length}`);
+        into.set(bytes.subarray(offset, offset + into.length));
+      },
+      close: () => {},
+    };
   }
 
   linkExclusive(from: string, to: string, failpoint: Failpoint): boolean {

@@ -12,6 +12,7 @@ import {
   type CheckpointStore,
   type IdSegment,
   type LoadedCheckpoint,
+  type NumberedSegment,
   type ReaderCheckpoint,
   type StatePage,
 } from "./store.ts";
@@ -57,7 +58,7 @@ CREATE TABLE outputs (
 ) STRICT;
 CREATE INDEX outputs_covered ON outputs (view, kind, position);
 CREATE TABLE segments (
-  id INTEGER PRIMARY KEY,           -- order of saving
+  id INTEGER PRIMARY KEY AUTOINCREMENT, -- order of saving; never used twice, since a seal names those that went into it by the last
   stream TEXT NOT NULL,
   newest_received_at INTEGER NOT NULL, -- microseconds; dropped when no id in it can be asked for any more
   hash BLOB NOT NULL,
@@ -73,6 +74,12 @@ interface Stored {
   readonly hash: Uint8Array;
   readonly bytes: Uint8Array;
 }
+
+type SegmentRow = Stored & {
+  readonly id: number;
+  readonly stream: string;
+  readonly newest_received_at: number;
+};
 
 /**
  * Opens or makes `state.db` at `path` for the data folder of `jobId`. What a killed process left is synced first, so that nothing is
@@ -163,10 +170,14 @@ class SqliteCheckpointStore implements CheckpointStore {
       for (const { view, kind, position } of change.coveredOutputs)
         statement.run(view, kind, position);
     }
-    using statement = database.prepare(
-      "DELETE FROM segments WHERE stream = ? AND newest_received_at < ?",
-    );
-    for (const { stream, beforeUs } of change.expiredSegments) statement.run(stream, beforeUs);
+    {
+      using statement = database.prepare(
+        "DELETE FROM segments WHERE stream = ? AND newest_received_at < ?",
+      );
+      for (const { stream, beforeUs } of change.expiredSegments) statement.run(stream, beforeUs);
+    }
+    using statement = database.prepare("DELETE FROM segments WHERE stream = ? AND id <= ?");
+    for (const { stream, through } of change.sealedSegments) statement.run(stream, through);
   }
 
   #insert(change: CheckpointChange): void {
@@ -255,12 +266,29 @@ class SqliteCheckpointStore implements CheckpointStore {
   }
 
   *#segments(): Generator<IdSegment> {
-    type Row = Stored & { readonly stream: string; readonly newest_received_at: number };
-    for (const row of this.#rows<Row>("SELECT * FROM segments ORDER BY id")) {
-      const { stream, newest_received_at: newestReceivedAtUs } = row;
-      const bytes = this.#restore(segmentKey(stream, newestReceivedAtUs), row);
-      yield { stream, newestReceivedAtUs, bytes };
-    }
+    for (const row of this.#rows<SegmentRow>("SELECT * FROM segments ORDER BY id"))
+      yield this.#segmentOf(row);
+  }
+
+  segmentAfter(stream: string, after: number): NumberedSegment | null {
+    using statement = this.#database.prepare<SegmentRow, [string, number]>(
+      "SELECT * FROM segments WHERE stream = ? AND id > ? ORDER BY id LIMIT 1",
+    );
+    const row = statement.get(stream, after);
+    return row === null ? null : { number: row.id, segment: this.#segmentOf(row) };
+  }
+
+  segmentBytes(stream: string): number {
+    using statement = this.#database.prepare<{ bytes: number | null }, [string]>(
+      "SELECT sum(length(bytes)) AS bytes FROM segments WHERE stream = ?",
+    );
+    return statement.get(stream)?.bytes ?? 0;
+  }
+
+  #segmentOf(row: SegmentRow): IdSegment {
+    const { stream, newest_received_at: newestReceivedAtUs } = row;
+    const bytes = this.#restore(segmentKey(stream, newestReceivedAtUs), row);
+    return { stream, newestReceivedAtUs, bytes };
   }
 
   *#rows<Row>(sql: string): Generator<Row> {

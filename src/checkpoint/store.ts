@@ -23,6 +23,12 @@ export interface IdSegment {
   readonly bytes: Uint8Array;
 }
 
+/** A segment with the number that the store gave it: higher for those saved later. */
+export interface NumberedSegment {
+  readonly number: number;
+  readonly segment: IdSegment;
+}
+
 /** What one checkpoint changes against the one before. Removals are carried out first, so that a change may replace what it removes. */
 export interface CheckpointChange {
   /** Readers that moved. A position never goes back. */
@@ -45,6 +51,8 @@ export interface CheckpointChange {
   readonly segments: readonly IdSegment[];
   /** Segments of `stream` whose newest id was received before `beforeUs` are dropped. */
   readonly expiredSegments: readonly { readonly stream: string; readonly beforeUs: number }[];
+  /** Segments of `stream` up to and including `through` are in a sealed generation: they are dropped. */
+  readonly sealedSegments: readonly { readonly stream: string; readonly through: number }[];
 }
 
 /** The newest whole checkpoint. Pages and segments are read while they are iterated, each list once, before the first `save`. */
@@ -68,12 +76,17 @@ export const NO_CHANGE: CheckpointChange = {
   coveredOutputs: [],
   segments: [],
   expiredSegments: [],
+  sealedSegments: [],
 };
 
 /** Where checkpoints are kept: one store per data folder, used by one thread at a time. */
 export interface CheckpointStore {
   /** Throws CheckpointError when what is stored is damaged. The iterables throw it too. */
   load(): LoadedCheckpoint;
+  /** The oldest segment of a stream whose number is above `after`, with its number; null = none. Throws CheckpointError. */
+  segmentAfter(stream: string, after: number): NumberedSegment | null;
+  /** Bytes of all segments of a stream. */
+  segmentBytes(stream: string): number;
   /** Durable when it returns. Throws CheckpointFailedError at the first failure of the disk and ever after. */
   save(change: CheckpointChange): void;
   /** Bytes on disk. */

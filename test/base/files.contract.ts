@@ -78,6 +78,34 @@ export function filesContract(
       expect(() => files.writeSynced(`${folder}/no/x`, [], "log.file.prepare")).toThrow("ENOENT");
     });
 
+    test("a file written in pieces is read in parts, also after it was unlinked", () => {
+      const { files, folder } = make(null);
+      const path = `${folder}/pieces`;
+      const writer = files.create(path, "log.file.prepare");
+      writer.write(text("abc"));
+      writer.write(text("defg"));
+      expect(writer.finish("log.file.publish")).toBe(7);
+      expect(() => files.create(path, "log.file.prepare")).toThrow("EEXIST");
+      const reader = files.open(path);
+      files.unlink(path, "log.trim.db");
+      const into = new Uint8Array(3);
+      reader.read(2, into);
+      expect(string(into)).toBe("cde");
+      expect(reader.sizeBytes).toBe(7);
+      expect(() => reader.read(5, into)).toThrow("ends before byte 8");
+      reader.close();
+      expect(() => files.open(path)).toThrow("ENOENT");
+    });
+
+    test("an abandoned file is gone; a step that fails says so", () => {
+      const { files, folder } = make({ name: "log.file.publish", countdown: 1, action: "ENOSPC" });
+      const writer = files.create(`${folder}/a`, "log.file.prepare");
+      writer.write(text("abc"));
+      expect(() => writer.finish("log.file.publish")).toThrow("ENOSPC");
+      writer.abandon();
+      expect(files.list(folder)).toEqual([]);
+    });
+
     test("lists in order; free room is a number of bytes", () => {
       const { files, folder } = make(null);
       for (const file of ["b", "c", "a"])
