@@ -10,7 +10,7 @@ export type ValueType =
   | "count"
   | "switch"
   | "address"
-  | "side";
+  | "policy";
 
 /** One key. `default` is as a user would write it; null = none. A required key has no default. */
 export interface Key {
@@ -93,9 +93,15 @@ export const VIEW_KEYS = {
     description: "A SELECT over tumble(stream, event_time, INTERVAL ...), in DuckDB's dialect.",
   },
   "late.policy": {
-    type: "side",
+    type: "policy",
     default: "side",
-    description: "What becomes of an event whose window is closed: a row in millrace.late_events.",
+    description:
+      "What becomes of an event whose window is closed. side: a row in millrace.late_events; update: it corrects the window for late.allowed, then side; drop: it is counted.",
+  },
+  "late.allowed": {
+    type: "duration",
+    default: null,
+    description: "How long after its end late events correct a window, with late.policy: update.",
   },
 } as const satisfies Table;
 
@@ -168,7 +174,6 @@ export const LATER_KEYS: readonly string[] = [
   "streams.*.kafka",
   "streams.*.compatibility",
   "views.*.rollups",
-  "views.*.late.allowed",
   "views.*.late.reconcile_every",
   "views.*.memory_max",
   "views.*.ttl",
@@ -193,8 +198,8 @@ type Plain<T extends ValueType> = T extends "duration" | "size" | "count"
     ? boolean
     : T extends "address"
       ? Address
-      : T extends "side"
-        ? "side"
+      : T extends "policy"
+        ? "side" | "update" | "drop"
         : string;
 type ValueOf<K extends Key> = K extends { required: true }
   ? Plain<K["type"]>

@@ -358,6 +358,9 @@ export const CORRECTIONS_EVERY_US = 1_000_000;
  */
 export const CHANGES_EPOCH_AGE_US = 60_000_000;
 
+/** Corrections are gathered for so many times `export.interval` (10 s), CHANGES_EPOCH_AGE_US at most. */
+export const CHANGES_EPOCH_INTERVALS = 6;
+
 /** Bytes of images that such an epoch holds until it is cut: an eighth of PENDING_OUTPUT_BYTES_MAX. */
 export const CHANGES_EPOCH_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -371,3 +374,9 @@ export const SOURCE_PARTITIONS_MAX = 1024;
 
 /** Bytes of a source partition's name: a host name or a UUID fits; it is in the header of every record of it. */
 export const PARTITION_NAME_BYTES_MAX = 128;
+
+/** Longest `late.allowed`, µs: 7 days. Every window that it leaves open to corrections stays in the fold memory. */
+export const LATE_ALLOWED_US_MAX = 7 * 86_400_000_000;
+
+/** Bytes of events that a rehearsal (`millrace test`, `preview`) takes in at once: 1,000 events of 4 KB; a longer event is refused there. */
+export const REHEARSAL_BODY_BYTES_MAX = 4 * 1024 * 1024;

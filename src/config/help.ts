@@ -24,7 +24,7 @@ const TYPE_TEXT: Readonly<Record<Key["type"], string>> = {
   count: "number",
   switch: "on or off",
   address: "HOST:PORT",
-  side: "side",
+  policy: "policy",
 };
 
 function defaultText(key: Key): string {
@@ -86,7 +86,7 @@ const TYPE_SCHEMA: Readonly<Record<Key["type"], object>> = {
   count: { type: "integer", minimum: 1 },
   switch: { enum: ["on", "off", true, false] },
   address: { type: "string", pattern: ":\\d{1,5}$" },
-  side: { const: "side" },
+  policy: { enum: ["side", "update", "drop"] },
 };
 
 interface ObjectSchema {

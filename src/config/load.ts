@@ -9,6 +9,7 @@ import {
   DEDUP_TTL_US_MAX,
   IMAGE_BYTES_MAX,
   IMAGE_COUNT,
+  LATE_ALLOWED_US_MAX,
   LOG_ROOM_BYTES,
   QUERY_RUNNING_MAX,
   QUERY_THREAD_BYTES_MIN,
@@ -269,6 +270,32 @@ function checkQueryBounds(loader: Loader, { query }: Config["settings"]): void {
   return undefined;
 }
 
+/** `late.allowed` is for `update`, which needs it. */
+function checkLate(loader: Loader, { name, latePolicy, lateAllowedUs }: ViewConfig): void {
+  const [policyKey, key] = [`views.${name}.late.policy`, `views.${name}.late.allowed`];
+  if (latePolicy === "update" && lateAllowedUs === null)
+    loader.fault(
+      loader.placeOf(policyKey),
+      policyKey,
+      "update needs late.allowed",
+      "add allowed: 10m, or how long after its end a window may be corrected",
+    );
+  if (latePolicy !== "update" && lateAllowedUs !== null)
+    loader.fault(
+      loader.placeOf(key),
+      key,
+      `late.policy ${latePolicy} corrects no window`,
+      "leave it out, or write late.policy: update",
+    );
+  if (lateAllowedUs !== null && lateAllowedUs > LATE_ALLOWED_US_MAX)
+    loader.fault(
+      loader.placeOf(key),
+      key,
+      "it is longer than seven days",
+      "write 7d at most: every window stays in memory as long",
+    );
+}
+
 /** Faults that show only between keys. */
 function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<string, Place>): void {
   checkLogBounds(loader, config.settings);
@@ -285,6 +312,7 @@ function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<stri
         "give the view another name",
       );
   }
+  for (const view of config.views) checkLate(loader, view);
   for (const stream of config.streams) checkDedupBounds(loader, stream);
   checkQueryBounds(loader, config.settings);
   for (const { name, eventTime } of config.streams)

@@ -103,11 +103,9 @@ function parseByType(key: Key, text: string): Parsed {
       return parseSwitch(text);
     case "address":
       return parseAddress(text);
-    case "side":
-      if (text === "side") return { ok: true, value: text };
-      if (text === "update" || text === "drop")
-        return bad(`${quoted(text)} is not in this release`, "write side");
-      return bad(`${quoted(text)} is not a late policy`, "write side");
+    case "policy":
+      if (["side", "update", "drop"].includes(text)) return { ok: true, value: text };
+      return bad(`${quoted(text)} is not a late policy`, "write side, update or drop");
     default:
       return unreachable(key.type);
   }

@@ -157,8 +157,10 @@ async function checkViews(
     const key = `views.${view.name}.sql`;
     const result = await given.tools.parseView({ name: view.name, sql: view.sql, streams });
     if (result.kind === "plan") {
-      plans.push(result.plan);
-      for (const what of missingFeatures(result.plan))
+      const late = { policy: view.latePolicy, allowedUs: view.lateAllowedUs ?? 0 };
+      const plan = { ...result.plan, late };
+      plans.push(plan);
+      for (const what of missingFeatures(plan))
         faults.push({
           place: loaded.placeOf(key),
           key,

@@ -3,6 +3,7 @@
 import { must } from "../base/assert.ts";
 import type { EventSchema } from "../event/schema.ts";
 import {
+  CHANGES_EPOCH_INTERVALS,
   EXPORT_FILES_PER_TURN,
   EXPORT_READ_BYTES,
   EXPORT_IDLE_ADVANCE_US,
@@ -180,7 +181,7 @@ export class Exporter {
         );
     const covered: Coverage[] = [];
     for (const { view, output, table } of this.#outputExports()) {
-      if (!(force || table.due() !== "wait") || table.rows === 0) continue;
+      if (!(force || this.#isOutputDue(table)) || table.rows === 0) continue;
       if (!mayRetry && table.isFailed) continue;
       const watermark = this.#watermarkOf(this.#streamOfView(view));
       this.#try(failures, () => this.#cutTable(table, { upTo: this.#folded, watermark, force }));
@@ -290,6 +291,11 @@ export class Exporter {
       table.ageUs >= rawEpoch.ageUsMax ||
       table.due() !== "wait"
     );
+  }
+
+  #isOutputDue(table: TableExport): boolean {
+    const gatherUs = this.#options.rawEpoch.ageUsMax * CHANGES_EPOCH_INTERVALS;
+    return table.due() !== "wait" || (table.hasChanges && table.ageUs >= gatherUs);
   }
 
   /** Moves the ledgers of readers without rows on, so that the log can be trimmed: seldom, each is a transaction. */

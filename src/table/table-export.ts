@@ -167,7 +167,7 @@ export class TableExport {
   /** Whether an epoch should be cut now, and why. */
   due(): EpochDecision {
     return decideEpoch({
-      kind: this.#hasChanges ? "changes" : this.#target.kind,
+      kind: this.hasChanges ? "changes" : this.#target.kind,
       rowCount: this.#rows.rowCount,
       ageUs: this.ageUs,
       isFull: this.#rows.isFull,
@@ -175,7 +175,8 @@ export class TableExport {
     });
   }
 
-  get #hasChanges(): boolean {
+  /** Whether rows that wait change some that may be in the table. */
+  get hasChanges(): boolean {
     return this.#rows instanceof ChangedRows && this.#rows.hasChanges;
   }
 

@@ -14,6 +14,15 @@ const MISSING_FEATURES: readonly MissingFeature[] = [
     what: "late: update over hop",
     isUsed: ({ window, late }) => window?.kind === "hop" && late.policy === "update",
   },
+  {
+    what: "late: update with HAVING or QUALIFY",
+    isUsed: ({ having, topN, late }) =>
+      late.policy === "update" && (having !== null || topN !== null),
+  },
+  {
+    what: "late: update of a rollup",
+    isUsed: ({ rollupOf, late }) => rollupOf !== null && late.policy === "update",
+  },
   { what: "session", isUsed: ({ window }) => window?.kind === "session" },
   { what: "HAVING", isUsed: ({ having }) => having !== null },
   { what: "QUALIFY", isUsed: ({ topN }) => topN !== null },

@@ -103,6 +103,27 @@ describe("overrides", () => {
   });
 });
 
+describe("late policies", () => {
+  const late = (text: string) => load(GOOD.replace("log: ", `    ${text}\nlog: `));
+  test.each([
+    ["late: { policy: drop }", "drop", null],
+    ["late: { policy: update, allowed: 10m }", "update", 600_000_000],
+  ])("%s", (text, policy, allowedUs) => {
+    const loaded = late(text);
+    expect(loaded.faults).toEqual([]);
+    expect(loaded.config.views[0]).toMatchObject({ latePolicy: policy, lateAllowedUs: allowedUs });
+  });
+
+  test.each([
+    ["late: { policy: update }", "update needs late.allowed"],
+    ["late: { allowed: 10m }", "late.policy side corrects no window"],
+    ["late: { policy: drop, allowed: 10m }", "late.policy drop corrects no window"],
+    ["late: { policy: update, allowed: 8d }", "it is longer than seven days"],
+  ])("%s is refused", (text, problem) => {
+    expect(late(text).faults.map((fault) => fault.problem)).toEqual([problem]);
+  });
+});
+
 describe("faults", () => {
   test("all are told at once, each with its place and what to write instead", () => {
     const text = `streams:
@@ -115,7 +136,7 @@ describe("faults", () => {
     dedup_ids_max: lots
 views:
   v:
-    late: { policy: update, allowed: 10m }
+    late: { policy: upsert, reconcile_every: 10m }
     rollups: [1 hour]
   Bad-Name:
     sql: SELECT 1
@@ -131,8 +152,8 @@ export: { raw: maybe }
         "millrace.yaml:7:5 streams.clicks.kafka: this key is not in this release; leave it out",
         'millrace.yaml:8:20 streams.clicks.dedup_ids_max: "lots" is not a whole number; write digits only, for example 1000000',
         "millrace.yaml:10:3 views.v.sql: this key is required; add sql: (A SELECT over tumble(stream, event_time, INTERVAL ...), in DuckDB's dialect.)",
-        'millrace.yaml:11:21 views.v.late.policy: "update" is not in this release; write side',
-        "millrace.yaml:11:29 views.v.late.allowed: this key is not in this release; leave it out",
+        'millrace.yaml:11:21 views.v.late.policy: "upsert" is not a late policy; write side, update or drop',
+        "millrace.yaml:11:29 views.v.late.reconcile_every: this key is not in this release; leave it out",
         "millrace.yaml:12:5 views.v.rollups: this key is not in this release; leave it out",
         'millrace.yaml:13:3 views.Bad-Name: "Bad-Name" cannot be a name; use at most 63 lower-case letters, digits and _, not beginning with a digit; millrace is taken',
         'millrace.yaml:15:19 server.listen: "8080" is not HOST:PORT; write 127.0.0.1:8080',
