@@ -3,6 +3,7 @@
 // where it is not, the watermark is at most its time, and no session that it touches can be closed.
 import {
   BUCKET_SLOTS,
+  KEY_FIXED8,
   LATE_RANGE_BYTES,
   RESULT_FAILED_AT,
   RESULT_FILTERED_AT,
@@ -13,6 +14,7 @@ import {
   ROW_NULLS_AT,
   SESSION_APPLIED_AT,
   SESSION_CLOSED,
+  SESSION_DEAD,
   SESSION_END_AT,
   SESSION_GAP_AT,
   SESSION_NEWER_AT,
@@ -28,6 +30,7 @@ import {
   WORK_RESULT_AT,
   WORK_ROWS_AT,
   WORK_SELECTED_AT,
+  WORK_WINDOWS_AT,
 } from "../../kernels/abi";
 import { bucketOf, firstSlot, hashKeys, sameKeys, slotAt, storeKeys } from "./group";
 import { mix64 } from "./hash";
@@ -50,16 +53,20 @@ export function beginSessions(filter: i32, keys: u32, keyCount: u32, n: u32): u3
     taken += filter < 0 || (load<u8>(filterAt + i * filterStep) != 0 && isValid(filter, i)) ? 1 : 0;
   }
   hashKeys(keys, keyCount, taken);
+  for (let j: u32 = 0; j < taken; j++) {
+    const at = WORK_HASHES_AT + (j << 3);
+    store<u64>(at, mix64(load<u64>(at)) >> 32);
+  }
   memory.copy(WORK_INPUT_AT, WORK_SELECTED_AT, taken << 2);
   store<u32>(WORK_RESULT_AT, n - taken, RESULT_FILTERED_AT);
   return taken;
 }
 
 function tagOf(j: u32): u32 {
-  return <u32>(mix64(load<u64>(WORK_HASHES_AT + (j << 3))) >> 32);
+  return load<u32>(WORK_HASHES_AT + (j << 3));
 }
 
-/** Reads what the rows from `from` to `to` will read. */
+/** Reads what the rows from `from` to `to` will read, and notes for each a row of the same tag, 0 = none: the newest session as a rule. */
 function readAhead(header: u32, from: u32, to: u32): void {
   let seen: u64 = 0;
   for (let j = from; j < to; j++) {
@@ -70,22 +77,47 @@ function readAhead(header: u32, from: u32, to: u32): void {
     const tag = tagOf(j);
     const bucket = bucketOf(header, tag);
     let slot = firstSlot(tag);
-    while (load<u32>(slotAt(bucket, slot), 4) != 0 && load<u32>(slotAt(bucket, slot)) != tag)
+    let row = load<u32>(slotAt(bucket, slot), 4);
+    while (row != 0 && load<u32>(slotAt(bucket, slot)) != tag) {
       if (++slot == BUCKET_SLOTS) slot = 0;
-    const row = load<u32>(slotAt(bucket, slot), 4);
+      row = load<u32>(slotAt(bucket, slot), 4);
+    }
+    store<u32>(WORK_WINDOWS_AT + (j << 2), row);
     if (row != 0) seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
   }
   sink ^= seen;
 }
 
-/** The newest session of the keys of selected row i, 0 = none. */
-function find(header: u32, keys: u32, keyCount: u32, tag: u32, i: u32, nulls: u32): u32 {
+/** Where the only key of 8 bytes lies in rows, and its form register's values; 0 = the keys are others. */
+let keyAt: u32 = 0;
+let keyForms: u32 = 0;
+let keyStep: u32 = 0;
+
+function setKey(keys: u32, keyCount: u32): void {
+  keyAt = keyCount == 1 && load<u32>(keys, 4) == KEY_FIXED8 ? load<u32>(keys) : 0;
+  if (keyAt == 0) return;
+  keyForms = values(load<u32>(keys, 8));
+  keyStep = step(load<u32>(keys, 8));
+}
+
+function isKey(keys: u32, keyCount: u32, row: u32, i: u32, nulls: u32): bool {
+  if (keyAt == 0 || nulls != 0) return sameKeys(keys, keyCount, row, i, nulls);
+  return load<u32>(row, ROW_NULLS_AT) == 0 && load<u64>(row + keyAt) == load<u64>(keyForms + i * keyStep);
+}
+
+/** The newest session of the keys of input row j, 0 = none. */
+function find(header: u32, keys: u32, keyCount: u32, j: u32, i: u32): u32 {
+  const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
+  const noted = load<u32>(WORK_WINDOWS_AT + (j << 2));
+  if (noted != 0 && load<u32>(noted, SESSION_NEWER_AT) == 0 && load<u32>(noted, SESSION_STATE_AT) != SESSION_DEAD)
+    if (isKey(keys, keyCount, noted, i, nulls)) return noted;
+  const tag = tagOf(j);
   for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
     let slot = firstSlot(tag);
     for (;;) {
       const row = load<u32>(slotAt(bucket, slot), 4);
       if (row == 0) break;
-      if (load<u32>(slotAt(bucket, slot)) == tag && sameKeys(keys, keyCount, row, i, nulls)) return row;
+      if (load<u32>(slotAt(bucket, slot)) == tag && isKey(keys, keyCount, row, i, nulls)) return row;
       if (++slot == BUCKET_SLOTS) slot = 0;
     }
   }
@@ -195,6 +227,35 @@ function join(header: u32, t: i64, gap: i64): u32 {
   return row;
 }
 
+/** Whether an event lies in a session that is open and the newest of its key: it touches no other then. */
+function isIn(newest: u32, t: i64, watermark: i64): bool {
+  if (newest == 0 || t < load<i64>(newest, SESSION_START_AT)) return false;
+  const end = load<i64>(newest, SESSION_END_AT);
+  return t <= end && watermark <= end;
+}
+
+function extend(row: u32, t: i64, gap: i64): void {
+  const end = later(t, gap);
+  if (end > load<i64>(row, SESSION_END_AT)) store<i64>(row, end, SESSION_END_AT);
+  touch(row);
+}
+
+/** Closed sessions that had been put out and are corrected, and the events in them. */
+let removed: u32 = 0;
+let reopened: u64 = 0;
+
+/** The session of input row j after `look`, which is not late. */
+function settle(header: u32, keys: u32, keyCount: u32, j: u32, t: i64, gap: i64, removedTo: u32): u32 {
+  if (closed != 0) {
+    const row = begin(header, keys, keyCount, j, t, gap);
+    store<u32>(removedTo + (removed << 2), closed);
+    removed += load<u32>(closed, SESSION_STATE_AT) == SESSION_CLOSED ? 1 : 0;
+    reopened += correct(header, row);
+    return row;
+  }
+  return newer != 0 ? join(header, t, gap) : begin(header, keys, keyCount, j, t, gap);
+}
+
 /**
  * Takes the input rows from number `from` on, `count` in all; returns how many were selected, with their sessions in the work area. It
  * stops before a row that merges sessions while rows before it are not in their states yet: RESULT_NEXT says where to go on. Late rows
@@ -203,13 +264,14 @@ function join(header: u32, t: i64, gap: i64): u32 {
 export function assignSessions(header: u32, keys: u32, keyCount: u32, time: u32, behind: u32, allowed: i64, from: u32, count: u32, firstRow: u32, lateTo: u32, removedTo: u32): u32 {
   const gap = load<i64>(header, SESSION_GAP_AT);
   const times = values(time);
+  setKey(keys, keyCount);
   let selected: u32 = 0;
   let late: u32 = 0;
   let failed: u32 = 0;
-  let removed: u32 = 0;
-  let reopened: u64 = 0;
   let ahead = from;
   let j = from;
+  removed = 0;
+  reopened = 0;
   for (; j < count; j++) {
     if (j == ahead) {
       ahead = min(j + TILE, count);
@@ -219,23 +281,19 @@ export function assignSessions(header: u32, keys: u32, keyCount: u32, time: u32,
     const t = load<i64>(times + (i << 3));
     const by = behind == 0 ? 0 : load<i64>(behind + (i << 3));
     const watermark = by > 0 ? later(t, by) : i64.MIN_VALUE;
-    const tag = tagOf(j);
-    look(find(header, keys, keyCount, tag, i, load<u32>(WORK_NULLS_AT + (j << 2))), t, watermark, gap);
-    const isLate = closed != 0 || (watermark > later(t, gap) && !held);
-    if (isLate && !corrects(t, watermark, gap, allowed)) {
-      listLate(lateTo + late * LATE_RANGE_BYTES, firstRow + i, t, gap);
-      late++;
-      continue;
+    let row = find(header, keys, keyCount, j, i);
+    if (isIn(row, t, watermark)) extend(row, t, gap);
+    else {
+      look(row, t, watermark, gap);
+      const isLate = closed != 0 || (watermark > later(t, gap) && !held);
+      if (isLate && !corrects(t, watermark, gap, allowed)) {
+        listLate(lateTo + late * LATE_RANGE_BYTES, firstRow + i, t, gap);
+        late++;
+        continue;
+      }
+      if ((older != 0 || closed != 0) && selected > 0) break;
+      row = settle(header, keys, keyCount, j, t, gap, removedTo);
     }
-    if ((older != 0 || closed != 0) && selected > 0) break;
-    let row: u32 = 0;
-    if (closed != 0) {
-      row = begin(header, keys, keyCount, j, t, gap);
-      store<u32>(removedTo + (removed << 2), closed);
-      removed += load<u32>(closed, SESSION_STATE_AT) == SESSION_CLOSED ? 1 : 0;
-      reopened += correct(header, row);
-    } else if (newer != 0) row = join(header, t, gap);
-    else row = begin(header, keys, keyCount, j, t, gap);
     store<u32>(WORK_SELECTED_AT + (selected << 2), i);
     store<u32>(WORK_ROWS_AT + (selected << 2), row);
     selected++;

@@ -142,37 +142,12 @@ export function fileLater(header: u32, time: i64, row: u32): void {
   pushWheel(header, min(max(slot, base + 1), base + WHEEL_SLOTS - 1), row);
 }
 
-/** Rows of one slot, as a list of wheel blocks: takes them out of the wheel. Read by `nextOfSlot`. */
+/** Blocks of the slot at hand that are to be given out, and slots of the wheel that are to be taken, from the one after `walked` on. */
 let slotBlock: u32 = 0;
-let slotRow: u32 = 0;
-
-function takeSlot(header: u32, slot: i64): void {
-  const head = slotHead(header, slot);
-  slotBlock = load<u32>(head);
-  slotRow = 0;
-  store<u32>(head, 0);
-  touch(header);
-}
-
-/** The next row of the slot that was taken, 0 at its end. Its blocks are given back on the way. */
-function nextOfSlot(header: u32): u32 {
-  while (slotBlock != 0) {
-    if (slotRow < load<u32>(slotBlock, 4)) return load<u32>(slotBlock + (slotRow++ << 2), 8);
-    const next = load<u32>(slotBlock);
-    const count = load<u32>(slotBlock, 4);
-    store<u32>(header, load<u32>(header, SESSION_WHEEL_COUNT_AT) - count, SESSION_WHEEL_COUNT_AT);
-    giveBytes(header, slotBlock, WHEEL_BLOCK_BYTES);
-    slotBlock = next;
-    slotRow = 0;
-  }
-  return 0;
-}
-
-/** Slots of the wheel that are to be taken, from the one after `walked` on. */
 let walked: i64 = 0;
 let left: i64 = 0;
 
-/** Begins to move the wheel to the slot of `watermark`; `nextTimer` then gives the rows of all slots up to it. */
+/** Begins to move the wheel to the slot of `watermark`; `nextTimers` then gives the rows of all slots up to it. */
 export function turnWheel(header: u32, watermark: i64): void {
   const base = load<i64>(header, SESSION_BASE_AT);
   const target = floorDivide(watermark, load<i64>(header, SESSION_GRAIN_AT));
@@ -186,14 +161,26 @@ export function turnWheel(header: u32, watermark: i64): void {
   touch(header);
 }
 
-/** A row whose timer's slot was reached, 0 when there are no more. The caller files it again or is done with it. */
-export function nextTimer(header: u32): u32 {
-  let row = nextOfSlot(header);
-  while (row == 0 && left != 0 && load<u32>(header, SESSION_WHEEL_COUNT_AT) != 0) {
+/**
+ * A block (u32 next, u32 count, rows) of rows whose timers' slots were reached, 0 when there are no more. The caller files each row again
+ * or is done with it, then gives the block back by `giveTimers`.
+ */
+export function nextTimers(header: u32): u32 {
+  while (slotBlock == 0 && left != 0 && load<u32>(header, SESSION_WHEEL_COUNT_AT) != 0) {
     left--;
     walked++;
-    takeSlot(header, walked);
-    row = nextOfSlot(header);
+    const head = slotHead(header, walked);
+    slotBlock = load<u32>(head);
+    store<u32>(head, 0);
+    touch(header);
   }
-  return row;
+  const block = slotBlock;
+  if (block != 0) slotBlock = load<u32>(block);
+  return block;
+}
+
+export function giveTimers(header: u32, block: u32): void {
+  const count = load<u32>(header, SESSION_WHEEL_COUNT_AT) - load<u32>(block, 4);
+  store<u32>(header, count, SESSION_WHEEL_COUNT_AT);
+  giveBytes(header, block, WHEEL_BLOCK_BYTES);
 }

@@ -1,0 +1,184 @@
+// Sessions in pages: memory comes back when they close, checkpoints hold every page that changed, pictures are made anew only after a
+// change, corrections remove the row that was out.
+import { expect, test } from "bun:test";
+import { FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../kernels/abi.ts";
+import type { FoldKernels } from "../../kernels/fold.ts";
+import { instantiate } from "../../kernels/host.ts";
+import { buildImage, type Cell } from "../../src/event/image.ts";
+import type { EventsRecord } from "../../src/log/record.ts";
+import type { ViewPlan } from "../../src/view/plan.ts";
+import { Windows, type SavedPage } from "../../src/window/windows.ts";
+import { BIGINT, IMAGE_COLUMNS, planOf, SCHEMA, VARCHAR } from "./arbitrary.ts";
+import { FOLD_WASM, newWindows, outputRows } from "./drive.ts";
+
+const GAP_US = 1_000_000;
+const name = {
+  op: "column",
+  column: { from: "image", ordinal: 6 },
+  type: VARCHAR,
+} as const;
+const big = { op: "column", column: { from: "image", ordinal: 3 }, type: BIGINT } as const;
+
+/** Sessions of long names, with texts and sketches in them. */
+const PLAN: ViewPlan = {
+  ...planOf({
+    name: "v",
+    filter: null,
+    keys: [{ expr: name, type: VARCHAR }],
+    aggregates: [
+      { fn: "count_star", arg: null, filter: null, type: BIGINT },
+      { fn: "max", arg: name, filter: null, type: VARCHAR },
+      { fn: "last", arg: name, filter: null, type: VARCHAR },
+      { fn: "approx_count_distinct", arg: big, filter: null, type: BIGINT },
+    ],
+  }),
+  window: { kind: "session", gapUs: GAP_US },
+};
+
+interface Event {
+  readonly timeUs: number;
+  readonly user: number;
+  readonly value: number;
+}
+
+/** A record whose events are in time; the watermark after it is `watermarkUs`. */
+function recordOf(position: number, events: readonly Event[], watermarkUs: number): EventsRecord {
+  const cells = events.map(({ timeUs, user, value }): Cell[] => [
+    ...SCHEMA.columns.map((column): Cell => {
+      if (column.name === "event_time") return BigInt(timeUs);
+      if (column.name === "name") return `visitor with the number ${user}`;
+      return column.name === "big" ? BigInt(value) : null;
+    }),
+    null,
+    0n,
+  ]);
+  return {
+    kind: "events",
+    position,
+    stream: "events",
+    partition: "",
+    schemaId: 1,
+    receivedAtUs: 10 ** 15,
+    watermarkUs: BigInt(watermarkUs),
+    rowCount: events.length,
+    duplicateCount: 0,
+    rejects: [],
+    image: buildImage(IMAGE_COLUMNS, cells),
+  };
+}
+
+/** 500 events of a tenth of a second: visitors come, stay for up to two seconds and leave; some have sketches of every mode. */
+function crowd(index: number): Event[] {
+  return Array.from({ length: 500 }, (_, row) => ({
+    timeUs: index * 100_000 + row * 200,
+    user: row % 5 === 0 ? (row % 3) + Math.floor(index / 60) * 3 : index * 3 + (row % 60),
+    value: (index * 500 + row) * (row % 2),
+  }));
+}
+
+test("memory of closed sessions comes back, and stays flat while they come and go", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  const empty = windows.stateBytes;
+  const peaks: number[] = [];
+  let position = 0;
+  for (let round = 0; round < 4; round++) {
+    let peak = 0;
+    for (let index = 0; index < 60; index++) {
+      const at = round * 60 + index;
+      windows.fold(recordOf(++position, crowd(at), at * 100_000));
+      windows.covered("v", "rows", position);
+      peak = Math.max(peak, windows.stateBytes);
+    }
+    peaks.push(peak);
+  }
+  expect(peaks[3]).toBeLessThanOrEqual((peaks[1] ?? 0) * 1.2);
+  windows.advance("events", {
+    position: position + 1,
+    receivedAtUs: 10 ** 15,
+    watermarkUs: 1_000_000_000n,
+  });
+  expect(windows.stats()[0]).toMatchObject({ groups: 0, counts: { applied: 120_000, pending: 0 } });
+  // What is left of it: the root, the directory and the buckets of the index.
+  expect(windows.stateBytes - empty).toBeLessThan(8 * FOLD_PAGE_BYTES);
+});
+
+test("every page that changed is in the next checkpoint", () => {
+  const instance = instantiate<FoldKernels>(FOLD_WASM, 1024 * 1024 * 1024);
+  const windows = new Windows(instance, 40_000);
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  const pages = new Map<number, SavedPage>();
+  for (let index = 0; index < 80; index++) {
+    windows.fold(recordOf(index + 1, crowd(index), index * 100_000 - 300_000));
+    const checkpoint = windows.takeCheckpoint();
+    for (const page of checkpoint.freed) pages.delete(page);
+    for (const page of checkpoint.pages) pages.set(page.page, page);
+    const memory = instance.u8();
+    const stale = [...pages.values()].filter(({ page, bytes }) => {
+      const from = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
+      return Buffer.compare(bytes, memory.subarray(from, from + FOLD_PAGE_BYTES)) !== 0;
+    });
+    expect(stale.map(({ page }) => page)).toEqual([]);
+  }
+  const last = windows.takeCheckpoint();
+  expect(last.pages).toEqual([]);
+  const restored = newWindows();
+  restored.restore(pages.values(), last.body, windows.pending("v"));
+  restored.addView(PLAN, SCHEMA, { since: 0 });
+  const next = recordOf(81, crowd(80), 100_000_000);
+  expect(restored.fold(next)).toEqual(windows.fold(next));
+  expect(restored.stats()).toEqual(windows.stats());
+});
+
+test("a picture of open sessions is made again only after a change", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  windows.fold(recordOf(1, [{ timeUs: 0, user: 1, value: 1 }], 0));
+  const before = windows.openWindows("v")[0];
+  windows.advance("events", { position: 2, receivedAtUs: 10 ** 15, watermarkUs: 5n });
+  expect(windows.openWindows("v")[0]).toBe(before as NonNullable<typeof before>);
+  const past = { position: 3, receivedAtUs: 10 ** 15, watermarkUs: BigInt(GAP_US + 1) };
+  expect(windows.advance("events", past).map(({ rowCount }) => rowCount)).toEqual([1]);
+  const after = windows.openWindows("v")[0];
+  expect(after?.version).toBeGreaterThan(before?.version ?? 0);
+  expect(after?.images).toEqual([]);
+});
+
+test("a correction removes the row that was out, and the session comes out again with both", () => {
+  const windows = newWindows();
+  const plan = { ...PLAN, late: { policy: "update", allowedUs: GAP_US } as const };
+  windows.addView(plan, SCHEMA, { since: 0 });
+  windows.fold(recordOf(1, [{ timeUs: 0, user: 1, value: 1 }], 0));
+  const closed = windows.advance("events", {
+    position: 2,
+    receivedAtUs: 10 ** 15,
+    watermarkUs: BigInt(GAP_US + 5),
+  });
+  const event = recordOf(3, [{ timeUs: 10, user: 1, value: 2 }], GAP_US + 5);
+  const behind = buildImage(IMAGE_COLUMNS, [
+    [
+      ...SCHEMA.columns.map((column): Cell => {
+        if (column.name === "event_time") return 10n;
+        return column.name === "name" ? "visitor with the number 1" : null;
+      }),
+      null,
+      BigInt(GAP_US - 5),
+    ],
+  ]);
+  const outputs = windows.fold({ ...event, image: behind });
+  expect(outputs.map(({ op }) => op)).toEqual(["delete"]);
+  const keys = (rows: Cell[][]): Cell[][] => rows.map((row) => row.slice(0, 3));
+  const removed = outputs.flatMap(({ image }) => outputRows(plan, [image]));
+  expect(keys(removed)).toEqual(keys(closed.flatMap(({ image }) => outputRows(plan, [image]))));
+  expect(removed[0]?.slice(3)).toEqual([1n, null, null, 0n, 0n]);
+  expect(windows.stats()[0]?.counts).toMatchObject({ accepted: 2, pending: 2, applied: 0 });
+  const again = windows.advance("events", {
+    position: 4,
+    receivedAtUs: 10 ** 15,
+    watermarkUs: BigInt(GAP_US + 11),
+  });
+  const text = "visitor with the number 1";
+  expect(again.flatMap(({ image }) => outputRows(plan, [image]))).toEqual([
+    [0n, BigInt(GAP_US + 10), text, 2n, text, text, 1n, 1n],
+  ]);
+});
