@@ -115,10 +115,24 @@ function grow(wasm: Uint8Array, live: number, more: number): Grown {
   const hash = Bun.hash.xxHash3(new Float64Array([accepted, segments.length])).toString(16);
   const lines: BenchLine[] = [
     line(`admit: the table grows to ${name}`, (growthMs / live) * 1e6),
-    { stage: `admit: longest batch while growing to ${name}`, rate: stallMs, unit: "ms" },
+    {
+      stage: `admit: longest batch while growing to ${name}`,
+      rate: stallMs,
+      unit: "ms",
+      wanted: { most: 50 },
+    },
     { stage: `admit: longest takeDelta, ${name}`, rate: deltaMs, unit: "ms" },
-    { stage: `admit: memory, growing to ${name}`, rate: bytesPerId / samples, unit: "bytes/id" },
-    { ...line(`admit: duplicates, ${name} live`, (steadyMs / more) * 1e6), hash },
+    {
+      stage: `admit: memory, growing to ${name}`,
+      rate: bytesPerId / samples,
+      unit: "bytes/id",
+      wanted: { most: 24 },
+    },
+    {
+      ...line(`admit: duplicates, ${name} live`, (steadyMs / more) * 1e6),
+      hash,
+      wanted: { least: 12_000_000 },
+    },
   ];
   return { lines, steadyNs: (steadyMs / more) * 1e6, checkpoint: { body, segments } };
 }

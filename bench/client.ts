@@ -1,19 +1,25 @@
 // The load process: `bun bench/client.ts '{"port":8080,...}'`. Prints one JSON line with what was acknowledged. Stops by itself.
 import { LoadBody } from "./load-body.ts";
-import { converse, postHead } from "./http-client.ts";
+import { Connection, postHead } from "./http-client.ts";
 
-/** What to send. `eventsPerSecond` 0 = as fast as answers come. */
+/** What to send. */
 export interface LoadPlan {
   readonly port: number;
   readonly connections: number;
   readonly eventsPerBody: number;
   readonly seconds: number;
+  /**
+   * 0 = as fast as answers come; else bodies have due times, whatever the answers do (an open loop, so that a stall shows in the latency:
+   * it counts from the due time).
+   */
   readonly eventsPerSecond: number;
   readonly users: number;
   readonly categories: number;
   /** Whether every category occurs in turn (for many groups), or a fixed choice again and again. */
   readonly spread?: boolean;
-  /** Distinguishes the ids of several runs. */
+  /** Whether the server is killed in mid-load: connections may break, what was acknowledged counts. */
+  readonly untilKilled?: boolean;
+  /** Distinguishes the ids of several runs, 0 to 9. */
   readonly run: number;
 }
 
@@ -30,104 +36,164 @@ export interface LoadResult {
   readonly max: number;
 }
 
-async function run(plan: LoadPlan): Promise<LoadResult> {
-  const latencies: number[] = [];
-  let accepted = 0;
-  let duplicates = 0;
-  let busy = 0;
-  let lastPosition = 0;
-  let sequence = plan.run * 1_000_000_000;
-  const begin = performance.now();
-  const end = begin + plan.seconds * 1000;
-  const spareMs =
-    plan.eventsPerSecond === 0 ? 0 : (1000 * plan.eventsPerBody) / plan.eventsPerSecond;
-  const one = async (connection: number): Promise<void> => {
-    const body = LoadBody.make({
-      seed: connection + 1,
-      events: plan.eventsPerBody,
-      users: plan.users,
-      categories: plan.categories,
-    });
-    const head = postHead("/v1/events/clicks", "application/x-ndjson", body.bytes.length);
-    const request =
-      plan.eventsPerBody === 1 ? new Uint8Array(head.length + body.bytes.length) : null;
-    await converse("127.0.0.1", plan.port, {
-      next: () => {
-        if (performance.now() >= end) return null;
-        if (plan.spread === true) body.spread(sequence);
-        body.stamp(sequence++, Date.now());
-        if (request === null) return [head, body.bytes];
-        request.set(head);
-        request.set(body.bytes, head.length);
-        return [request];
-      },
-      answer: (status, text, latencyMs) => {
-        latencies.push(latencyMs);
-        if (status === 503) busy++;
-        else if (status !== 200) throw new Error(`status ${status}: ${text}`);
-        if (status !== 200) return;
-        const answer = JSON.parse(text) as {
-          accepted: number;
-          duplicates: number;
-          position: number;
-        };
-        accepted += answer.accepted;
-        duplicates += answer.duplicates;
-        lastPosition = Math.max(lastPosition, answer.position);
-      },
-    });
-  };
-  if (spareMs > 0) await paced();
-  else
-    await Promise.all(Array.from({ length: plan.connections }, (_, connection) => one(connection)));
-  latencies.sort((a, b) => a - b);
-  const at = (q: number): number =>
-    latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0;
-  return {
-    accepted,
-    duplicates,
-    requests: latencies.length,
-    busy,
-    lastPosition,
-    seconds: (performance.now() - begin) / 1000,
-    p50: at(0.5),
-    p99: at(0.99),
-    max: latencies.at(-1) ?? 0,
-  };
+/** A connection with its body, and when the request under way was due. */
+interface Lane {
+  readonly connection: Connection;
+  readonly body: LoadBody;
+  readonly head: Uint8Array;
+  /** Head and body in one, for small bodies: one write. */
+  readonly request: Uint8Array | null;
+  sinceMs: number;
+}
 
-  /** Sends bodies at their due times, whatever the answers do (an open loop, so that a stall shows in the latency). */
-  async function paced(): Promise<void> {
-    const body = LoadBody.make({
-      seed: 1,
-      events: plan.eventsPerBody,
-      users: plan.users,
-      categories: plan.categories,
+/** Bodies up to this size are sent in one write with their head. */
+const ONE_WRITE_BYTES = 16_384;
+
+class Load {
+  readonly #plan: LoadPlan;
+  readonly #lanes = new Map<Connection, Lane>();
+  readonly #latencies: number[] = [];
+  #accepted = 0;
+  #duplicates = 0;
+  #busy = 0;
+  #lastPosition = 0;
+  #sequence: number;
+  #beginMs = 0;
+  #endMs = 0;
+  /** Due times of requests that wait for a connection, ascending, and connections that wait for one. */
+  readonly #due: number[] = [];
+  readonly #idle: Lane[] = [];
+  #isDueOver = false;
+  #open = 0;
+  #finish: (() => void) | null = null;
+  #fail: ((error: Error) => void) | null = null;
+
+  constructor(plan: LoadPlan) {
+    this.#plan = plan;
+    this.#sequence = plan.run * 1_000_000_000;
+  }
+
+  async run(): Promise<LoadResult> {
+    const { plan, lanes } = { plan: this.#plan, lanes: this.#lanes };
+    const finished = new Promise<void>((resolve, reject) => {
+      this.#finish = resolve;
+      this.#fail = reject;
     });
-    const open = new Set<Promise<void>>();
-    for (let n = 0; n * spareMs < plan.seconds * 1000; n++) {
-      const due = begin + n * spareMs;
-      const wait = due - performance.now();
-      if (wait > 1) await Bun.sleep(wait);
-      body.stamp(sequence++, Date.now());
-      const bytes = body.bytes.slice();
-      const sending = (async () => {
-        const response = await fetch(`http://127.0.0.1:${plan.port}/v1/events/clicks`, {
-          method: "POST",
-          headers: { "content-type": "application/x-ndjson" },
-          body: bytes,
-        });
-        const answer = (await response.json()) as { accepted?: number; position?: number };
-        latencies.push(performance.now() - due);
-        if (response.status === 503) busy++;
-        accepted += answer.accepted ?? 0;
-        lastPosition = Math.max(lastPosition, answer.position ?? 0);
-      })();
-      open.add(sending);
-      void sending.finally(() => open.delete(sending));
+    for (let n = 0; n < plan.connections; n++) {
+      const lane = await this.#lane(n);
+      lanes.set(lane.connection, lane);
     }
-    await Promise.all(open);
+    this.#open = lanes.size;
+    this.#beginMs = performance.now();
+    this.#endMs = this.#beginMs + plan.seconds * 1000;
+    if (plan.eventsPerSecond > 0) {
+      this.#idle.push(...lanes.values());
+      void this.#announce();
+    } else for (const lane of lanes.values()) this.#send(lane, this.#beginMs, this.#beginMs);
+    await finished;
+    return this.#result();
+  }
+
+  async #lane(n: number): Promise<Lane> {
+    const { port, eventsPerBody: events, users, categories } = this.#plan;
+    const body = LoadBody.make({ seed: n + 1, events, users, categories });
+    const head = postHead("/v1/events/clicks", "application/x-ndjson", body.bytes.length);
+    const isSmall = body.bytes.length <= ONE_WRITE_BYTES;
+    const connection = await Connection.open("127.0.0.1", port, {
+      answered: (at) => this.#answered(at),
+      broke: (error) => this.#broke(error),
+    });
+    const request = isSmall ? new Uint8Array(head.length + body.bytes.length) : null;
+    request?.set(head);
+    return { connection, body, head, request, sinceMs: 0 };
+  }
+
+  #answered(connection: Connection): void {
+    const nowMs = performance.now();
+    const lane = this.#lanes.get(connection);
+    if (lane === undefined) return;
+    this.#latencies.push(nowMs - lane.sinceMs);
+    const { status, text, accepted, duplicates, position } = connection.reader;
+    if (status === 503) this.#busy++;
+    else if (text !== "" || accepted + duplicates !== this.#plan.eventsPerBody)
+      return this.#fail?.(new Error(`status ${status}: ${text}, ${accepted} accepted`));
+    this.#accepted += accepted;
+    this.#duplicates += duplicates;
+    if (position > this.#lastPosition) this.#lastPosition = position;
+    this.#next(lane, nowMs);
+  }
+
+  #next(lane: Lane, nowMs: number): void {
+    if (this.#plan.eventsPerSecond === 0) {
+      if (nowMs < this.#endMs) this.#send(lane, nowMs, nowMs);
+      else this.#end(lane);
+      return;
+    }
+    const dueMs = this.#due.shift();
+    if (dueMs !== undefined) this.#send(lane, dueMs, nowMs);
+    else if (this.#isDueOver) this.#end(lane);
+    else this.#idle.push(lane);
+  }
+
+  #send(lane: Lane, sinceMs: number, nowMs: number): void {
+    const { body, request } = lane;
+    lane.sinceMs = sinceMs;
+    if (this.#plan.spread === true) body.spread(this.#sequence);
+    body.stamp(this.#sequence++, Math.floor(performance.timeOrigin + nowMs));
+    if (request === null) return lane.connection.send(lane.head, body.bytes);
+    request.set(body.bytes, lane.head.length);
+    return lane.connection.send(request, null);
+  }
+
+  #end(lane: Lane): void {
+    lane.connection.end();
+    this.#open--;
+    if (this.#open === 0) this.#finish?.();
+  }
+
+  #broke(error: Error): void {
+    if (this.#plan.untilKilled !== true) return this.#fail?.(error);
+    this.#open--;
+    this.#isDueOver = true;
+    return this.#open === 0 ? this.#finish?.() : undefined;
+  }
+
+  /** Says when bodies are due. */
+  async #announce(): Promise<void> {
+    const { eventsPerBody, eventsPerSecond } = this.#plan;
+    const everyMs = (1000 * eventsPerBody) / eventsPerSecond;
+    for (let n = 0; !this.#isDueOver; n++) {
+      const dueMs = this.#beginMs + n * everyMs;
+      if (dueMs >= this.#endMs) break;
+      const waitMs = dueMs - performance.now();
+      if (waitMs > 1) await Bun.sleep(waitMs);
+      const lane = this.#idle.pop();
+      if (lane === undefined) this.#due.push(dueMs);
+      else this.#send(lane, dueMs, performance.now());
+    }
+    this.#isDueOver = true;
+    for (const lane of this.#idle.splice(0)) this.#end(lane);
+  }
+
+  #result(): LoadResult {
+    const latencies = Float64Array.from(this.#latencies).toSorted();
+    const at = (q: number): number =>
+      latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0;
+    return {
+      accepted: this.#accepted,
+      duplicates: this.#duplicates,
+      requests: latencies.length,
+      busy: this.#busy,
+      lastPosition: this.#lastPosition,
+      seconds: (performance.now() - this.#beginMs) / 1000,
+      p50: at(0.5),
+      p99: at(0.99),
+      max: latencies.at(-1) ?? 0,
+    };
   }
 }
 
-if (import.meta.main)
-  console.log(JSON.stringify(await run(JSON.parse(process.argv[2] ?? "{}") as LoadPlan)));
+if (import.meta.main) {
+  const plan = JSON.parse(process.argv[2] ?? "{}") as LoadPlan;
+  console.log(JSON.stringify(await new Load(plan).run()));
+}

@@ -1,23 +1,7 @@
 // A load client of our own over raw TCP: keep-alive HTTP/1.1, one request at a time on each connection, the least work between an
 // answer and the next request. Runs in a process of its own (bench/client.ts).
 import type { Socket } from "bun";
-
-const HEAD_END = "\r\n\r\n";
-
-/** What one connection does: gives the next request's bytes, or null when it is done; sees each answer. */
-export interface Exchange {
-  next(): readonly Uint8Array[] | null;
-  answer(status: number, body: string, latencyMs: number): void;
-}
-
-interface State {
-  readonly exchange: Exchange;
-  received: string;
-  sentAt: number;
-  /** Bytes that the socket did not take yet. */
-  pending: Uint8Array[];
-  readonly done: () => void;
-}
+import { AnswerReader } from "./answer-reader.ts";
 
 /** Head of a POST with a body of `bytes` bytes. */
 export function postHead(path: string, type: string, bytes: number): Uint8Array {
@@ -26,68 +10,80 @@ export function postHead(path: string, type: string, bytes: number): Uint8Array 
   );
 }
 
-/** Runs one exchange on a connection of its own until `next` gives null. Rejects when the connection breaks. */
-export function converse(host: string, port: number, exchange: Exchange): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const decoder = new TextDecoder("latin1");
-    Bun.connect<State>({
+/** What happens on a connection. */
+export interface Events {
+  /** An answer is in the connection's `reader`: the next request may be sent. */
+  answered(connection: Connection): void;
+  /** The connection broke; not after `end`. */
+  broke(error: Error): void;
+}
+
+const HANDLER = {
+  binaryType: "uint8array",
+  data: (socket: Socket<Connection>, chunk: Uint8Array) => socket.data.received(chunk),
+  drain: (socket: Socket<Connection>) => socket.data.flush(),
+  error: (socket: Socket<Connection>, error: Error) => socket.data.closed(error),
+  close: (socket: Socket<Connection>) => socket.data.closed(new Error("the connection was closed")),
+} as const;
+
+export class Connection {
+  readonly reader = new AnswerReader();
+  readonly #events: Events;
+  #socket: Socket<Connection> | null = null;
+  /** Bytes that the socket did not take yet, in order. */
+  #pending: Uint8Array | null = null;
+  #after: Uint8Array | null = null;
+  #isEnded = false;
+
+  private constructor(events: Events) {
+    this.#events = events;
+  }
+
+  static async open(host: string, port: number, events: Events): Promise<Connection> {
+    const connection = new Connection(events);
+    connection.#socket = await Bun.connect<Connection>({
       hostname: host,
       port,
-      socket: {
-        open(socket) {
-          socket.data = { exchange, received: "", sentAt: 0, pending: [], done: resolve };
-          send(socket);
-        },
-        data(socket, chunk) {
-          socket.data.received += decoder.decode(chunk);
-          if (takeAnswer(socket.data)) send(socket);
-        },
-        drain: flush,
-        error: (_, error) => reject(error),
-        close: () => reject(new Error("the connection was closed")),
-      },
-    }).catch(reject);
-  });
-}
-
-function send(socket: Socket<State>): void {
-  const state = socket.data;
-  const parts = state.exchange.next();
-  if (parts === null) {
-    state.done();
-    socket.end();
-    return;
+      data: connection,
+      socket: HANDLER,
+    });
+    return connection;
   }
-  state.sentAt = performance.now();
-  state.pending = [...parts];
-  flush(socket);
-}
 
-function flush(socket: Socket<State>): void {
-  const { pending } = socket.data;
-  while (pending.length > 0) {
-    const part = pending[0];
-    if (part === undefined) return;
-    const written = socket.write(part);
-    if (written < part.length) {
-      pending[0] = part.subarray(Math.max(0, written));
-      return;
+  /** Sends a request. Its bytes must not change until the answer is there. */
+  send(first: Uint8Array, second: Uint8Array | null): void {
+    this.#pending = first;
+    this.#after = second;
+    this.flush();
+  }
+
+  end(): void {
+    this.#isEnded = true;
+    this.#socket?.end();
+  }
+
+  /** For the socket: bytes came in. */
+  received(chunk: Uint8Array): void {
+    if (this.reader.take(chunk)) this.#events.answered(this);
+  }
+
+  /** For the socket: writes what it takes. */
+  flush(): void {
+    while (this.#pending !== null) {
+      const written = Math.max(0, this.#socket?.write(this.#pending) ?? 0);
+      if (written < this.#pending.length) {
+        this.#pending = this.#pending.subarray(written);
+        return;
+      }
+      this.#pending = this.#after;
+      this.#after = null;
     }
-    pending.shift();
   }
-}
 
-/** Takes one whole answer out of what was received; false while it is not complete. */
-function takeAnswer(state: State): boolean {
-  const { received } = state;
-  const head = received.indexOf(HEAD_END);
-  if (head < 0) return false;
-  const length = Number(/content-length: (\d+)/i.exec(received.slice(0, head))?.[1] ?? 0);
-  const end = head + HEAD_END.length + length;
-  if (received.length < end) return false;
-  const status = Number(received.slice(9, 12));
-  const body = received.slice(head + HEAD_END.length, end);
-  state.received = received.slice(end);
-  state.exchange.answer(status, body, performance.now() - state.sentAt);
-  return true;
+  /** For the socket: it is gone. */
+  closed(error: Error): void {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#events.broke(error);
+  }
 }

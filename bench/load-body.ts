@@ -19,6 +19,36 @@ export function seeded(seed: number): () => number {
   };
 }
 
+const ZERO = 48;
+
+/** Writes the last `digits` decimal digits of `value` from `at` on. */
+function writeDigits(bytes: Uint8Array, at: number, digits: number, value: number): void {
+  let rest = value;
+  for (let place = at + digits - 1; place >= at; place--) {
+    const next = Math.floor(rest / 10);
+    bytes[place] = ZERO + rest - 10 * next;
+    rest = next;
+  }
+}
+
+/** Where the milliseconds stand in a time's text. */
+const MS_AT = TIME_TEXT.length - "000Z".length;
+
+/** The text of a time: within a second only three digits are written. */
+class TimeText {
+  readonly bytes = new TextEncoder().encode(TIME_TEXT);
+  #second = Number.NaN;
+
+  /** `epochMs`: whole ms since the epoch. */
+  set(epochMs: number): void {
+    const second = Math.floor(epochMs / 1000);
+    if (second !== this.#second)
+      new TextEncoder().encodeInto(new Date(epochMs).toISOString(), this.bytes);
+    else writeDigits(this.bytes, MS_AT, 3, epochMs - second * 1000);
+    this.#second = second;
+  }
+}
+
 /** A body whose ids and times can be rewritten. `bytes` is NDJSON. */
 export class LoadBody {
   readonly bytes: Uint8Array;
@@ -27,6 +57,7 @@ export class LoadBody {
   readonly #timeAt: Int32Array;
   readonly #categoryAt: Int32Array;
   readonly #categories: number;
+  readonly #time = new TimeText();
 
   private constructor(
     bytes: Uint8Array,
@@ -82,20 +113,29 @@ export class LoadBody {
     );
   }
 
-  /** Gives every event an id that begins with `sequence` and the time `epochMs`. */
+  /** Gives every event an id that begins with `sequence` and the time `epochMs`, whole ms. */
   stamp(sequence: number, epochMs: number): void {
-    const id = new TextEncoder().encode(String(sequence).padStart(ID_DIGITS, "0"));
-    const time = new TextEncoder().encode(new Date(epochMs).toISOString());
-    for (const at of this.#idAt) this.bytes.set(id, at);
-    for (const at of this.#timeAt) this.bytes.set(time, at);
+    this.#time.set(epochMs);
+    const { bytes } = this;
+    const time = this.#time.bytes;
+    const ids = this.#idAt;
+    const times = this.#timeAt;
+    for (let row = 0; row < ids.length; row++) {
+      writeDigits(bytes, ids[row] ?? 0, ID_DIGITS, sequence);
+      const at = times[row] ?? 0;
+      for (let i = 0; i < time.length; i++) bytes[at + i] = time[i] ?? 0;
+    }
   }
 
-  /** Gives the events the next categories in turn, so that every one of them occurs. Costs more than `stamp`. */
+  /** Gives the events the next categories in turn, so that every one of them occurs. */
   spread(sequence: number): void {
-    const encoder = new TextEncoder();
-    for (const [row, at] of this.#categoryAt.entries()) {
-      const category = (sequence * this.events + row) % this.#categories;
-      this.bytes.set(encoder.encode(String(category).padStart(CATEGORY_DIGITS, "0")), at);
-    }
+    const first = sequence * this.events;
+    for (let row = 0; row < this.events; row++)
+      writeDigits(
+        this.bytes,
+        this.#categoryAt[row] ?? 0,
+        CATEGORY_DIGITS,
+        (first + row) % this.#categories,
+      );
   }
 }

@@ -239,6 +239,7 @@ async function runLoad(
       ratio: rate / ((warm + count) / duck.seconds),
       ratio_to: "DuckDB, 1 thread",
       hash,
+      wanted: { least: 10_000_000 },
     },
     { stage: `${stage}: state`, rate: fold.stateBytes / fold.open, unit: "bytes/session" },
   ];

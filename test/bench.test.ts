@@ -4,7 +4,8 @@
 import { expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { BenchLine } from "../bench/line.ts";
+import { AnswerReader } from "../bench/answer-reader.ts";
+import { isMissed, wantedText, type BenchLine } from "../bench/line.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -13,10 +14,12 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   decode: ["90d98fdf8f64aa38", "90d98fdf8f64aa38"],
   admit: ["18df6255e7488672", "12354fdc37887ab2"],
   fold: ["ed7ac9b62ac26cbf", "ed7ac9b62ac26cbf"],
+  session: ["71978dbac6297eb2", "4ee71bcbbffeec79"],
   log: ["bdc1cc65152aea42", "546155d68be387b0"],
   export: ["2b7966033ed0c83a"],
   twins: [],
   path: [],
+  restart: [],
 };
 
 async function runSmall(stage: string): Promise<BenchLine[]> {
@@ -35,6 +38,50 @@ async function runSmall(stage: string): Promise<BenchLine[]> {
     .filter(Boolean)
     .map((line) => JSON.parse(line) as BenchLine);
 }
+
+test("the table says what is wanted, and what is missed", () => {
+  const rate = { stage: "s", rate: 699_999, unit: "events/s", wanted: { least: 700_000 } };
+  expect([wantedText(rate), isMissed(rate)]).toEqual(["at least 700,000", true]);
+  expect(isMissed({ ...rate, rate: 700_000 })).toBe(false);
+  const time = { stage: "s", rate: 10.5, unit: "ms", wanted: { most: 10 } };
+  expect([wantedText(time), isMissed(time)]).toEqual(["at most 10", true]);
+  expect(isMissed({ ...time, rate: 10 })).toBe(false);
+});
+
+test("the load client reads answers whole and in pieces, and keeps what is no plain success", () => {
+  const reader = new AnswerReader();
+  const answer = (status: string, body: string): Uint8Array =>
+    new TextEncoder().encode(
+      `HTTP/1.1 ${status}\r\nDate: today\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+  const success = (accepted: number, position: number): Uint8Array =>
+    answer(
+      "200 OK",
+      `{"accepted":${accepted},"duplicates":2,"rejected":0,"errors":[],"position":${position}}\n`,
+    );
+  expect(reader.take(success(1, 7))).toBe(true);
+  expect({ ...reader }).toEqual({
+    status: 200,
+    accepted: 1,
+    duplicates: 2,
+    rejected: 0,
+    position: 7,
+    text: "",
+  });
+  // the position is longer, so the head's end and length are too
+  const bytes = success(1000, 123_456_789);
+  for (let at = 0; at < bytes.length - 1; at++)
+    expect(reader.take(bytes.subarray(at, at + 1))).toBe(false);
+  expect(reader.take(bytes.subarray(-1))).toBe(true);
+  expect([reader.accepted, reader.position]).toEqual([1000, 123_456_789]);
+  const rejected =
+    '{"accepted":1,"duplicates":0,"rejected":1,"errors":[{"index":0}],"position":8}\n';
+  expect(reader.take(answer("200 OK", rejected))).toBe(true);
+  expect([reader.accepted, reader.text]).toEqual([0, rejected]);
+  expect(reader.take(answer("503 Busy", "{}"))).toBe(true);
+  expect([reader.status, reader.text]).toEqual([503, "{}"]);
+  expect(() => reader.take(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n"))).toThrow("length");
+});
 
 test("every benchmark is here", () => {
   const stages = readdirSync(join(ROOT, "bench"))

@@ -1,0 +1,107 @@
+// Starts with much state: after a kill in mid-load, and after a stop, each until SQL gives the acknowledged count. The load goes on
+// until the gauges show what must be there: groups open and ids live.
+import { Appliance } from "../test/e2e/appliance.ts";
+import type { LoadResult } from "./client.ts";
+import { numberText, type BenchLine } from "./line.ts";
+import { CLICKS_CONFIG, gauges, load, withFolder } from "./running.ts";
+
+/** What is in the state before it ends. */
+interface Wanted {
+  readonly groups: number;
+  readonly ids: number;
+  readonly end: "kill" | "stop";
+}
+
+/** Ids are remembered, and windows stay open, for all of the run. */
+const FLAGS = ["--streams.clicks.dedup_ttl=10m", "--streams.clicks.out_of_orderness=10m"];
+/** Longest time that the load is given to fill the state. */
+const FILL_SECONDS_MAX = 90;
+/** A little more, so that what is live after the start is as much as wanted too. */
+const MARGIN = 1.02;
+
+async function filled(appliance: Appliance, { groups, ids }: Wanted): Promise<void> {
+  const end = performance.now() + FILL_SECONDS_MAX * 1000;
+  for (;;) {
+    const now = await gauges(appliance);
+    const hasGroups = (now.get('millrace_view_groups{view="per_minute"}') ?? 0) >= groups * MARGIN;
+    if (hasGroups && (now.get('millrace_dedup_ids{stream="clicks"}') ?? 0) >= ids * MARGIN) return;
+    if (performance.now() > end)
+      throw new Error(
+        `the load did not make ${groups} groups and ${ids} ids in ${FILL_SECONDS_MAX} s`,
+      );
+    await Bun.sleep(50);
+  }
+}
+
+/** Loads until the state is as wanted, then ends the appliance; when that began. */
+async function fillAndEnd(
+  appliance: Appliance,
+  wanted: Wanted,
+): Promise<{ readonly result: LoadResult; readonly beginMs: number }> {
+  const loading = load(appliance, {
+    seconds: FILL_SECONDS_MAX + 10,
+    categories: wanted.groups,
+    spread: true,
+    untilKilled: true,
+  });
+  await filled(appliance, wanted);
+  const beginMs = performance.now();
+  if (wanted.end === "kill") await appliance.kill();
+  else if ((await appliance.stop()) !== 0) throw new Error(`it did not stop:\n${appliance.output}`);
+  return { result: await loading, beginMs: wanted.end === "kill" ? beginMs : performance.now() };
+}
+
+async function restart(wanted: Wanted, secondsMost: number): Promise<BenchLine[]> {
+  return withFolder(async (data) => {
+    const flags = [...FLAGS, ...(wanted.end === "stop" ? ["--export.raw=off"] : [])];
+    const first = await Appliance.start({ config: CLICKS_CONFIG, data, flags });
+    let second: Appliance | null = null;
+    try {
+      const { result, beginMs } = await fillAndEnd(first, wanted);
+      second = await Appliance.start({ config: CLICKS_CONFIG, data, flags });
+      const { rows } = await second.rows(
+        "SELECT sum(events), count(*) FROM per_minute",
+        result.lastPosition,
+      );
+      const seconds = (performance.now() - beginMs) / 1000;
+      const [events, groups] = rows[0]?.map(Number) ?? [];
+      const live = await second.rows("SELECT live_ids FROM millrace.watermarks");
+      const ids = Number(live.rows[0]?.[0]);
+      if (events === undefined || events < result.accepted)
+        throw new Error(`${result.accepted} events were acknowledged, SQL counts ${events}`);
+      const name = wanted.end === "kill" ? "kill -9 under load" : "start";
+      const state = `${numberText(wanted.groups)} groups open, ${numberText(wanted.ids)} ids live`;
+      return [
+        {
+          stage: `${name}, ${state}: to SQL`,
+          rate: seconds,
+          unit: "s",
+          wanted: { most: secondsMost },
+        },
+        {
+          stage: `${name}: groups open`,
+          rate: groups ?? 0,
+          unit: "groups",
+          wanted: { least: wanted.groups },
+        },
+        { stage: `${name}: ids live`, rate: ids, unit: "ids", wanted: { least: wanted.ids } },
+      ];
+    } finally {
+      await first.kill();
+      await second?.kill();
+    }
+  });
+}
+
+/** `small`: a hundredth of it. */
+export async function run(options: { readonly small: boolean }): Promise<BenchLine[]> {
+  const scale = options.small ? 0.01 : 1;
+  return [
+    ...(await restart({ groups: 1_000_000 * scale, ids: 5_000_000 * scale, end: "kill" }, 5)),
+    ...(await restart({ groups: 1_000_000 * scale, ids: 20_000_000 * scale, end: "stop" }, 4)),
+  ];
+}
+
+if (import.meta.main)
+  for (const line of await run({ small: process.argv.includes("--small") }))
+    console.log(JSON.stringify(line));
