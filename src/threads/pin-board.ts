@@ -4,7 +4,7 @@ import { must } from "../base/assert.ts";
 import type { InlineRelation, Pin, PinnedView } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
-import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import { finalBehindEndUs, windowSizeUs, type ViewPlan } from "../view/plan.ts";
 import type { FleetStatus } from "./fleet.ts";
 import type {
   EngineToMain,
@@ -176,13 +176,13 @@ export class PinBoard {
   /** Which output column says when a row is final. */
   #finality(view: string): PinnedView["finality"] {
     const plan = this.#plan(view);
-    const { allowedUs } = plan.late;
+    if (plan.window === null) return "always";
     const end = plan.output.find(({ source }) => source.kind === "window_end");
-    if (end !== undefined) return { column: end.name, addUs: allowedUs };
+    if (end !== undefined) return { column: end.name, addUs: finalBehindEndUs(plan) };
     const start = plan.output.find(({ source }) => source.kind === "window_start");
-    return start === undefined
+    return start === undefined || plan.window?.kind === "session"
       ? null
-      : { column: start.name, addUs: windowSizeUs(plan) + allowedUs };
+      : { column: start.name, addUs: windowSizeUs(plan) + finalBehindEndUs(plan) };
   }
 
   #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {

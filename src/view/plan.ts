@@ -171,3 +171,12 @@ export function keyOrdinals({ keys, output }: ViewPlan): number[] {
     output.findIndex(({ source }) => source.kind === "key" && source.index === index),
   );
 }
+
+/**
+ * How far the watermark is behind a window's end when its rows are final, µs. A session is closed once the watermark is beyond its end,
+ * and no late event may change it any more once its range is forgotten.
+ */
+export function finalBehindEndUs({ window, late }: ViewPlan): number {
+  if (window?.kind !== "session") return late.allowedUs;
+  return Math.max(1, Math.min(late.allowedUs, window.gapUs + 1));
+}

@@ -23,7 +23,6 @@ const MISSING_FEATURES: readonly MissingFeature[] = [
     what: "late: update of a rollup",
     isUsed: ({ rollupOf, late }) => rollupOf !== null && late.policy === "update",
   },
-  { what: "session", isUsed: ({ window }) => window?.kind === "session" },
   { what: "HAVING", isUsed: ({ having }) => having !== null },
   { what: "QUALIFY", isUsed: ({ topN }) => topN !== null },
 ];

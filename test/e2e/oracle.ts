@@ -19,7 +19,7 @@ export async function batchRows(
   try {
     const columns = Object.entries(options.columns).map(([name, type]) => `${name}: '${type}'`);
     await connection.run(
-      `CREATE TABLE ${options.stream} AS SELECT *, 0::BIGINT AS _behind FROM read_json('${path}', format='newline_delimited', columns={${columns.join(", ")}})`,
+      `CREATE TABLE ${options.stream} AS SELECT *, 0::BIGINT AS _behind, 1::BIGINT AS _position, row_number() OVER () AS _index FROM read_json('${path}', format='newline_delimited', columns={${columns.join(", ")}})`,
     );
     await connection.execute(WINDOW_MACROS);
     const { rows } = await connection.run(`SELECT COLUMNS(*)::VARCHAR FROM (${sql}) ORDER BY ALL`);
@@ -33,4 +33,9 @@ export async function batchRows(
 /** The same text with an exact count in place of the sketch. */
 export function exactDistinct(sql: string): string {
   return sql.replaceAll(/approx_count_distinct\(([^)]*)\)/g, "count(DISTINCT $1)");
+}
+
+/** The same text with the log's order said for first and last: in DuckDB alone they have none. */
+export function inLogOrder(sql: string): string {
+  return sql.replaceAll(/\b(first|last)\((\w+)\)/g, "$1($2 ORDER BY _position, _index)");
 }
