@@ -151,6 +151,24 @@ export interface FoldKernels {
 
   /** Addresses of a window's rows, u32 each; returns how many. */
   listRows(window: number, rowBytes: number, to: number): number;
+  /** Lists the rows of a chunk for which a filter (-1: none) is true; returns how many. Counts: RESULT_*_AT in the work area. */
+  selectRows(filter: number, rows: number): number;
+  /** Runs a program beside the one at hand; writes a byte for each row: 1 where `register` is true. */
+  maskRows(
+    address: number,
+    count: number,
+    registers: number,
+    errors: number,
+    from: number,
+    rows: number,
+    register: number,
+    to: number,
+  ): void;
+  /** A register of fixed width for the selected rows, as a column; returns the number of nulls. */
+  project(register: number, selected: number, physical: number, to: number, bits: number): number;
+  projectTextBytes(register: number, selected: number): bigint;
+  /** A register of text for the selected rows, as a column; returns the number of nulls. */
+  projectText(register: number, selected: number, to: number, text: number, bits: number): number;
   /** One output column of fixed width; returns the number of nulls. */
   extract(
     rows: number,

@@ -70,7 +70,8 @@ function averageOf(at: u32, source: u32, x: u32): f64 {
   return toDouble(load<u64>(at, 8), load<i64>(at, 16)) / (<f64>count * <f64>low);
 }
 
-function storeValue(to: u32, i: u32, physical: u32, from: u32): void {
+/** Stores a value of 8 or 16 bytes as element i of a column. */
+export function storeValue(to: u32, i: u32, physical: u32, from: u32): void {
   if (physical == PHYSICAL_I64 || physical == PHYSICAL_F64) store<u64>(to + (i << 3), load<u64>(from));
   else if (physical == PHYSICAL_I32) store<u32>(to + (i << 2), load<u32>(from));
   else if (physical == PHYSICAL_F32) store<f32>(to + (i << 2), <f32>load<f64>(from));

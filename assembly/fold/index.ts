@@ -11,6 +11,7 @@ export { mergeGroups } from "./merge-groups";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
 export { setPlace } from "./picked";
 export { runProgram } from "./program";
+export { maskRows, project, projectText, projectTextBytes, selectRows } from "./project";
 export { listBlocks } from "./blocks";
 export { closeSessions, createSessions, freeSessions, releaseSessions, setSessionLayout, turnTimers } from "./session";
 export { assignSessions, beginSessions } from "./session-assign";

@@ -36,8 +36,9 @@ export interface PinnedView {
   /**
    * A row is final once `column` (TIMESTAMPTZ) + `addUs` <= the watermark: the output column of window_end with 0, or that of
    * window_start with the window's size; the allowed lateness is in it too. null when the view puts out neither: `is_final` is NULL then.
+   * "always": a projection's rows.
    */
-  readonly finality: { readonly column: string; readonly addUs: number } | null;
+  readonly finality: { readonly column: string; readonly addUs: number } | "always" | null;
 }
 
 /** An image of rows that are new ("append"), take the place of rows with the same key, or are gone. */

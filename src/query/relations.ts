@@ -190,6 +190,7 @@ function changeScan({ rows, changes }: PinnedView): PlannedScan {
 /** final: the watermark at the pinned position has passed the window's end and the allowed lateness. */
 function finalityOf({ finality, watermarkUs }: PinnedView): string {
   if (finality === null) return "CAST(NULL AS BOOLEAN)";
+  if (finality === "always") return "true";
   if (watermarkUs === null) return "false";
   return `(epoch_us(${quoteName(finality.column)}) + ${finality.addUs} <= ${BigInt(watermarkUs)})`;
 }

@@ -82,13 +82,25 @@ export function rawTable(namespace: string, stream: string, schema: EventSchema)
   };
 }
 
-/** Closed windows of a view: its output columns, then revision; parted by the day of window_start where the view puts it out. */
+/** The column whose day parts a view's table: window_start, or a projection's first required time that is a column of the stream; -1 = none. */
+function dayOrdinal({ output }: ViewPlan): number {
+  return output.findIndex(
+    ({ source, type, nullable }) =>
+      source.kind === "window_start" ||
+      (source.kind === "expression" &&
+        source.expr.op === "column" &&
+        type.kind === "TIMESTAMPTZ" &&
+        !nullable),
+  );
+}
+
+/** Closed windows of a view, or rows of a projection: its output columns, then revision; parted by day (`dayOrdinal`). */
 export function viewTable(namespace: string, plan: ViewPlan): TableSpec {
   const output = plan.output.map((column, ordinal) =>
     fileColumn(column, column.fieldId, { from: "image", ordinal }),
   );
   const revision = { name: "revision", type: BIGINT, nullable: false };
-  const start = plan.output.findIndex(({ source }) => source.kind === "window_start");
+  const start = dayOrdinal(plan);
   const day = plan.output[start];
   return {
     namespace,

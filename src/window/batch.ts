@@ -42,15 +42,20 @@ export class Batch {
 
   /** Begins a batch of `rowCount` rows. All scratch of the batch before is free then. */
   begin(image: Uint8Array, rowCount: number): void {
+    this.#memory.clearScratch();
+    this.open(image, rowCount);
+  }
+
+  /** Begins a batch beside what scratch holds. */
+  open(image: Uint8Array, rowCount: number): void {
     const memory = this.#memory;
     this.rowCount = rowCount;
     this.#image = image;
     this.#view = new DataView(image.buffer, image.byteOffset, image.byteLength);
-    memory.clearScratch();
     const count = this.#view.getUint32(IMAGE_COLUMNS_AT, true);
     this.#columns = memory.take(count * BATCH_COLUMN_BYTES);
     memory.u8.fill(0, this.#columns, this.#columns + count * BATCH_COLUMN_BYTES);
-    memory.call.setColumns(this.#columns);
+    memory.setColumns(this.#columns);
   }
 
   /** Entries of the dictionary of a column, or -1 when it has none. */

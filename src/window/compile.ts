@@ -40,6 +40,8 @@ export interface CompiledView {
     readonly arg: number;
     readonly filter: number;
   }[];
+  /** Registers of the output columns that are expressions over the event: those of a projection. */
+  readonly outputs: readonly number[];
 }
 
 /** Compiles a view; null when the program area is full. `dictionaries`: ordinals that are dictionaries in the batch. */
@@ -66,6 +68,9 @@ export function compileView(
       state.arg === null ? -1 : lowering.rows(state.arg, kind === STATE_HLL ? "coupon" : "integer"),
     filter: state.filter === null ? -1 : lowering.rows(state.filter, "value"),
   }));
+  const outputs = plan.output.flatMap(({ source }) =>
+    source.kind === "expression" ? [lowering.rows(source.expr, "integer")] : [],
+  );
   const program = lowering.builder.finish(memory, area);
   const address = area.take(keys.length * KEY_COLUMN_BYTES);
   if (program === null || address === null) return null;
@@ -82,5 +87,6 @@ export function compileView(
     receivedAt: lowering.receivedAt,
     keys: { address, count: keys.length },
     states,
+    outputs,
   };
 }

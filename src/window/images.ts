@@ -1,24 +1,6 @@
-// Verb: groups of windows -> batch images of the view's output columns and `revision`. The kernels fill the columns in scratch, this
-// file lays them out (kernels/abi.ts) and copies the image out.
+// Verb: groups of windows -> batch images of the view's output columns and `revision`, without the rows that are not part of the view
+// (emit.ts). The kernels fill the columns in scratch.
 import {
-  COLUMN_BYTES,
-  COLUMN_NULLS_AT,
-  COLUMN_PHYSICAL_AT,
-  COLUMN_TEXT_AT,
-  COLUMN_TEXT_BYTES_AT,
-  COLUMN_VALIDITY_AT,
-  COLUMN_VALUES_AT,
-  IMAGE_COLUMNS_AT,
-  IMAGE_HEADER_BYTES,
-  IMAGE_MAGIC,
-  IMAGE_MAGIC_AT,
-  IMAGE_ROWS_AT,
-  IMAGE_STORED_BYTES_AT,
-  IMAGE_TOTAL_BYTES_AT,
-  PHYSICAL_BOOL,
-  PHYSICAL_F32,
-  PHYSICAL_I128,
-  PHYSICAL_I32,
   PHYSICAL_I64,
   PHYSICAL_UTF8,
   ROW_WINDOW_AT,
@@ -26,15 +8,14 @@ import {
   WINDOW_END_AT,
   WINDOW_START_AT,
 } from "../../kernels/abi.ts";
+import { must } from "../base/assert.ts";
 import { OUTPUT_IMAGE_BYTES_MAX, OUTPUT_ROWS_MAX } from "../limits.ts";
+import { shownOf } from "./emit.ts";
 import type { OutputLayout, RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
+import { ScratchImage, type RowsImage } from "./scratch-image.ts";
 
-/** An image of output rows. */
-export interface RowsImage {
-  readonly rowCount: number;
-  readonly image: Uint8Array;
-}
+export type { RowsImage };
 
 /** Rows of one window within the list of row addresses: numbers `from` to `to` (exclusive). */
 interface Segment {
@@ -110,16 +91,52 @@ export function listedImages(
   return imagesOf(memory, layout, { ...list, segments: [] });
 }
 
-function imagesOf(
-  memory: FoldMemory,
-  layout: RowLayout,
-  list: { readonly rows: number; readonly count: number; readonly segments: readonly Segment[] },
-): RowsImage[] {
+/** Rows whose addresses are listed, and whose windows they are. */
+interface RowList {
+  readonly rows: number;
+  readonly count: number;
+  readonly segments: readonly Segment[];
+}
+
+function imagesOf(memory: FoldMemory, layout: RowLayout, list: RowList): RowsImage[] {
+  const images = writeImages(memory, layout, list);
+  if (layout.shown === null || list.count === 0) return images;
+  const windows = list.segments.map(({ from }) => from);
+  const kept = shownOf(memory, layout.shown, images, windows);
+  if (kept.length === list.count) return images;
+  const mark = memory.mark;
+  const shown = writeImages(memory, layout, keptRows(memory, list, kept));
+  memory.rewind(mark);
+  return shown;
+}
+
+/** The rows of a list with the given numbers, in scratch. */
+function keptRows(memory: FoldMemory, list: RowList, kept: readonly number[]): RowList {
+  const rows = memory.take(kept.length * 4);
+  kept.forEach((number, index) => {
+    memory.u32[rows / 4 + index] = must(memory.u32[list.rows / 4 + number], "row");
+  });
+  let at = 0;
+  const segments = list.segments.map((segment): Segment => {
+    const from = at;
+    while (at < kept.length && must(kept[at], "row") < segment.to) at++;
+    return { ...segment, from, to: at };
+  });
+  return { rows, count: kept.length, segments };
+}
+
+function writeImages(memory: FoldMemory, layout: RowLayout, list: RowList): RowsImage[] {
   const images: RowsImage[] = [];
   const writer = new ImageWriter(memory, layout, list.rows, list.segments);
   for (let from = 0; from < list.count; from += OUTPUT_ROWS_MAX)
     writer.write(images, from, Math.min(list.count, from + OUTPUT_ROWS_MAX));
   return images;
+}
+
+/** Rows `from` to `to` of the list. */
+interface Range {
+  readonly from: number;
+  readonly to: number;
 }
 
 class ImageWriter {
@@ -143,29 +160,26 @@ class ImageWriter {
       this.write(images, middle, to);
       return;
     }
-    const memory = this.#memory;
-    const mark = memory.mark;
-    const columns = this.#layout.outputs.length + 1;
-    const head = IMAGE_HEADER_BYTES + columns * COLUMN_BYTES;
-    const base = this.#zeroed(head);
-    this.#layout.outputs.forEach((output, index) => {
-      const at = base + IMAGE_HEADER_BYTES + index * COLUMN_BYTES;
-      memory.data.setUint8(at + COLUMN_PHYSICAL_AT, output.physical);
-      if (output.from !== "row") this.#bounds(base, at, { output, from, to });
-      else if (output.physical === PHYSICAL_UTF8) this.#text(base, at, { output, from, to });
-      else this.#fixed(base, at, { output, from, to });
+    const { outputs } = this.#layout;
+    const columns = outputs.length + 1;
+    const image = new ScratchImage(this.#memory, { rows: to - from, columns });
+    outputs.forEach((output, ordinal) => {
+      const { physical } = output;
+      if (output.from !== "row")
+        image.fixed(ordinal, physical, (values) => this.#bounds(output, { from, to }, values));
+      else if (physical === PHYSICAL_UTF8)
+        image.text(ordinal, this.#textBytes(output, from, to), (offsets, text, bits) =>
+          this.#text(output, { from, to }, { offsets, text, bits }),
+        );
+      else
+        image.fixed(ordinal, physical, (values, bits) =>
+          this.#fixed(output, { from, to }, { values, bits }),
+        );
     });
-    this.#revision(base, base + head - COLUMN_BYTES, { from, to });
-    const bytes = memory.mark - base;
-    const word = (offset: number, value: number): void =>
-      memory.data.setUint32(base + offset, value, true);
-    word(IMAGE_MAGIC_AT, IMAGE_MAGIC);
-    word(IMAGE_ROWS_AT, to - from);
-    word(IMAGE_COLUMNS_AT, columns);
-    word(IMAGE_TOTAL_BYTES_AT, bytes);
-    word(IMAGE_STORED_BYTES_AT, bytes);
-    images.push({ rowCount: to - from, image: memory.u8.slice(base, memory.mark) });
-    memory.rewind(mark);
+    image.fixed(outputs.length, PHYSICAL_I64, (values, bits) =>
+      this.#revision({ from, to }, { values, bits }),
+    );
+    images.push(image.finish());
   }
 
   /** About the bytes of an image. */
@@ -183,100 +197,51 @@ class ImageWriter {
     return Number(this.#memory.call.textBytes(this.#rows + from * 4, to - from, source, offset, x));
   }
 
-  /** Zeroed bytes, a multiple of 8 of them and nothing between them and the next. */
-  #zeroed(bytes: number): number {
-    const memory = this.#memory;
-    const address = memory.mark;
-    const end = address + Math.ceil(bytes / 8) * 8;
-    memory.take(end - address);
-    memory.rewind(end);
-    memory.u8.fill(0, address, end);
-    return address;
-  }
-
   /** The number of late events in each row. */
-  #revision(base: number, at: number, { from, to }: { from: number; to: number }): void {
-    const { data, call } = this.#memory;
-    const values = this.#zeroed((to - from) * 8);
-    data.setUint8(at + COLUMN_PHYSICAL_AT, PHYSICAL_I64);
-    data.setUint32(at + COLUMN_VALUES_AT, values - base, true);
+  #revision(
+    { from, to }: Range,
+    { values, bits }: { readonly values: number; readonly bits: number },
+  ): number {
     const { revision } = this.#layout;
-    if (revision === null) return;
+    if (revision === null) return 0;
+    const { call } = this.#memory;
     const rows = this.#rows + from * 4;
-    const bits = this.#zeroed(Math.ceil((to - from) / 8));
-    call.extract(rows, to - from, SOURCE_COUNT, revision, 0, PHYSICAL_I64, values, bits);
-    this.#memory.rewind(bits);
+    return call.extract(rows, to - from, SOURCE_COUNT, revision, 0, PHYSICAL_I64, values, bits);
   }
 
-  #bounds(
-    base: number,
-    at: number,
-    part: { output: OutputLayout; from: number; to: number },
-  ): void {
-    const { output, from, to } = part;
-    const values = this.#zeroed((to - from) * 8);
-    this.#memory.data.setUint32(at + COLUMN_VALUES_AT, values - base, true);
+  #bounds(output: OutputLayout, { from, to }: Range, values: number): number {
     for (const segment of this.#segments) {
       const first = Math.max(segment.from, from) - from;
       const last = Math.min(segment.to, to) - from;
       const value = output.from === "window_start" ? segment.startUs : segment.endUs;
       if (first < last) this.#memory.i64.fill(value, values / 8 + first, values / 8 + last);
     }
+    return 0;
   }
 
-  #fixed(base: number, at: number, part: { output: RowOutput; from: number; to: number }): void {
-    const { output, from, to } = part;
-    const count = to - from;
-    const values = this.#zeroed(valueBytes(output.physical, count));
-    const bits = this.#zeroed(Math.ceil(count / 8));
-    const nulls = this.#memory.call.extract(
+  #fixed(
+    { source, offset, x, physical }: RowOutput,
+    { from, to }: Range,
+    { values, bits }: { readonly values: number; readonly bits: number },
+  ): number {
+    const rows = this.#rows + from * 4;
+    return this.#memory.call.extract(rows, to - from, source, offset, x, physical, values, bits);
+  }
+
+  #text(
+    { source, offset, x }: RowOutput,
+    { from, to }: Range,
+    room: { readonly offsets: number; readonly text: number; readonly bits: number },
+  ): number {
+    return this.#memory.call.extractText(
       this.#rows + from * 4,
-      count,
-      output.source,
-      output.offset,
-      output.x,
-      output.physical,
-      values,
-      bits,
+      to - from,
+      source,
+      offset,
+      x,
+      room.offsets,
+      room.text,
+      room.bits,
     );
-    this.#memory.data.setUint32(at + COLUMN_VALUES_AT, values - base, true);
-    this.#validity(base, at, { nulls, bits });
   }
-
-  #text(base: number, at: number, part: { output: RowOutput; from: number; to: number }): void {
-    const { output, from, to } = part;
-    const count = to - from;
-    const textBytes = this.#textBytes(output, from, to);
-    const offsets = this.#zeroed((count + 1) * 4);
-    const text = this.#zeroed(textBytes);
-    const bits = this.#zeroed(Math.ceil(count / 8));
-    const nulls = this.#memory.call.extractText(
-      this.#rows + from * 4,
-      count,
-      output.source,
-      output.offset,
-      output.x,
-      offsets,
-      text,
-      bits,
-    );
-    const { data } = this.#memory;
-    data.setUint32(at + COLUMN_VALUES_AT, offsets - base, true);
-    data.setUint32(at + COLUMN_TEXT_AT, text - base, true);
-    data.setUint32(at + COLUMN_TEXT_BYTES_AT, textBytes, true);
-    this.#validity(base, at, { nulls, bits });
-  }
-
-  /** Keeps the validity bitmap, the last buffer so far, or gives its room back when every value is valid. */
-  #validity(base: number, at: number, part: { nulls: number; bits: number }): void {
-    if (part.nulls === 0) return this.#memory.rewind(part.bits);
-    this.#memory.data.setUint32(at + COLUMN_NULLS_AT, part.nulls, true);
-    this.#memory.data.setUint32(at + COLUMN_VALIDITY_AT, part.bits - base, true);
-  }
-}
-
-function valueBytes(physical: number, count: number): number {
-  if (physical === PHYSICAL_BOOL) return Math.ceil(count / 8);
-  if (physical === PHYSICAL_I128) return count * 16;
-  return physical === PHYSICAL_I32 || physical === PHYSICAL_F32 ? count * 4 : count * 8;
 }

@@ -5,6 +5,7 @@ import { assert, must, unreachable } from "../base/assert.ts";
 import { physicalOf, type SqlType } from "../event/schema.ts";
 import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";
 import { classOf, scaleOf, textKey } from "./classes.ts";
+import { shownRows, type ShownRows } from "./emit.ts";
 
 export interface KeyLayout {
   readonly expr: Expr;
@@ -39,6 +40,8 @@ export interface RowLayout {
   readonly outputs: readonly OutputLayout[];
   /** Offset of the revision (REVISION_BYTES); null: late events never change a row. */
   readonly revision: number | null;
+  /** Which rows are part of the view; null: all. */
+  readonly shown: ShownRows | null;
 }
 
 const STATE_BYTES: Readonly<Record<number, number>> = {
@@ -200,6 +203,7 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     states,
     outputs,
     revision: isSession ? abi.SESSION_REVISION_AT : revision,
+    shown: shownRows(plan),
   };
 }
 

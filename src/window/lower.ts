@@ -66,7 +66,7 @@ export interface LowerOptions {
 /** Lowers the expressions of one view for batches of one shape. */
 export class Lowering {
   readonly builder = new ProgramBuilder();
-  /** Ordinals of all columns that are read. */
+  /** Ordinals of all columns that are read: of the stream's image, or of the output's. */
   readonly columns = new Set<number>();
   /** Register of received_at, which the host sets for each record; null when it is not read. */
   receivedAt: number | null = null;
@@ -164,6 +164,7 @@ export class Lowering {
     const { column } = expr;
     switch (column.from) {
       case "image":
+      case "output":
         this.columns.add(column.ordinal);
         return this.builder.emit(domain, widthOf(classOf(expr.type)), {
           op: domain === ROWS ? abi.OP_LOAD : abi.OP_LOAD_ENTRIES,
@@ -184,8 +185,6 @@ export class Lowering {
           imm: BigInt(sizeUs),
         });
       }
-      case "output":
-        throw new Error("HAVING is not in this release");
       default:
         return unreachable(column);
     }

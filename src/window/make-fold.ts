@@ -2,6 +2,7 @@
 import type { ViewPlan } from "../view/plan.ts";
 import type { Fold, FoldPlace, FoldView, Lower, ViewState } from "./fold.ts";
 import type { FoldMemory } from "./memory.ts";
+import { ProjectionFold } from "./projection-fold.ts";
 import { RollupFold } from "./rollup-fold.ts";
 import { createSessionRoot, SessionFold } from "./session-fold.ts";
 import { ViewFold } from "./view-fold.ts";
@@ -20,6 +21,8 @@ export function makeFold(
       return new ViewFold(place, view, state);
     case "session":
       return new SessionFold(place, view, state);
+    case undefined:
+      return new ProjectionFold(place, view, state);
     default:
       throw new Error(`view ${plan.name}: its windows are not in this release`);
   }

@@ -21,6 +21,7 @@ export class FoldMemory {
   readonly #memory: WebAssembly.Memory;
   #pages: Uint8Array;
   #next = BATCH_AT;
+  #columns = 0;
 
   /** `pageCountMax`: pages that all views may take together. */
   constructor(instance: KernelInstance<FoldKernels>, pageCountMax: number) {
@@ -58,6 +59,15 @@ export class FoldMemory {
   }
   #view(address: number): DataView {
     return new DataView(this.pages().buffer, address, 8);
+  }
+
+  /** Address of the columns of the batch that programs read. */
+  get columns(): number {
+    return this.#columns;
+  }
+  setColumns(address: number): void {
+    this.#columns = address;
+    this.call.setColumns(address);
   }
 
   /** Frees all scratch that `take` gave out. */

@@ -50,8 +50,14 @@ export interface Program {
   readonly dictionaries: readonly Section[];
 }
 
-/** Takes room in the program area; null when it is full. */
-export class ProgramArea {
+/** Where a program lies: `take` gives room, or null when it is full; `vector` gives the room of its register number `index` of rows. */
+export interface ProgramRoom {
+  take(bytes: number): number | null;
+  vector(index: number): number;
+}
+
+/** The program area: programs stay until it is cleared. */
+export class ProgramArea implements ProgramRoom {
   #next = PROGRAMS_AT;
 
   take(bytes: number): number | null {
@@ -61,12 +67,18 @@ export class ProgramArea {
     this.#next = next;
     return address;
   }
+  /** One program runs at a time: all have the same vectors. */
+  vector(index: number): number {
+    assert(index < VECTORS_MAX, `a view needs more than ${VECTORS_MAX} registers`);
+    return VECTORS_AT + index * VECTOR_BYTES;
+  }
   clear(): void {
     this.#next = PROGRAMS_AT;
   }
 }
 
-const VECTOR_BYTES = CHUNK_ROWS * 17;
+/** Values and validity of a register over a chunk. */
+export const VECTOR_BYTES = CHUNK_ROWS * 17;
 const VECTORS_MAX = Math.floor((BATCH_AT - VECTORS_AT) / VECTOR_BYTES);
 
 /** Collects registers and instructions. */
@@ -108,7 +120,7 @@ export class ProgramBuilder {
   }
 
   /** Writes the program into the memory; null when the program area is full. */
-  finish(memory: FoldMemory, area: ProgramArea): Program | null {
+  finish(memory: FoldMemory, area: ProgramRoom): Program | null {
     const registers = area.take(this.#registers.length * REGISTER_BYTES);
     if (registers === null || !this.#writeRegisters(memory, area, registers)) return null;
     const sections: Section[] = [];
@@ -134,7 +146,7 @@ export class ProgramBuilder {
     };
   }
 
-  #writeRegisters(memory: FoldMemory, area: ProgramArea, address: number): boolean {
+  #writeRegisters(memory: FoldMemory, area: ProgramRoom, address: number): boolean {
     let vectors = 0;
     for (const [index, register] of this.#registers.entries()) {
       const at = address + index * REGISTER_BYTES;
@@ -142,11 +154,10 @@ export class ProgramBuilder {
       if (register.constant !== null) {
         if (!writeConstant(memory, area, at, register)) return false;
       } else if (register.domain === ROWS) {
-        bindRegister(memory, at, VECTORS_AT + vectors * VECTOR_BYTES, CHUNK_ROWS * 16);
+        bindRegister(memory, at, area.vector(vectors), CHUNK_ROWS * 16);
         vectors++;
       }
     }
-    assert(vectors <= VECTORS_MAX, `a view needs ${vectors} registers, at most ${VECTORS_MAX}`);
     return true;
   }
 }
@@ -164,7 +175,7 @@ export function bindRegister(
 
 function writeConstant(
   memory: FoldMemory,
-  area: ProgramArea,
+  area: ProgramRoom,
   at: number,
   { constant, text = new Uint8Array() }: Register,
 ): boolean {

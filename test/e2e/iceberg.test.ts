@@ -91,7 +91,9 @@ test.skipIf(isPythonMissing)(
       "category_minute",
       "clicks_raw",
       "page_views_minute",
+      "purchases",
       "shop_ten_minutes",
+      "top_pages_minute",
     ]);
   },
   { timeout: 120_000 },

@@ -133,7 +133,7 @@ export function call(fn: ScalarFn, args: readonly Expr[], type: SqlType, unit?: 
 }
 
 /** Constants as plans hold them. */
-function constantOf(type: SqlType): fc.Arbitrary<Expr> {
+export function constantOf(type: SqlType): fc.Arbitrary<Expr> {
   return fc.oneof(cellOf("constant", type), fc.constant(null)).map((cell) => ({
     op: "constant",
     value:
@@ -159,7 +159,7 @@ function leaf(type: SqlType): fc.Arbitrary<Expr> {
 }
 
 const NUMBERS = [INTEGER, BIGINT, FLOAT, DOUBLE, MONEY, WIDE];
-const ALL = [BOOLEAN, ...NUMBERS, VARCHAR, DATE, TIME];
+export const ALL = [BOOLEAN, ...NUMBERS, VARCHAR, DATE, TIME];
 
 function booleanOf(depth: number): fc.Arbitrary<Expr> {
   const comparison = fc

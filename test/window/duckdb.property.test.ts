@@ -20,6 +20,7 @@ import {
   SCHEMA,
   VARCHAR,
 } from "./arbitrary.ts";
+import { projectionArbitrary, shownArbitrary } from "./arbitrary-shown.ts";
 import { differences, newWindows, outputRows, place, recordOf, type PlacedEvent } from "./drive.ts";
 
 let db: DuckDb;
@@ -89,10 +90,17 @@ function sumTooLarge(error: unknown): null {
   throw error;
 }
 
+/** Sums of doubles depend on their order: no condition and no rank is taken of them. */
+const shownPlans = windowedPlanArbitrary.chain((plan) =>
+  shownArbitrary(plan, ({ type }) => type.kind !== "DOUBLE" && type.kind !== "FLOAT").map(
+    (shown) => ({ ...plan, ...shown }),
+  ),
+);
+
 test("kernels and DuckDB agree", async () => {
   await fc.assert(
     fc.asyncProperty(
-      windowedPlanArbitrary,
+      fc.oneof(windowedPlanArbitrary, shownPlans, projectionArbitrary),
       fc.array(eventArbitrary(10n ** 36n), { minLength: 1, maxLength: 30 }),
       fc.boolean(),
       async (plan, events, plain) => {
