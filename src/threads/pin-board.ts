@@ -4,11 +4,7 @@ import { must } from "../base/assert.ts";
 import type { InlineRelation, Pin, PinnedView } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
-<<<<<<< HEAD
 import { finalBehindEndUs, windowSizeUs, type ViewPlan } from "../view/plan.ts";
-=======
-import { finalityOf, type ViewPlan } from "../view/plan.ts";
->>>>>>> f84098d (all)
 import type { FleetStatus } from "./fleet.ts";
 import type {
   EngineToMain,
@@ -179,18 +175,15 @@ export class PinBoard {
 
   /** Which output column says when a row is final. */
   #finality(view: string): PinnedView["finality"] {
-<<<<<<< HEAD
     const plan = this.#plan(view);
     if (plan.window === null) return "always";
     const end = plan.output.find(({ source }) => source.kind === "window_end");
     if (end !== undefined) return { column: end.name, addUs: finalBehindEndUs(plan) };
     const start = plan.output.find(({ source }) => source.kind === "window_start");
-    return start === undefined || plan.window?.kind === "session"
+    // A session's start says nothing of its end; days of a time zone differ in length.
+    return start === undefined || !["tumble", "hop"].includes(plan.window.kind)
       ? null
       : { column: start.name, addUs: windowSizeUs(plan) + finalBehindEndUs(plan) };
-=======
-    return finalityOf(this.#plan(view));
->>>>>>> f84098d (all)
   }
 
   #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {

@@ -173,29 +173,10 @@ export function keyOrdinals({ keys, output }: ViewPlan): number[] {
 }
 
 /**
-<<<<<<< HEAD
  * How far the watermark is behind a window's end when its rows are final, µs. A session is closed once the watermark is beyond its end,
  * and no late event may change it any more once its range is forgotten.
  */
 export function finalBehindEndUs({ window, late }: ViewPlan): number {
   if (window?.kind !== "session") return late.allowedUs;
   return Math.max(1, Math.min(late.allowedUs, window.gapUs + 1));
-=======
- * When a row of the view is final: once the watermark has reached the value of an output column plus `addUs`; "always": when it is put out.
- * Null: the columns do not tell.
- */
-export function finalityOf(
-  plan: ViewPlan,
-): { readonly column: string; readonly addUs: number } | "always" | null {
-  const { window, output, late } = plan;
-  if (window === null) return "always";
-  // A session is over when the watermark has passed its end, not with it.
-  const addUs = late.allowedUs + (window.kind === "session" ? 1 : 0);
-  const end = output.find(({ source }) => source.kind === "window_end");
-  if (end !== undefined) return { column: end.name, addUs };
-  const start = output.find(({ source }) => source.kind === "window_start");
-  if (start === undefined || window.kind === "session" || window.kind === "calendar_day")
-    return null;
-  return { column: start.name, addUs: addUs + windowSizeUs(plan) };
->>>>>>> f84098d (all)
 }

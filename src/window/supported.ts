@@ -13,6 +13,7 @@ const MISSING_FEATURES: readonly MissingFeature[] = [
     what: "late: update over hop",
     isUsed: ({ window, late }) => window?.kind === "hop" && late.policy === "update",
   },
+  // A correction may take a row away from the view, or let another one in.
   {
     what: "late: update with HAVING or QUALIFY",
     isUsed: ({ having, topN, late }) =>
@@ -22,21 +23,6 @@ const MISSING_FEATURES: readonly MissingFeature[] = [
     what: "late: update of a rollup",
     isUsed: ({ rollupOf, late }) => rollupOf !== null && late.policy === "update",
   },
-<<<<<<< HEAD
-  { what: "HAVING", isUsed: ({ having }) => having !== null },
-  { what: "QUALIFY", isUsed: ({ topN }) => topN !== null },
-=======
-  { what: "session", isUsed: ({ window }) => window?.kind === "session" },
-  // A correction may take a row away from the view, or let another one in.
-  {
-    what: "late: update with HAVING",
-    isUsed: ({ having, late }) => having !== null && late.policy === "update",
-  },
-  {
-    what: "late: update with QUALIFY",
-    isUsed: ({ topN, late }) => topN !== null && late.policy === "update",
-  },
->>>>>>> f84098d (all)
 ];
 
 /** What no fold of this release runs of a plan; empty: all of it runs. */
