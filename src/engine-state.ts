@@ -11,6 +11,7 @@ import type { LogReader } from "./log/log.ts";
 export const ADMISSION_READER = "admission";
 export const CONFIGURATION_READER = "configuration";
 export const WINDOWS_READER = "windows";
+const ACCOUNTING_READER = "accounting";
 
 /** Name of the fold memory's pages in a checkpoint. */
 const FOLD_SPACE = "fold";
@@ -45,6 +46,7 @@ export function checkpointChange(
       { name: ADMISSION_READER, position: lastPosition, body: ids.body },
       { name: CONFIGURATION_READER, position: lastPosition, body: configuration },
       { name: WINDOWS_READER, position: folded, body: views.body },
+      { name: ACCOUNTING_READER, position: folded, body: engine.accounting.body() },
     ],
     removedReaders: [],
     pages: views.pages.map((page) => ({ space: FOLD_SPACE, ...page })),
@@ -68,6 +70,8 @@ export function restoreEngine(
   const windows = bodyOf(WINDOWS_READER);
   const restored =
     windows === null ? [] : engine.windows.restore(loaded.pages, windows, loaded.outputs);
+  const accounting = bodyOf(ACCOUNTING_READER);
+  if (accounting !== null) engine.accounting.restore(accounting);
   engine.addViews(
     views,
     restored.map(({ name }) => name),

@@ -22,8 +22,9 @@ import {
   RECORD_ROWS_MAX,
 } from "./limits.ts";
 import type { Reject } from "./event/reject.ts";
-import { clockControlBody, clockControlOf, type ClockControlKind } from "./log/clock-control.ts";
+import { clockControl, clockControlOf } from "./log/clock-control.ts";
 import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
+import { Accounting, type Accounts } from "./reader/accounting.ts";
 import type { ViewPlan } from "./view/plan.ts";
 import type { ViewOutput } from "./window/output.ts";
 import { Windows } from "./window/windows.ts";
@@ -82,15 +83,6 @@ export interface Source {
   readonly partition: string;
 }
 
-/** What a control record does to the partitions that it names. */
-const CHANGES: Readonly<Record<Exclude<ClockControlKind, "clock_tick">, PartitionChange>> = {
-  partition_added: "added",
-  partition_connected: "connected",
-  partition_disconnected: "disconnected",
-  partition_paused: "paused",
-  partition_resumed: "resumed",
-};
-
 export type Taken =
   | {
       readonly kind: "taken";
@@ -113,6 +105,7 @@ export class Engine {
   readonly admission: Admission;
   readonly windows: Windows;
   readonly #streams = new Map<string, EngineStream>();
+  readonly accounting = new Accounting();
   readonly #since = new Map<string, number>();
   readonly #decoder: Decoder;
   readonly #intake: Intake;
@@ -146,6 +139,11 @@ export class Engine {
 
   /** Adds views: those of a restored checkpoint go on. Others of the checkpoint are dropped. Call once, after any restore. */
   addViews(views: readonly EngineView[], restored: readonly string[]): void {
+    this.accounting.count(
+      views
+        .filter(({ plan }) => plan.rollupOf === null)
+        .map(({ plan, since }) => ({ view: plan.name, stream: plan.stream, since })),
+    );
     for (const { plan, since } of views) {
       this.windows.addView(plan, this.#stream(plan.stream).schema, { since });
       this.#since.set(plan.name, since);
@@ -176,6 +174,17 @@ export class Engine {
       if (watermarkUs !== null) watermarks.set(stream, watermarkUs.toString());
     }
     return watermarks;
+  }
+
+  /** Where the events up to `folded` went. A rollup has no events of its own. */
+  get accounts(): Accounts {
+    const views = this.windows.stats().flatMap(({ view, counts }) => {
+      const counted = this.accounting.view(view);
+      if (counted === null) return [];
+      const { stream, accepted } = counted;
+      return [{ view, stream, ...counts, accepted }];
+    });
+    return { streams: this.accounting.streams, views };
   }
 
   /** Ids of each stream received before these times are outside of its dedup_ttl: a checkpoint may drop them. */
@@ -267,8 +276,11 @@ export class Engine {
     change: { readonly names: readonly string[]; readonly to: PartitionChange },
     nowUs: number,
   ): ControlRecord {
-    this.admission.clock(stream).change(change.names, change.to, this.#logTime(nowUs));
-    return this.#clockControl(stream, `partition_${change.to}`, { names: change.names, nowUs });
+    const clock = this.admission.clock(stream);
+    clock.change(change.names, change.to, this.#logTime(nowUs));
+    const { watermarkUs } = clock;
+    const said = { change: change.to, stream, partitions: change.names, watermarkUs };
+    return this.control(clockControl(said), nowUs);
   }
 
   /**
@@ -290,18 +302,10 @@ export class Engine {
       const { dueAtUs } = clock;
       if (dueAtUs === null || dueAtUs > timeUs) return [];
       clock.tick(timeUs);
-      return [this.#clockControl(stream, "clock_tick", { names: [], nowUs })];
+      const { watermarkUs } = clock;
+      const said = { change: "tick", stream, partitions: [], watermarkUs } as const;
+      return [this.control(clockControl(said), nowUs)];
     });
-  }
-
-  #clockControl(
-    stream: string,
-    control: ClockControlKind,
-    { names, nowUs }: { readonly names: readonly string[]; readonly nowUs: number },
-  ): ControlRecord {
-    const { watermarkUs } = this.admission.clock(stream);
-    const body = clockControlBody({ control, stream, partitions: names, watermarkUs });
-    return this.control({ control, stream, body }, nowUs);
   }
 
   /** received_at of a record made now: whole ms, never below that of the last. */
@@ -311,9 +315,8 @@ export class Engine {
 
   /** Folds a record that is durable now, and takes its image back. */
   foldSealed(sealed: SealedRecord): ViewOutput[] {
-    const outputs = this.windows.fold(this.recordOf(sealed));
+    const outputs = this.foldRecord(this.recordOf(sealed));
     this.#freeImages.push(sealed.address);
-    this.#folded = sealed.position;
     return outputs;
   }
 
@@ -326,6 +329,7 @@ export class Engine {
   foldRecord(record: LogRecord): ViewOutput[] {
     assert(record.position === this.#folded + 1, "records are folded in order");
     this.#folded = record.position;
+    this.accounting.fold(record);
     if (record.kind === "events") return this.windows.fold(record);
     const clock = clockControlOf(record);
     if (clock === null) return [];
@@ -354,8 +358,8 @@ export class Engine {
     const said = clockControlOf(record);
     if (said === null) return;
     const clock = this.admission.clock(said.stream);
-    if (said.control === "clock_tick") clock.tick(record.receivedAtUs);
-    else clock.change(said.partitions, CHANGES[said.control], record.receivedAtUs);
+    if (said.change === "tick") clock.tick(record.receivedAtUs);
+    else clock.change(said.partitions, said.change, record.receivedAtUs);
     clock.decided(said.watermarkUs);
   }
 

@@ -74,7 +74,8 @@ export class Pipeline {
   /** Writes and folds a control record that the engine made. */
   control(record: ControlRecord): void {
     this.#log.append([encodeRecord(record)]);
-    this.#exporter?.addOutputs(this.#engine.foldRecord(record));
+    const outputs = this.#engine.foldRecord(record);
+    this.#exporter?.addOutputs(outputs);
     this.#export();
   }
 

@@ -41,7 +41,7 @@ export const OUT_OF_ORDERNESS_MS = 10_000;
 
 await buildKernels();
 const kernel = (name: string): Uint8Array => readFileSync(join(ROOT, "build", `${name}.wasm`));
-const MODULES = { decode: kernel("decode"), admit: kernel("admit"), fold: kernel("fold") };
+export const MODULES = { decode: kernel("decode"), admit: kernel("admit"), fold: kernel("fold") };
 
 /** The bundled clicks as JSON texts. */
 export const CLICKS: readonly string[] = readClicks(readFileSync(join(EXAMPLE, "clicks.csv.gz")));

@@ -3,6 +3,7 @@
 import { VERDICT_ACCEPTED, VERDICT_DUPLICATE, VERDICT_FUTURE } from "../../kernels/abi.ts";
 import type { Decoder, DecodeCursor, DecodedBody } from "../event/decode.ts";
 import type { Reject } from "../event/reject.ts";
+import { assert } from "../base/assert.ts";
 import { ANSWER_ERRORS_MAX, RECORD_BODY_BYTES } from "../limits.ts";
 import type { Admission, AdmissionFull, Admitted } from "./admission.ts";
 import type { HashKey } from "./checkpoint.ts";
@@ -97,6 +98,14 @@ export class Intake {
     const rejects: Reject[] = [];
     const outcomes = decoded.map((part, ordinal) =>
       this.#outcome(bodies[ordinal]?.request ?? 0, part, { admitted, rejects }),
+    );
+    const sent = decoded.reduce(
+      (sum, { rowCount, rejects: bad }) => sum + rowCount + bad.length,
+      0,
+    );
+    assert(
+      sent === sealed.rowCount + admitted.duplicates + rejects.length,
+      "sent = accepted + duplicates + rejected",
     );
     return {
       full: false,

@@ -1,23 +1,24 @@
 // Codec: the body of control records that move a stream's clock: which source partitions they are about, and the watermark after them. JSON,
 // 64-bit times as decimal text.
+import type { PartitionChange } from "../admit/stream-clock.ts";
 import { assert } from "../base/assert.ts";
 import type { ControlKind, ControlRecord } from "./record.ts";
 
-/** Kinds that move a stream's clock, in the format since version 1. */
-export const CLOCK_CONTROLS = [
-  "clock_tick",
-  "partition_added",
-  "partition_connected",
-  "partition_disconnected",
-  "partition_paused",
-  "partition_resumed",
-] as const satisfies readonly ControlKind[];
+/** What such a record does to the clock. */
+export type ClockChange = PartitionChange | "tick";
 
-export type ClockControlKind = (typeof CLOCK_CONTROLS)[number];
+const KINDS: Readonly<Record<ClockChange, ControlKind>> = {
+  tick: "clock_tick",
+  added: "partition_added",
+  connected: "partition_connected",
+  disconnected: "partition_disconnected",
+  paused: "partition_paused",
+  resumed: "partition_resumed",
+};
 
 /** What such a record says. */
 export interface ClockControl {
-  readonly control: ClockControlKind;
+  readonly change: ClockChange;
   readonly stream: string;
   /** Empty for a tick. */
   readonly partitions: readonly string[];
@@ -25,22 +26,30 @@ export interface ClockControl {
   readonly watermarkUs: bigint | null;
 }
 
-export function clockControlBody({ partitions, watermarkUs }: ClockControl): string {
-  return JSON.stringify({ partitions, watermarkUs: watermarkUs?.toString() ?? null });
+/** The record without its place in the log. */
+export function clockControl(said: ClockControl): {
+  readonly control: ControlKind;
+  readonly stream: string;
+  readonly body: string;
+} {
+  const { change, stream, partitions, watermarkUs } = said;
+  const body = JSON.stringify({ partitions, watermarkUs: watermarkUs?.toString() ?? null });
+  return { control: KINDS[change], stream, body };
 }
 
 /** What a control record says of its stream's clock; null for the kinds that say nothing of one. */
 export function clockControlOf({ control, stream, body }: ControlRecord): ClockControl | null {
-  const kind = CLOCK_CONTROLS.find((known) => known === control);
-  if (kind === undefined) return null;
+  const found = Object.entries(KINDS).find(([, kind]) => kind === control);
+  if (found === undefined) return null;
   assert(stream !== null, `a record ${control} names its stream`);
-  // The record's checksum vouches for the shape: clockControlBody is the only writer.
+  // The record's checksum vouches for the shape: clockControl is the only writer.
   const { partitions, watermarkUs } = JSON.parse(body) as {
     partitions: string[];
     watermarkUs: string | null;
   };
   return {
-    control: kind,
+    // the keys of a Record<ClockChange, ...> literal are exactly the changes
+    change: found[0] as ClockChange,
     stream,
     partitions,
     watermarkUs: watermarkUs === null ? null : BigInt(watermarkUs),

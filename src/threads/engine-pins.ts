@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { must } from "../base/assert.ts";
 import type { Engine } from "../engine.ts";
+import type { Accounts } from "../reader/accounting.ts";
 import type { EngineBacklog } from "../engine-backlog.ts";
 import { PICTURE_PAUSE_US_MAX, PIN_WAIT_US } from "../limits.ts";
 import { tmpFolderOf } from "../log/data-folder.ts";
@@ -21,6 +22,11 @@ type Pinned = Extract<EngineToMain, { kind: "pinned" }>;
 interface Picture {
   readonly position: number;
   readonly views: Map<string, EngineViewPin>;
+  readonly accounts: Accounts;
+}
+
+function noPicture(): Picture {
+  return { position: -1, views: new Map(), accounts: { streams: [], views: [] } };
 }
 
 export class EnginePins {
@@ -32,7 +38,7 @@ export class EnginePins {
   /** Epochs up to which outputs are let go: `rows <view>`, `late <view>`. */
   readonly #epochs = new Map<string, number>();
   #waiting: { readonly ask: Ask; readonly sinceUs: number }[] = [];
-  #picture: Picture = { position: -1, views: new Map() };
+  #picture: Picture = noPicture();
   /** No new picture before this. */
   #pauseUntilUs = 0;
   #wakeScheduled = false;
@@ -67,7 +73,7 @@ export class EnginePins {
     const { view, output, position, epoch } = coverage;
     this.#engine.windows.covered(view, output, position);
     this.#epochs.set(`${output} ${view}`, epoch);
-    this.#picture = { position: -1, views: new Map() };
+    this.#picture = noPicture();
   }
 
   /**
@@ -94,7 +100,7 @@ export class EnginePins {
       return this.#pin(ask);
     } catch (error) {
       if (!(error instanceof Error && "code" in error)) throw error;
-      this.#picture = { position: -1, views: new Map() };
+      this.#picture = noPicture();
       this.#toMain({ kind: "no picture", id: ask.id, message: error.message });
       return true;
     }
@@ -123,6 +129,7 @@ export class EnginePins {
       id: ask.id,
       position: picture.position,
       views,
+      accounts: picture.accounts,
       status: engineStatus(this.#engine, this.#backlog),
     };
     this.#toMain(pinned);
@@ -134,7 +141,7 @@ export class EnginePins {
     const position = this.#engine.folded;
     const known =
       this.#picture.position === position ? this.#picture.views : new Map<string, EngineViewPin>();
-    this.#picture = { position, views: known };
+    this.#picture = { position, views: known, accounts: this.#engine.accounts };
     for (const view of views) known.set(view, this.#viewPin(view));
     const endUs = this.#clock.monotonicUs();
     this.#pauseUntilUs = endUs + Math.min(PICTURE_PAUSE_US_MAX, (endUs - beganUs) * 9);

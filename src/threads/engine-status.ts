@@ -37,6 +37,7 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
         })),
       liveIds: engine.admission.idTable(stream).ids,
     })),
+    accounts: engine.accounts,
     foldBytes: engine.windows.stateBytes,
     pendingOutputBytes: engine.windows.pendingBytes,
     isWaiting: backlog.isWaiting,

@@ -2,6 +2,7 @@
 // offers what the routes need: ingest, pins for queries, status, an orderly stop. Wiring only.
 import { must } from "../base/assert.ts";
 import type { Pin } from "../query/pin.ts";
+import { unaccounted } from "../reader/accounting.ts";
 import type { Refusal, Status } from "../serve/deps.ts";
 import { Gateway } from "./gateway.ts";
 import type {
@@ -69,6 +70,16 @@ function waitingProblems(status: EngineStatus | null): string[] {
   return [
     `views wait at log position ${status.position} of ${status.admitted}: ${megabytes} MB of their rows are not in tables yet. Events are taken into the log; the views go on by themselves when the tables take rows`,
   ];
+}
+
+/** Views that do not account for all of their events: never, unless something is broken. */
+function accountingProblems(status: EngineStatus | null): string[] {
+  return (status?.accounts.views ?? [])
+    .filter((account) => unaccounted(account) !== 0)
+    .map(
+      (account) =>
+        `view ${account.view} does not account for ${unaccounted(account)} of the ${account.accepted} events that its stream accepted: its rows cannot be trusted. Keep the data folder and report it with the row of millrace.accounting`,
+    );
 }
 
 export class Fleet {
@@ -160,11 +171,12 @@ export class Fleet {
   health(): Status {
     return {
       ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
-      healthy: this.#tableProblems.length === 0,
+      healthy: this.#tableProblems.length + accountingProblems(this.#engineStatus).length === 0,
       problems: [
         ...(this.#hasRoom ? [] : [LOG_FULL.detail]),
         ...this.#tableProblems,
         ...waitingProblems(this.#engineStatus),
+        ...accountingProblems(this.#engineStatus),
       ],
       position: this.#durable,
     };

@@ -11,6 +11,7 @@ import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Reject } from "../event/reject.ts";
 import type { ControlKind } from "../log/record.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
+import type { Accounts } from "../reader/accounting.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
 
@@ -145,6 +146,7 @@ export interface EngineStatus {
   readonly position: number;
   readonly views: readonly ViewStatus[];
   readonly streams: readonly StreamStatus[];
+  readonly accounts: Accounts;
   readonly foldBytes: number;
   /** Bytes of outputs that no table's ledger covers, and whether the views wait until tables take some. */
   readonly pendingOutputBytes: number;
@@ -174,6 +176,8 @@ export type EngineToMain =
       readonly id: number;
       readonly position: number;
       readonly views: readonly EngineViewPin[];
+      /** At `position`; the status is of now. */
+      readonly accounts: Accounts;
       readonly status: EngineStatus;
     }
   | { readonly kind: "lagging"; readonly id: number; readonly position: number }

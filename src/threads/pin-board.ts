@@ -1,7 +1,7 @@
 // Pins of queries: asks the engine for a position and images, then the export thread for exactly the files that complete them, and
 // puts both together. Holds every pin until its query is answered. Wiring: what a pin means is in query/pin.ts.
 import { must } from "../base/assert.ts";
-import type { InlineRelation, Pin, PinnedView } from "../query/pin.ts";
+import type { Pin, PinnedView } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
 import { finalBehindEndUs, windowSizeUs, type ViewPlan } from "../view/plan.ts";
@@ -12,8 +12,8 @@ import type {
   MainToEngine,
   MainToExport,
   ThreadStart,
-  StreamStatus,
 } from "./messages.ts";
+import { systemRelations } from "./system-relations.ts";
 
 type EnginePinned = Extract<EngineToMain, { kind: "pinned" }>;
 type ExportPinned = Extract<ExportToMain, { kind: "pinned" }>;
@@ -35,21 +35,6 @@ interface Wires {
   readonly engine: (message: MainToEngine) => void;
   readonly export: (message: MainToExport) => void;
   readonly status: () => FleetStatus;
-}
-
-/** Rows of millrace.watermarks: one a source partition, one of a stream that has none yet. */
-function watermarkRows(status: StreamStatus): (string | null)[][] {
-  const { stream, watermarkUs, newestEventTimeUs, liveIds, partitions } = status;
-  const own = [stream, watermarkUs, newestEventTimeUs, String(liveIds)];
-  if (partitions.length === 0) return [[...own, null, null, null, null, null]];
-  return partitions.map((at) => [
-    ...own,
-    at.partition,
-    at.state,
-    at.watermarkUs,
-    at.newestEventTimeUs,
-    at.idleAtUs,
-  ]);
 }
 
 export class PinBoard {
@@ -162,7 +147,10 @@ export class PinBoard {
         ),
       },
       deadLetters: exported.deadLetters,
-      inline: this.#systemRelations(engine, exported),
+      inline: systemRelations(engine, {
+        durablePosition: this.#wires.status().durablePosition,
+        readers: exported.readers,
+      }),
     };
   }
 
@@ -184,54 +172,5 @@ export class PinBoard {
     return start === undefined || !["tumble", "hop"].includes(plan.window.kind)
       ? null
       : { column: start.name, addUs: windowSizeUs(plan) + finalBehindEndUs(plan) };
-  }
-
-  #systemRelations(engine: EnginePinned, exported: ExportPinned): InlineRelation[] {
-    const { status } = engine;
-    const last = this.#wires.status().durablePosition;
-    const readers = [
-      { reader: "admission", position: status.admitted, durable: null, since: null },
-      ...status.views.map(({ view, position, since }) => ({
-        reader: `view:${view}`,
-        position,
-        durable: null,
-        since,
-      })),
-      ...exported.readers.map((reader) => ({ ...reader, since: null })),
-    ];
-    return [
-      {
-        name: "millrace.watermarks",
-        columns: [
-          { name: "stream", type: "VARCHAR" },
-          { name: "watermark", type: "TIMESTAMPTZ" },
-          { name: "newest_event_time", type: "TIMESTAMPTZ" },
-          { name: "live_ids", type: "BIGINT" },
-          { name: "partition", type: "VARCHAR" },
-          { name: "state", type: "VARCHAR" },
-          { name: "partition_watermark", type: "TIMESTAMPTZ" },
-          { name: "partition_newest_event_time", type: "TIMESTAMPTZ" },
-          { name: "idle_at", type: "TIMESTAMPTZ" },
-        ],
-        rows: status.streams.flatMap(watermarkRows),
-      },
-      {
-        name: "millrace.readers",
-        columns: [
-          { name: "reader", type: "VARCHAR" },
-          { name: "position", type: "BIGINT" },
-          { name: "lag", type: "BIGINT" },
-          { name: "ledger_position", type: "BIGINT" },
-          { name: "since", type: "BIGINT" },
-        ],
-        rows: readers.map(({ reader, position, durable, since }) => [
-          reader,
-          String(position),
-          String(Math.max(0, last - position)),
-          durable === null ? null : String(durable),
-          since === null ? null : String(since),
-        ]),
-      },
-    ];
   }
 }

@@ -1,0 +1,118 @@
+// The millrace.* relations that a pin holds as rows: how streams, views and readers stood. Text of numbers and µs, as query/pin.ts wants it.
+import type { InlineRelation } from "../query/pin.ts";
+import { unaccounted, type Accounts } from "../reader/accounting.ts";
+import type { EngineStatus, ReaderPosition, StreamStatus } from "./messages.ts";
+
+type Row = (string | null)[];
+
+/** All of them. `accounts`: at the pin's position; `status`: of now. */
+export function systemRelations(
+  engine: { readonly status: EngineStatus; readonly accounts: Accounts },
+  log: { readonly durablePosition: number; readonly readers: readonly ReaderPosition[] },
+): InlineRelation[] {
+  return [watermarks(engine.status), accounting(engine.accounts), readers(engine.status, log)];
+}
+
+function watermarks(status: EngineStatus): InlineRelation {
+  return {
+    name: "millrace.watermarks",
+    columns: [
+      { name: "stream", type: "VARCHAR" },
+      { name: "watermark", type: "TIMESTAMPTZ" },
+      { name: "newest_event_time", type: "TIMESTAMPTZ" },
+      { name: "live_ids", type: "BIGINT" },
+      { name: "partition", type: "VARCHAR" },
+      { name: "state", type: "VARCHAR" },
+      { name: "partition_watermark", type: "TIMESTAMPTZ" },
+      { name: "partition_newest_event_time", type: "TIMESTAMPTZ" },
+      { name: "idle_at", type: "TIMESTAMPTZ" },
+    ],
+    rows: status.streams.flatMap(watermarkRows),
+  };
+}
+
+/** One a source partition, one of a stream that has none yet. */
+function watermarkRows(status: StreamStatus): Row[] {
+  const { stream, watermarkUs, newestEventTimeUs, liveIds, partitions } = status;
+  const own = [stream, watermarkUs, newestEventTimeUs, String(liveIds)];
+  if (partitions.length === 0) return [[...own, null, null, null, null, null]];
+  return partitions.map((at) => [
+    ...own,
+    at.partition,
+    at.state,
+    at.watermarkUs,
+    at.newestEventTimeUs,
+    at.idleAtUs,
+  ]);
+}
+
+/** A row a stream, with what its senders were told, and a row a view, with what became of what its stream accepted. */
+function accounting({ streams, views }: Accounts): InlineRelation {
+  const counts = ["sent", "accepted", "duplicates", "rejected"];
+  const fates = ["filtered", "late", "failed", "applied", "pending", "unaccounted"];
+  return {
+    name: "millrace.accounting",
+    columns: [
+      ...["kind", "name", "stream"].map((name) => ({ name, type: "VARCHAR" })),
+      ...[...counts, ...fates].map((name) => ({ name, type: "BIGINT" })),
+    ],
+    rows: [
+      ...streams.map(({ stream, accepted, duplicates, rejected }): Row => {
+        const sent = accepted + duplicates + rejected;
+        return [
+          "stream",
+          stream,
+          stream,
+          ...[sent, accepted, duplicates, rejected].map(String),
+          ...fates.map(() => null),
+        ];
+      }),
+      ...views.map((view): Row => {
+        const { filtered, late, failed, applied, pending } = view;
+        return [
+          "view",
+          view.view,
+          view.stream,
+          null,
+          String(view.accepted),
+          null,
+          null,
+          ...[filtered, late, failed, applied, pending, unaccounted(view)].map(String),
+        ];
+      }),
+    ],
+  };
+}
+
+function readers(
+  status: EngineStatus,
+  log: { readonly durablePosition: number; readonly readers: readonly ReaderPosition[] },
+): InlineRelation {
+  const all = [
+    { reader: "admission", position: status.admitted, durable: null, since: null },
+    ...status.views.map(({ view, position, since }) => ({
+      reader: `view:${view}`,
+      position,
+      durable: null,
+      since,
+    })),
+    ...log.readers.map((reader) => ({ ...reader, since: null })),
+  ];
+  return {
+    name: "millrace.readers",
+    columns: [
+      { name: "reader", type: "VARCHAR" },
+      { name: "position", type: "BIGINT" },
+      { name: "lag", type: "BIGINT" },
+      { name: "ledger_position", type: "BIGINT" },
+      { name: "since", type: "BIGINT" },
+    ],
+    rows: all.map(({ reader, position, durable, since }) => [
+      reader,
+      String(position),
+      String(Math.max(0, log.durablePosition - position)),
+      durable === null ? null : String(durable),
+      since === null ? null : String(since),
+    ]),
+  };
+}
