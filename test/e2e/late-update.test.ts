@@ -1,0 +1,110 @@
+// Late policy update over the whole path: events late by up to an hour correct closed windows, while the process is killed again and again.
+// Every row is what DuckDB makes of the raw events that are not beyond the allowed lateness; its revision counts the late ones; pyiceberg
+// reads the same rows.
+import { afterAll, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { isPythonMissing, NEEDS_PYTHON, readBack } from "../python/python.ts";
+import { Appliance, temporaryFolder } from "./appliance.ts";
+
+const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
+const ALLOWED_S = 3600;
+const FLAGS = [
+  "--streams.clicks.out_of_orderness=10s",
+  "--views.per_minute.late.policy=update",
+  `--views.per_minute.late.allowed=${ALLOWED_S}s`,
+  "--export.interval=200ms",
+  "--checkpoint.interval=1s",
+];
+const folder = temporaryFolder();
+afterAll(folder.dispose);
+
+/** A pseudo-random number below `n`. */
+function pick(seed: number, n: number): number {
+  return (Math.imul(seed + 1, 0x9e3779b1) >>> 8) % n;
+}
+
+/** The `index`-th event: three a second; one of ten is up to two hours late. */
+function event(index: number): string {
+  const timeS = Math.floor(index / 3) - (pick(index, 10) === 0 ? pick(index * 7, 7200) : 0);
+  return JSON.stringify({
+    event_id: `e${index}`,
+    event_time: new Date(Date.UTC(2025, 5, 1, 12) + timeS * 1000).toISOString(),
+    event_type: pick(index * 3, 2) === 0 ? "view" : "cart",
+    user_id: `u${pick(index * 5, 50)}`,
+    session_id: "s",
+    page_url: "/",
+    category: `c${pick(index * 11, 4)}`,
+    brand: "b",
+    price: (index % 100) / 4,
+    country: "DE",
+  });
+}
+
+const VIEW =
+  "SELECT epoch_us(window_start), event_type, category, events, revenue, users, revision FROM per_minute ORDER BY ALL";
+/** The same of the raw events: those that no watermark had left ALLOWED_S behind. */
+const RAW = `
+  SELECT epoch_us(start), event_type, category, count(*), sum(price), approx, count(*) FILTER (behind >= INTERVAL 1 MINUTE)
+  FROM (SELECT *, time_bucket(INTERVAL 1 MINUTE, event_time) AS start,
+      event_time + to_microseconds(_behind) - time_bucket(INTERVAL 1 MINUTE, event_time) AS behind FROM clicks)
+  WHERE behind < to_seconds(${60 + ALLOWED_S}) GROUP BY start, event_type, category ORDER BY ALL`;
+
+test(
+  `corrected rows are the batch rows over kills and restarts ${NEEDS_PYTHON}`,
+  async () => {
+    let index = 0;
+    const count = 6000;
+    const raw = RAW.replace("approx", "count(DISTINCT user_id)");
+    const check = async (appliance: Appliance): Promise<void> => {
+      const [seen, wanted] = [await appliance.rows(VIEW), await appliance.rows(raw)];
+      expect(wanted.position).toBe(seen.position);
+      expect(seen.rows).toEqual(wanted.rows);
+    };
+    for (let round = 0; index < count; round++) {
+      const appliance = await Appliance.start({ config: CONFIG, data: folder.path, flags: FLAGS });
+      await check(appliance);
+      const end = index + 2000;
+      for (; index < Math.min(end, count); index += 100) {
+        const events = Array.from({ length: 100 }, (_, at) => event(index + at));
+        const { accepted, duplicates } = await appliance.send(events.join("\n"));
+        expect(accepted + duplicates).toBe(100);
+        // some records follow one another at once, others let corrections go out
+        if (index % 500 === 0) await Bun.sleep(300);
+      }
+      await check(appliance);
+      await Bun.sleep(1500);
+      await check(appliance);
+      await appliance.kill();
+      // what was not acknowledged may come again; ids tell
+      if (index < count) index -= 100;
+    }
+    const last = await Appliance.start({ config: CONFIG, data: folder.path, flags: FLAGS });
+    await check(last);
+    // an event that closes every window and makes all of them final
+    await last.send(event(count + 3 * 4 * 3600));
+    await check(last);
+    const { rows } = await last.rows(
+      "SELECT count(*), sum(events), sum(revision) FROM per_minute WHERE is_final",
+    );
+    const late = await last.rows("SELECT count(*) FROM millrace.late_events");
+    expect(Number(rows[0]?.[2])).toBeGreaterThan(100);
+    expect(Number(late.rows[0]?.[0])).toBeGreaterThan(100);
+    expect(await last.stop()).toBe(0);
+    if (isPythonMissing) return;
+    const metadata = join(folder.path, "warehouse", "default", "per_minute", "metadata");
+    const newest = Math.max(
+      ...readdirSync(metadata).map((name) => Number(/^v(\d+)\./.exec(name)?.[1] ?? 0)),
+    );
+    const read = readBack("iceberg", join(metadata, `v${newest}.metadata.json`)) as {
+      readonly rows: unknown[][];
+      readonly snapshots: { readonly summary: Record<string, string> }[];
+    };
+    const sum = (column: number): number =>
+      read.rows.reduce((all, row) => all + Number(row[column]), 0);
+    expect([read.rows.length, sum(4), sum(7)]).toEqual((rows[0] ?? []).map(Number));
+    const operations = read.snapshots.map(({ summary }) => summary["operation"]);
+    expect(operations).toContain("overwrite");
+  },
+  { timeout: 120_000 },
+);
