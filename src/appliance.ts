@@ -2,6 +2,7 @@
 // about events. Used by `serve` and `demo`.
 import { systemClock } from "./base/clock.ts";
 import { openDiskFiles } from "./base/disk-files.ts";
+import type { EngineStream } from "./engine.ts";
 import { DRAIN_MS } from "./limits.ts";
 import {
   openDataFolder,
@@ -117,15 +118,20 @@ export class Appliance {
   }
 }
 
+/** The streams of a configuration with their schemas. */
+export function engineStreams({ config, schemas }: CheckedConfig): EngineStream[] {
+  return config.streams.flatMap((stream) => {
+    const checked = schemas.get(stream.name);
+    return checked === undefined ? [] : [{ ...stream, schema: checked.schema }];
+  });
+}
+
 function threadStart(options: ApplianceOptions, folder: DataFolder): ThreadStart {
-  const { config, schemas, plans, record } = options.checked;
+  const { config, plans, record } = options.checked;
   return {
     kind: "start",
     config,
-    streams: config.streams.flatMap((stream) => {
-      const checked = schemas.get(stream.name);
-      return checked === undefined ? [] : [{ ...stream, schema: checked.schema }];
-    }),
+    streams: engineStreams(options.checked),
     views: plans,
     configurationText: record.body,
     dataFolder: folder.path,

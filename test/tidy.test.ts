@@ -27,6 +27,7 @@ const LAYERS: readonly string[] = [
   "engine-state",
   "engine-backlog",
   "pipeline",
+  "rehearsal",
   "serve",
   "verify",
   "threads",
@@ -127,7 +128,15 @@ describe("imports", () => {
 
   test("never reach another stage's adapter, except to compose", () => {
     const adapter = /\/(sqlite|disk|memory)-[\w-]+\.ts$/;
-    const composes = new Set(["base", "engine", "pipeline", "threads", "appliance", "main"]);
+    const composes = new Set([
+      "base",
+      "engine",
+      "pipeline",
+      "rehearsal",
+      "threads",
+      "appliance",
+      "main",
+    ]);
     const breaches = SOURCES.flatMap((source) => {
       const layer = layerOf(source.path);
       if (layer === null || composes.has(layer)) return [];

@@ -10,6 +10,7 @@ export const COMMANDS = {
   demo: "run it on the bundled clicks: plays them, prints aggregates, serves on",
   verify:
     "compare views with DuckDB over the raw events: verify [VIEW] [FROM TO] --config FILE; exit code 0 same, 1 different, 2 could not",
+  test: "run fixture tests of your views: test DIR [--config FILE]; exit code 0 passed, 1 failed, 2 could not",
   play: "play the bundled clicks into a running appliance: play clicks [--url URL] [--rate N]",
   help: "print this help",
   version: "print the version",
@@ -26,7 +27,6 @@ export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
 const LATER_COMMANDS = [
   "plan",
   "preview",
-  "test",
   "backfill",
   "reconcile",
   "savepoint",

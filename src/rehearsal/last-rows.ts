@@ -1,0 +1,47 @@
+// Verb: everything that a view has put out, and what it still holds -> the last state of every row, as SQL shows it.
+import { imageRows, type Cell, type ImageColumn } from "../event/image.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import type { ViewOutput } from "../window/output.ts";
+import type { Windows } from "../window/windows.ts";
+
+/** Columns of a view's rows: what it puts out, then `revision`. */
+export function rowColumns({ output }: ViewPlan): ImageColumn[] {
+  return [...output, { name: "revision", type: { kind: "BIGINT" }, nullable: false }];
+}
+
+/** Ordinals of the columns that tell rows apart: the window and the keys; without a window there are none, each row is new. */
+export function keyColumns({ output, window }: ViewPlan): number[] {
+  if (window === null) return [];
+  return output.flatMap(({ source }, ordinal) => (source.kind === "aggregate" ? [] : [ordinal]));
+}
+
+/** The rows of a view after `outputs` (all that it has put out, in order), what waits to be corrected, and its open windows. */
+export function lastRows(
+  plan: ViewPlan,
+  outputs: readonly ViewOutput[],
+  windows: Windows,
+): Cell[][] {
+  const columns = rowColumns(plan);
+  const keys = keyColumns(plan);
+  const rows = new Map<string, Cell[]>();
+  let appended = 0;
+  const put = (image: Uint8Array, op: ViewOutput["op"]): void => {
+    for (const row of imageRows(image, columns)) {
+      const key = keys.map((ordinal) => cellKey(row[ordinal] ?? null)).join("\u0000");
+      // A row that is appended is its own: were two put out with one key, both would be in the table.
+      if (op === undefined) rows.set(rows.has(key) ? `${key}\u0000${appended++}` : key, row);
+      else if (op === "upsert") rows.set(key, row);
+      else rows.delete(key);
+    }
+  };
+  for (const { kind, op, image } of outputs) if (kind === "rows") put(image, op);
+  for (const { image } of windows.corrected(plan.name)) put(image, "upsert");
+  for (const { images } of windows.openWindows(plan.name))
+    for (const { image } of images) put(image, undefined);
+  return [...rows.values()];
+}
+
+/** Texts and numbers of the same writing are not the same; 0 and -0 are, as in a group. */
+function cellKey(cell: Cell): string {
+  return typeof cell === "string" ? `s${cell}` : `${typeof cell} ${String(cell)}`;
+}

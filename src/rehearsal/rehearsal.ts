@@ -1,0 +1,170 @@
+// The whole path on one thread with the log in memory: events in, the rows of every view out, nothing on disk. What `millrace test` and
+// `preview` run: the same kernels, the same admission and the same record format as the appliance (pipeline.ts).
+import { Engine, type EngineStream, type KernelModules } from "../engine.ts";
+import { imageRows, type Cell } from "../event/image.ts";
+import { must } from "../base/assert.ts";
+import { REHEARSAL_BODY_BYTES_MAX } from "../limits.ts";
+import { MemoryLog } from "../log/memory-log.ts";
+import { Pipeline, pipelineBodyBytes, type PipelineAnswer } from "../pipeline.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { LATE_COLUMNS } from "../window/late.ts";
+import type { EventLine } from "./event-lines.ts";
+import { keyColumns, lastRows, rowColumns } from "./last-rows.ts";
+import type { Relation } from "./relation.ts";
+
+/** Events that go in together at most: as a client would batch them. How they are cut changes no row. */
+const LINES_PER_BODY = 1000;
+
+/** How many events went which way. */
+export type RehearsalCounts = Pick<PipelineAnswer, "accepted" | "duplicates" | "rejected">;
+
+export class Rehearsal {
+  readonly #engine: Engine;
+  readonly #pipeline: Pipeline;
+  readonly #log = new MemoryLog({ fileSizeBytes: 2 ** 30, sizeMaxBytes: 2 ** 40 });
+  readonly #plans: readonly ViewPlan[];
+
+  constructor(
+    modules: KernelModules,
+    what: { readonly streams: readonly EngineStream[]; readonly plans: readonly ViewPlan[] },
+  ) {
+    this.#engine = new Engine({
+      modules,
+      // Any key will do: no id outlives the rehearsal, and none comes from a stranger.
+      idKey: { k0: 1n, k1: 2n },
+      streams: what.streams,
+      bodiesBytes: pipelineBodyBytes(REHEARSAL_BODY_BYTES_MAX),
+    });
+    this.#plans = what.plans;
+    this.#engine.addViews(
+      what.plans.map((plan) => ({ plan, since: 0 })),
+      [],
+    );
+    this.#pipeline = new Pipeline(this.#engine, this.#log.openWriter(), null);
+  }
+
+  /** Sends events in order, each received at its own time or else at `receivedAtUs`. Throws RangeError for one that is too long. */
+  send(stream: string, lines: readonly EventLine[], receivedAtUs: number): RehearsalCounts {
+    const sum = { accepted: 0, duplicates: 0, rejected: 0 };
+    for (const { texts, atUs, partition } of bodiesOf(lines, receivedAtUs)) {
+      const bytes = Buffer.from(texts.join("\n"));
+      const answer = this.#pipeline.turn(stream, { bytes, format: "ndjson", partition }, atUs);
+      sum.accepted += answer.accepted;
+      sum.duplicates += answer.duplicates;
+      sum.rejected += answer.rejected;
+    }
+    return sum;
+  }
+
+  get views(): string[] {
+    return this.#plans.map(({ name }) => name);
+  }
+
+  /** The newest event time that counts, µs; null before the first event. */
+  newestEventTimeUs(stream: string): bigint | null {
+    return this.#engine.admission.clock(stream).newestUs;
+  }
+
+  /** The last state of every row of a view, then `is_final`. */
+  rows(view: string): Relation {
+    const { windows } = this.#engine;
+    const plan = must(
+      this.#plans.find(({ name }) => name === view),
+      `view ${view}`,
+    );
+    const finalAfterUs = finality(plan);
+    const watermarkUs = windows.watermarkUs(view);
+    return {
+      name: view,
+      columns: [
+        ...rowColumns(plan),
+        { name: "is_final", type: { kind: "BOOLEAN" }, nullable: true },
+      ],
+      keys: keyColumns(plan),
+      rows: lastRows(plan, windows.pending(view), windows).map((row) => {
+        const finalUs = finalAfterUs(row);
+        if (finalUs === null) return [...row, null];
+        return [...row, watermarkUs !== null && finalUs <= watermarkUs];
+      }),
+    };
+  }
+
+  /** Late events of all views, as in millrace.late_events. */
+  lateEvents(): Relation {
+    const rows = this.#plans.flatMap(({ name }) =>
+      this.#engine.windows
+        .pending(name)
+        .filter(({ kind }) => kind === "late")
+        .flatMap(({ image }) =>
+          imageRows(image, LATE_COLUMNS).map((row): Cell[] => [name, ...row]),
+        ),
+    );
+    const columns = [
+      { name: "view", type: { kind: "VARCHAR" } as const, nullable: false },
+      ...LATE_COLUMNS,
+    ];
+    return { name: "late_events", columns, keys: [], rows };
+  }
+
+  /** Reason, member and number within its request of every dead letter. */
+  deadLetters(): Relation {
+    const reader = this.#log.openReader();
+    const rows: Cell[][] = [];
+    for (let position = 1; position <= this.#log.last;) {
+      const records = reader.read(position, REHEARSAL_BODY_BYTES_MAX);
+      for (const record of records)
+        if (record.kind === "events")
+          rows.push(...record.rejects.map(({ reason, field }) => [reason, field]));
+      position = must(records.at(-1), "record").position + 1;
+    }
+    const column = (name: string): Relation["columns"][number] => ({
+      name,
+      type: { kind: "VARCHAR" },
+      nullable: true,
+    });
+    return { name: "dead_letters", columns: [column("reason"), column("field")], keys: [], rows };
+  }
+}
+
+/** From when on nothing changes a row, µs; null when the row does not tell. */
+function finality(plan: ViewPlan): (row: readonly Cell[]) => bigint | null {
+  const { output, window, late } = plan;
+  const ordinalOf = (kind: string): number =>
+    output.findIndex(({ source }) => source.kind === kind);
+  const end = ordinalOf("window_end");
+  const start = ordinalOf("window_start");
+  const size = window?.kind === "tumble" || window?.kind === "hop" ? window.sizeUs : null;
+  return (row) => {
+    const [ordinal, addUs] = end >= 0 ? [end, 0] : [start, size];
+    const cell = row[ordinal];
+    return typeof cell === "bigint" && addUs !== null
+      ? cell + BigInt(addUs + late.allowedUs)
+      : null;
+  };
+}
+
+/** Consecutive lines that were received at one moment from one partition. */
+function bodiesOf(
+  lines: readonly EventLine[],
+  receivedAtUs: number,
+): { readonly texts: readonly string[]; readonly atUs: number; readonly partition: string }[] {
+  const bodies: { texts: string[]; atUs: number; partition: string; bytes: number }[] = [];
+  for (const { text, receivedAtUs: own, partition } of lines) {
+    const atUs = own ?? receivedAtUs;
+    const bytes = Buffer.byteLength(text) + 1;
+    if (bytes > REHEARSAL_BODY_BYTES_MAX)
+      throw new RangeError(`an event has ${bytes} bytes, more than ${REHEARSAL_BODY_BYTES_MAX}`);
+    const last = bodies.at(-1);
+    if (
+      last !== undefined &&
+      last.atUs === atUs &&
+      last.partition === partition &&
+      last.texts.length < LINES_PER_BODY &&
+      last.bytes + bytes <= REHEARSAL_BODY_BYTES_MAX
+    ) {
+      last.texts.push(text);
+      last.bytes += bytes;
+    } else bodies.push({ texts: [text], atUs, partition, bytes });
+  }
+  return bodies;
+}

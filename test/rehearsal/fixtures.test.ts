@@ -1,0 +1,135 @@
+// `millrace test DIR`, the real command: the example's fixture passes; a fixture that does not hold says which value of which row, and what
+// is wrong with the fixture itself. Exit codes 0, 1, 2.
+import { afterAll, expect, test } from "bun:test";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { FROM_SOURCE, temporaryFolder } from "../e2e/appliance.ts";
+
+const EXAMPLE = join(import.meta.dir, "../../examples/clickstream");
+const folder = temporaryFolder();
+afterAll(folder.dispose);
+
+async function run(...words: string[]): Promise<{ code: number; out: string }> {
+  const child = Bun.spawn([...FROM_SOURCE, "test", ...words], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, out: out + err };
+}
+
+/** A fixture of its own beside a configuration. */
+function fixture(name: string, files: Readonly<Record<string, string>>): string {
+  const path = join(folder.path, name);
+  mkdirSync(path, { recursive: true });
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(path, file), text);
+  return path;
+}
+
+writeFileSync(
+  join(folder.path, "hits.avsc"),
+  JSON.stringify({
+    type: "record",
+    name: "Hit",
+    fields: [
+      { name: "id", type: "long" },
+      { name: "time", type: { type: "long", logicalType: "timestamp-millis" } },
+      { name: "page", type: ["null", "string"], default: null },
+      { name: "weight", type: "double", default: 1 },
+    ],
+  }),
+);
+writeFileSync(
+  join(folder.path, "millrace.yaml"),
+  `streams:
+  hits: { schema: hits.avsc, event_time: time, event_id: id, out_of_orderness: 10s, max_future: 1m }
+views:
+  pages: { sql: "SELECT window_start, page, count(*) AS n, sum(weight) AS w, max(received_at) AS seen FROM tumble(hits, time, INTERVAL 1 MINUTE) GROUP BY ALL" }
+`,
+);
+
+const hit = (id: number, time: string, more: object = {}): string =>
+  JSON.stringify({ id, time: `2024-01-01T00:${time}Z`, ...more });
+
+test("the example's own fixture", async () => {
+  const { code, out } = await run(EXAMPLE);
+  expect(out).toBe(`ok    ${join(EXAMPLE, "tests/shop")} (4 compared)\n`);
+  expect(code).toBe(0);
+});
+
+test("a value, a row too many, a row too few", async () => {
+  const copy = join(folder.path, "clicks");
+  cpSync(EXAMPLE, copy, { recursive: true });
+  const text = `window_start,page_url,view_count,is_final
+2019-10-01T00:00:00Z,/a,3,true
+2019-10-01T00:05:00Z,/c,1,true
+`;
+  writeFileSync(join(copy, "tests/shop/page_views_minute.csv"), text);
+  const { code, out } = await run(copy);
+  expect(out.split("\n")).toEqual([
+    `FAIL  ${join(copy, "tests/shop")}`,
+    "  page_views_minute.csv",
+    "    ~ window_start=2019-10-01T00:00:00Z page_url=/a  view_count: expected 3, got 2",
+    "    - window_start=2019-10-01T00:05:00Z page_url=/c view_count=1 is_final=true  (expected, not there)",
+    "    + window_start=2019-10-01T00:02:00Z page_url=/b view_count=1 is_final=false  (there, not expected)",
+    "",
+  ]);
+  expect(code).toBe(1);
+});
+
+test("times of receipt, the future, settings; NULL and the empty text; doubles as people write them", async () => {
+  const at = (receivedAt: string, event: string): string =>
+    `{"received_at": "2024-01-01T00:${receivedAt}Z", "event": ${event}}`;
+  const path = fixture("received", {
+    "events.ndjson": [
+      at("00:30.5", hit(1, "00:10", { weight: 0.1 })),
+      hit(2, "00:20", { weight: 0.2 }),
+      at("00:40", hit(3, "00:50", { page: "" })),
+      at("00:41", hit(4, "02:00")),
+      at("01:30", hit(5, "01:29")),
+      hit(6, "00:59"),
+      "{",
+    ].join("\n"),
+    "test.yaml": "out_of_orderness: 0s\n",
+    "pages.csv": `page,n,w,seen,is_final\n,2,0.3,2024-01-01 00:00:30.5,true\n"",1,1,2024-01-01T00:00:40Z,true\n,1,1.0,2024-01-01T01:01:30+01:00,false\n`,
+    "late_events.json": '[{"behind": 30000000, "received_at": "2024-01-01T00:01:30Z"}]',
+    "dead_letters.csv": "reason,field\ntoo_far_in_future,time\nbad_json,\n",
+  });
+  const { code, out } = await run(path);
+  expect(out).toBe(`ok    ${path} (3 compared)\n`);
+  expect(code).toBe(0);
+});
+
+test("a fixture that is not right says what to write", async () => {
+  const events = hit(1, "00:10");
+  const cases: readonly (readonly [Readonly<Record<string, string>>, RegExp])[] = [
+    [{ "events.ndjson": events }, /there are no expected rows/],
+    [
+      { "events.ndjson": events, "page.csv": "n\n1\n" },
+      /there is no view "page" .* pages, late_events, dead_letters/,
+    ],
+    [
+      { "events.ndjson": events, "pages.csv": "m\n1\n" },
+      /pages has no column "m"; it has window_start, page, n, w, seen, revision, is_final/,
+    ],
+    [{ "events.ndjson": events, "pages.csv": "n\none\n" }, /row 1: n "one" is not a BIGINT/],
+    [{ "events.ndjson": events, "pages.csv": "n,w\n1\n" }, /row 1 has 1 fields, the header 2/],
+    [
+      { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "strem: hits" },
+      /strem is not understood/,
+    ],
+    [
+      { "events.ndjson": '{"received_at":"soon","event":{}}', "pages.csv": "n\n" },
+      /line 1: received_at "soon" is not a time/,
+    ],
+  ];
+  for (const [index, [files, message]] of cases.entries()) {
+    const { code, out } = await run(fixture(`bad-${index}`, files));
+    expect(out).toMatch(message);
+    expect([1, 2]).toContain(code);
+  }
+  expect(await run(join(folder.path, "nowhere"))).toMatchObject({ code: 2 });
+}, 60_000);
