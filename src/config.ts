@@ -54,8 +54,13 @@ export const STREAM_KEYS = {
   dedup_ids_max: {
     type: "count",
     default: "24000000",
+    description: "Ids in memory at most, 23 to 30 bytes each; older ones are sealed on disk.",
+  },
+  dedup_disk_max: {
+    type: "size",
+    default: "4GB",
     description:
-      "Ids remembered at most; beyond it events are answered 503 until older ids expire.",
+      "Disk for sealed ids, 18 bytes each, and 2 bytes each of memory; when it is full too, events are answered 503 until older ids expire.",
   },
   out_of_orderness: {
     type: "duration",

@@ -3,6 +3,8 @@
 import type { AppliedConfiguration } from "./admit/applied.ts";
 import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import type { CheckpointChange, LoadedCheckpoint, StatePage } from "./checkpoint/store.ts";
+import { decodeGenerations } from "./admit/seal-plan.ts";
+import { GENERATIONS_READER } from "./checkpoint/sealer.ts";
 import type { Engine, EngineView } from "./engine.ts";
 import { PENDING_OUTPUT_BYTES_MAX, REPLAY_READ_BYTES } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
@@ -76,6 +78,13 @@ export function restoreEngine(
     views,
     restored.map(({ name }) => name),
   );
+  const { generations } = decodeGenerations(bodyOf(GENERATIONS_READER));
+  for (const name of new Set(generations.map(({ stream }) => stream)))
+    engine.admission.setGenerations(
+      name,
+      generations.filter(({ stream }) => stream === name),
+      null,
+    );
   const admission = bodyOf(ADMISSION_READER);
   if (admission !== null) engine.admission.restore(admission, segmentBytes(loaded));
 }

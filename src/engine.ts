@@ -1,7 +1,7 @@
 // The engine: decode, admit, fold, as synchronous steps over three WASM memories. What it decides depends on its inputs alone: bodies and
 // `now` up to the log, records after it. Reads no clock and writes no file: the caller (pipeline.ts on one thread, threads/engine.ts
 // beside the log's thread) makes records durable between `take` and `fold`.
-import { Admission, type AdmissionFull } from "./admit/admission.ts";
+import { Admission, type AdmissionFull, type GenerationFolder } from "./admit/admission.ts";
 import type { ControlDraft } from "./admit/applied.ts";
 import { Intake, type Body, type Outcome } from "./admit/intake.ts";
 import { instantiate } from "../kernels/host.ts";
@@ -42,6 +42,7 @@ export interface EngineStream {
   readonly schema: EventSchema;
   readonly dedupTtlUs: number | null;
   readonly dedupIdsMax: number;
+  readonly dedupDiskMaxBytes: number;
   readonly outOfOrdernessUs: number;
   readonly idleAfterUs: number | null;
   readonly maxFutureUs: number | null;
@@ -57,6 +58,8 @@ export interface EngineView {
 export interface EngineOptions {
   readonly modules: KernelModules;
   readonly idKey: HashKey;
+  /** Where sealed ids lie; absent = ids are never sealed. */
+  readonly generations?: GenerationFolder;
   readonly streams: readonly EngineStream[];
   /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
   readonly bodiesBytes: number;
@@ -126,6 +129,7 @@ export class Engine {
     this.admission = new Admission(
       instantiate<AdmitKernels>(modules.admit, ADMIT_MEMORY_BYTES_MAX),
       options.idKey,
+      options.generations ?? null,
     );
     this.windows = new Windows(instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX));
     for (const stream of options.streams) this.#addStream(stream);

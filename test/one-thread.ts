@@ -19,7 +19,7 @@ import {
 } from "../src/engine-state.ts";
 import { parseAvroSchema } from "../src/event/avro.ts";
 import { imageRows, type ImageColumn } from "../src/event/image.ts";
-import { DEDUP_IDS_MAX, PENDING_OUTPUT_BYTES_MAX } from "../src/limits.ts";
+import { DEDUP_DISK_BYTES, DEDUP_IDS_MAX, PENDING_OUTPUT_BYTES_MAX } from "../src/limits.ts";
 import { encodeRecord } from "../src/log/codec.ts";
 import type { LogWriter } from "../src/log/log.ts";
 import { MemoryLog } from "../src/log/memory-log.ts";
@@ -70,6 +70,7 @@ async function examplePlans(): Promise<{ stream: EngineStream; plans: readonly V
     schema,
     dedupTtlUs: DAY_US,
     dedupIdsMax: DEDUP_IDS_MAX,
+    dedupDiskMaxBytes: DEDUP_DISK_BYTES,
     outOfOrdernessUs: OUT_OF_ORDERNESS_MS * 1000,
     idleAfterUs: null,
     maxFutureUs: 300_000_000,

@@ -64,7 +64,7 @@ export class MemoryFiles implements Files {
       write: (bytes) => {
         if (bytes.length > this.#free()) throw new MemoryFilesError("ENOSPC", path);
         parts.push(bytes.slice());
-        this.#files.set(path, Buffer.concat(parts));
+        this.#files.set(path, new Uint8Array(Buffer.concat(parts)));
       },
       finish: (name) => {
         this.reach(name);

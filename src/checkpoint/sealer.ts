@@ -69,8 +69,7 @@ export class Sealer {
     this.#folder = place.folder;
     this.#store = store;
     this.#streams = streams;
-    const saved = store.load().readers.find(({ name }) => name === GENERATIONS_READER);
-    this.#list = decodeGenerations(saved?.body ?? null);
+    this.#list = decodeGenerations(store.reader(GENERATIONS_READER)?.body ?? null);
     this.#files.makeFolder(this.#folder);
     const named = new Set(this.#list.generations.map(({ file }) => file));
     this.#garbage = this.#files.list(this.#folder).filter((file) => !named.has(file));

@@ -75,6 +75,7 @@ interface Stored {
   readonly bytes: Uint8Array;
 }
 
+type ReaderRow = Stored & { readonly name: string; readonly position: number };
 type SegmentRow = Stored & {
   readonly id: number;
   readonly stream: string;
@@ -234,11 +235,21 @@ class SqliteCheckpointStore implements CheckpointStore {
   }
 
   *#readers(): Generator<ReaderCheckpoint> {
-    type Row = Stored & { readonly name: string; readonly position: number };
-    for (const row of this.#rows<Row>("SELECT * FROM readers ORDER BY name")) {
-      const key = readerKey(row.name, row.position);
-      yield { name: row.name, position: row.position, body: this.#restore(key, row) };
-    }
+    for (const row of this.#rows<ReaderRow>("SELECT * FROM readers ORDER BY name"))
+      yield this.#readerOf(row);
+  }
+
+  reader(name: string): ReaderCheckpoint | null {
+    using statement = this.#database.prepare<ReaderRow, [string]>(
+      "SELECT * FROM readers WHERE name = ?",
+    );
+    const row = statement.get(name);
+    return row === null ? null : this.#readerOf(row);
+  }
+
+  #readerOf(row: ReaderRow): ReaderCheckpoint {
+    const { name, position } = row;
+    return { name, position, body: this.#restore(readerKey(name, position), row) };
   }
 
   *#outputs(): Generator<ViewOutput> {

@@ -83,6 +83,8 @@ export const NO_CHANGE: CheckpointChange = {
 export interface CheckpointStore {
   /** Throws CheckpointError when what is stored is damaged. The iterables throw it too. */
   load(): LoadedCheckpoint;
+  /** What a reader saved last; null = nothing. Throws CheckpointError when it is damaged. */
+  reader(name: string): ReaderCheckpoint | null;
   /** The oldest segment of a stream whose number is above `after`, with its number; null = none. Throws CheckpointError. */
   segmentAfter(stream: string, after: number): NumberedSegment | null;
   /** Bytes of all segments of a stream. */

@@ -3,7 +3,8 @@
 //
 //   lock.db       identity, and the exclusive lock     log/         the log (sqlite-log.ts)
 //   state.db      checkpoints                           warehouse/   Iceberg tables
-//   ledger.db     epochs of the tables                  tmp/         emptied at every start
+//   ledger.db     epochs of the tables                  ids/         sealed event ids (checkpoint/sealer.ts)
+//   tmp/          emptied at every start
 import { randomBytes, randomUUID } from "node:crypto";
 import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -38,6 +39,7 @@ export const logFolderOf = (dataFolder: string): string => join(dataFolder, "log
 export const statePathOf = (dataFolder: string): string => join(dataFolder, "state.db");
 export const ledgerPathOf = (dataFolder: string): string => join(dataFolder, "ledger.db");
 export const warehouseFolderOf = (dataFolder: string): string => join(dataFolder, "warehouse");
+export const generationsFolderOf = (dataFolder: string): string => join(dataFolder, "ids");
 export const tmpFolderOf = (dataFolder: string): string => join(dataFolder, "tmp");
 
 /** What makes a data folder itself: made once, never changed. */
@@ -79,8 +81,8 @@ export function openDataFolder(
   const lock = openLock(lockPath);
   try {
     const { identity, isNew } = claim(lock, { path, files, makeIdentity });
-    for (const folder of [logFolderOf(path), warehouseFolderOf(path), tmpFolderOf(path)])
-      files.makeFolder(folder);
+    const made = [logFolderOf, warehouseFolderOf, generationsFolderOf, tmpFolderOf];
+    for (const folderOf of made) files.makeFolder(folderOf(path));
     emptyTmp(tmpFolderOf(path));
     return { path, isNew, ...identity, close: () => lock.close(true) };
   } catch (error) {

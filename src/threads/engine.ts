@@ -235,7 +235,10 @@ class EngineThread {
   #onExport(message: ExportToEngine): void {
     if (message.kind === "covered")
       for (const coverage of message.covered) this.#pins.covered(coverage);
-    else this.#checkpoints.saved();
+    else if (message.kind === "generations") {
+      this.#engine.admission.setGenerations(message.stream, message.generations, message.made);
+      this.#ports.export.postMessage({ kind: "generations taken" } satisfies EngineToExport);
+    } else this.#checkpoints.saved();
     this.#scheduleCatchUp();
     this.#finishWhenIdle();
   }

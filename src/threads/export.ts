@@ -6,13 +6,21 @@ import { kernelModule } from "../../kernels/modules.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
+import type { EngineStream } from "../engine.ts";
 import { foldPages } from "../engine-state.ts";
 import type { Files } from "../base/files.ts";
 import { trimPosition } from "../checkpoint/recovery.ts";
+import { Sealer, type SealedStream } from "../checkpoint/sealer.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { CheckpointChange, CheckpointStore } from "../checkpoint/store.ts";
 import { EXPORT_MEMORY_BYTES_MAX } from "../limits.ts";
-import { ledgerPathOf, logFolderOf, statePathOf, warehouseFolderOf } from "../log/data-folder.ts";
+import {
+  generationsFolderOf,
+  ledgerPathOf,
+  logFolderOf,
+  statePathOf,
+  warehouseFolderOf,
+} from "../log/data-folder.ts";
 import { unlinkLogFiles } from "../log/sqlite-log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { Exporter } from "../table/exporter.ts";
@@ -40,6 +48,7 @@ class ExportThread {
   readonly #store: CheckpointStore;
   readonly #engine: MessagePort;
   readonly #files: Files;
+  readonly #start: ThreadStart;
   readonly #logFolder: string;
   /** Positions that running queries still read from the log. */
   readonly #holds = new Map<number, number>();
@@ -49,7 +58,8 @@ class ExportThread {
   #turnScheduled = false;
   #isStopped = false;
   #timers: readonly ReturnType<typeof setInterval>[] = [];
-  #isBegun = false;
+  /** Null until the engine's first message. */
+  #sealer: Sealer | null = null;
   #told = "";
 
   constructor(start: ThreadStart, kernels: Uint8Array, engine: MessagePort) {
@@ -57,6 +67,7 @@ class ExportThread {
     const clock = systemClock();
     this.#engine = engine;
     this.#files = files;
+    this.#start = start;
     this.#logFolder = logFolderOf(start.dataFolder);
     this.#store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
     this.#tables = openTables({
@@ -127,7 +138,8 @@ class ExportThread {
   stop(): void {
     this.#isStopped = true;
     for (const timer of this.#timers) clearInterval(timer);
-    if (this.#isBegun) this.#finish();
+    if (this.#sealer !== null) this.#finish();
+    this.#sealer?.close();
     this.#store.close();
     this.#tables.close();
     toMain({ kind: "stopped" });
@@ -147,20 +159,27 @@ class ExportThread {
   }
 
   /** Nothing is written before the engine has found the data folder's files to be of one moment: a refused start leaves them as they were. */
-  #begin(): void {
-    this.#isBegun = true;
+  #begin(): Sealer {
+    const folder = generationsFolderOf(this.#start.dataFolder);
+    const sealer = new Sealer(
+      { files: this.#files, folder },
+      this.#store,
+      this.#start.streams.flatMap((stream) => sealedStream(stream)),
+    );
     for (const text of this.#exporter.resume()) toMain({ kind: "notice", text });
     this.#timers = [
       setInterval(() => latch.run(() => this.#turn()), TURN_INTERVAL_MS),
       setInterval(() => latch.run(() => this.#commit()), COMMIT_INTERVAL_MS),
     ];
+    return sealer;
   }
 
   #onEngine(message: EngineToExport): void {
-    if (!this.#isBegun) this.#begin();
+    this.#sealer ??= this.#begin();
     if (message.kind === "outputs") this.#exporter.addOutputs(message.outputs);
+    else if (message.kind === "generations taken") this.#sealer.taken();
     else if (message.kind === "checkpoint")
-      this.#save({ ...message.change, pages: foldPages(message.pages) });
+      this.#save(this.#sealer, { ...message.change, pages: foldPages(message.pages) });
     else {
       this.#exporter.folded(message.position, message.watermarks);
       this.#scheduleTurn();
@@ -183,7 +202,15 @@ class ExportThread {
     this.#cover(false);
     this.#trim();
     if (this.#exporter.hasMoreToCommit) this.#commit();
-    if (more || this.#exporter.isWriting) this.#scheduleTurn();
+    this.#seal();
+    const isBusy = more || this.#exporter.isWriting || this.#sealer?.isBusy === true;
+    if (isBusy) this.#scheduleTurn();
+  }
+
+  /** One bounded step of sealing ids. */
+  #seal(): void {
+    const change = this.#sealer?.step() ?? null;
+    if (change !== null) this.#toEngine({ kind: "generations", ...change });
   }
 
   #cover(force: boolean): void {
@@ -192,7 +219,8 @@ class ExportThread {
   }
 
   #commit(): void {
-    const failures = this.#exporter.commit();
+    const sealing = this.#sealer?.problem ?? null;
+    const failures = [...this.#exporter.commit(), ...(sealing === null ? [] : [sealing])];
     const text = failures.map(({ message }) => message).join("\n");
     if (text !== "" && text !== this.#told) toMain({ kind: "notice", text });
     if (text !== this.#told)
@@ -201,14 +229,15 @@ class ExportThread {
     toMain({ kind: "readers", readers: this.#exporter.readers() });
   }
 
-  #save(change: CheckpointChange): void {
+  #save(sealer: Sealer, change: CheckpointChange): void {
     // beside the engine's readers, how far the tables are: a start refuses a ledger that is older than its checkpoint
     const tables = this.#exporter.readers().map(({ reader, durable }) => ({
       name: reader,
       position: durable,
       body: new Uint8Array(0),
     }));
-    this.#store.save({ ...change, readers: [...change.readers, ...tables] });
+    const changes = sealer.save({ ...change, readers: [...change.readers, ...tables] });
+    for (const generations of changes) this.#toEngine({ kind: "generations", ...generations });
     this.#checkpointed = Math.min(...change.readers.map(({ position }) => position));
     this.#toEngine({ kind: "checkpointed" });
     this.#trim();
@@ -226,6 +255,13 @@ class ExportThread {
   #toEngine(message: ExportToEngine): void {
     this.#engine.postMessage(message);
   }
+}
+
+/** How a stream's ids are sealed; none without event ids. */
+function sealedStream(stream: EngineStream): SealedStream[] {
+  const { name, schema, dedupTtlUs, dedupIdsMax, dedupDiskMaxBytes } = stream;
+  if (schema.eventId === null || dedupTtlUs === null) return [];
+  return [{ name, dedupTtlUs, idsMax: dedupIdsMax, diskBytesMax: dedupDiskMaxBytes }];
 }
 
 let thread: ExportThread | null = null;

@@ -54,7 +54,7 @@ const BUSY: Refusal = {
 
 /** Why admission has no room, and what helps. Earlier parts of a large body may be stored: a retry gives duplicates, not doubles. */
 const FULL: Readonly<Record<Exclude<AdmissionFull["reason"], "partitions">, string>> = {
-  ids: "as many event ids are live as dedup_ids_max allows. Raise dedup_ids_max or lower dedup_ttl, or send again later",
+  ids: "as many event ids are live as dedup_ids_max and dedup_disk_max allow, or the disk is nearly full. Raise them or lower dedup_ttl, or send again later",
   memory: "the memory for event ids is full. Lower dedup_ttl, or send again later",
   checkpoint:
     "too many event ids wait for a checkpoint: the disk is slow or full. Send again later",

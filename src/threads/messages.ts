@@ -7,6 +7,7 @@ import type { Config } from "../config.ts";
 import type { EngineStream } from "../engine.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { LedgerWriter } from "../table/ledger.ts";
+import type { GenerationsChange } from "../checkpoint/sealer.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Reject } from "../event/reject.ts";
 import type { ControlKind } from "../log/record.ts";
@@ -245,6 +246,7 @@ export type LogToMain =
   | { readonly kind: "stopped" };
 
 export type EngineToExport =
+  | { readonly kind: "generations taken" }
   | { readonly kind: "outputs"; readonly outputs: readonly ViewOutput[] }
   /** All outputs of every view up to `position` were sent. */
   | {
@@ -262,7 +264,9 @@ export type EngineToExport =
 
 export type ExportToEngine =
   | { readonly kind: "covered"; readonly covered: readonly Coverage[] }
-  | { readonly kind: "checkpointed" };
+  | { readonly kind: "checkpointed" }
+  /** A stream's sealed ids have changed; the engine answers "generations taken". */
+  | ({ readonly kind: "generations" } & GenerationsChange);
 
 export type MainToExport =
   | ThreadStart

@@ -10,6 +10,7 @@ import {
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
+import type { Files } from "../base/files.ts";
 import { olderTablesRefusal, recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { LoadedCheckpoint } from "../checkpoint/store.ts";
@@ -22,7 +23,7 @@ import {
   restoreEngine,
   WINDOWS_READER,
 } from "../engine-state.ts";
-import { clockRefusal, logFolderOf, statePathOf } from "../log/data-folder.ts";
+import { clockRefusal, generationsFolderOf, logFolderOf, statePathOf } from "../log/data-folder.ts";
 import type { LogReader } from "../log/log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { appliedInLog } from "../reader/applied-log.ts";
@@ -59,7 +60,7 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
     const change = decideChange(start, { loaded, log, lastPosition: bounds.last });
     refuseRetired(start, change.before, { loaded, log });
-    const engine = await buildEngine(start);
+    const engine = await buildEngine(start, files);
     restoreEngine(engine, loaded, viewsOf(start, change.applied));
     for (const { view, output, position } of start.covered)
       engine.windows.covered(view, output, position);
@@ -145,7 +146,7 @@ function decideChange(
   return { ...change, before };
 }
 
-async function buildEngine(start: EngineStart): Promise<Engine> {
+async function buildEngine(start: EngineStart, files: Files): Promise<Engine> {
   const [decode, admit, fold] = await Promise.all([
     kernelModule("decode"),
     kernelModule("admit"),
@@ -154,6 +155,7 @@ async function buildEngine(start: EngineStart): Promise<Engine> {
   const key = new DataView(start.idKey.buffer, start.idKey.byteOffset);
   return new Engine({
     modules: { decode, admit, fold },
+    generations: { files, path: generationsFolderOf(start.dataFolder) },
     idKey: { k0: key.getBigUint64(0, true), k1: key.getBigUint64(8, true) },
     streams: start.streams,
     bodiesBytes: SLOTS_BYTES,

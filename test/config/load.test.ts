@@ -48,6 +48,7 @@ describe("a good file", () => {
         eventId: "event_id",
         dedupTtlUs: 86_400_000_000,
         dedupIdsMax: 24_000_000,
+        dedupDiskMaxBytes: 4 * 1024 ** 3,
         outOfOrdernessUs: 10_000_000,
         idleAfterUs: null,
         maxFutureUs: 300_000_000,

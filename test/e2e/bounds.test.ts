@@ -146,7 +146,11 @@ test(
   "a full id table answers 503 and takes nothing of the request; after the TTL it goes on",
   async () => {
     const data = folder();
-    const flags = ["--streams.clicks.dedup_ids_max=65536", "--streams.clicks.dedup_ttl=3s"];
+    const flags = [
+      "--streams.clicks.dedup_ids_max=65536",
+      "--streams.clicks.dedup_ttl=3s",
+      "--streams.clicks.dedup_disk_max=1KB",
+    ];
     const appliance = await Appliance.start({ config: CONFIG, data, flags });
     const { accepted, refused } = await sendUntilRefused(appliance, 200);
     expect(refused?.status).toBe(503);
