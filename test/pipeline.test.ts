@@ -149,7 +149,7 @@ describe("a process that ends", () => {
   }, 120_000);
 
   test("anywhere, with tables that take outputs only now and then: views wait, and give the same rows", () => {
-    const outputBytesMax = 100_000;
+    const outputBytesMax = 150_000;
     const history = fc.array(event, { minLength: bodies.length, maxLength: bodies.length });
     let run = 0;
     let waited = 0;
