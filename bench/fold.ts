@@ -13,6 +13,7 @@ import { WINDOW_MACROS } from "../src/view/macros.ts";
 import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
+import { shapeLines } from "./fold-shapes.ts";
 import type { BenchLine } from "./line.ts";
 
 const SQL = `SELECT window_start, category, country, count(*) AS n, sum(price) AS total, approx_count_distinct(user_id) AS users
@@ -231,6 +232,7 @@ export async function run(options: { readonly small: boolean }): Promise<BenchLi
       wanted: { least: 15_000_000 },
     },
     { ...line, ratio: rate / (mapCount / mapSeconds), ratio_to: "Map code", hash },
+    ...(await shapeLines(options)),
   ];
 }
 

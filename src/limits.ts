@@ -314,7 +314,7 @@ export const OUTPUT_ROWS_MAX = 32_768;
 /** Bytes of one output image: 32,768 rows of 2 KB. An image of larger rows has fewer of them. */
 export const OUTPUT_IMAGE_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Pages of 16 KB for open windows: FOLD_MEMORY_BYTES_MAX less 256 MB of scratch. Beyond it the process ends. */
+/** Pages of 16 KB for open windows: FOLD_MEMORY_BYTES_MAX less 256 MB of scratch. Before a record might not fit the largest view is suspended. */
 export const FOLD_PAGES_MAX = 245_752;
 
 /** Decoded bytes of the log that the export takes in at a time: some 20 records of 1,000 clicks, a few ms. */

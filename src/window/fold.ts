@@ -6,6 +6,7 @@ import type { CompiledView, StreamShape } from "./compile.ts";
 import type { RowsImage } from "./images.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
+import type { PageMeter } from "./page-meter.ts";
 import type { ProgramArea } from "./program.ts";
 
 /** What a view must know of a record. */
@@ -29,6 +30,14 @@ export interface ViewCounts {
   pending: number;
 }
 
+/** Why and where a view stopped. */
+export interface Suspension {
+  /** The last log position that the view has folded. */
+  readonly at: number;
+  /** A sentence for the operator, with what to do. */
+  readonly reason: string;
+}
+
 /** What a view keeps outside of pages; goes into the root of a checkpoint. */
 export interface ViewState {
   /** Address of the view's root page. */
@@ -37,6 +46,8 @@ export interface ViewState {
   /** The stream's watermark after the last record, µs; null = −∞. */
   readonly watermarkUs: bigint | null;
   readonly counts: Readonly<ViewCounts>;
+  /** Present: the view stopped at `position` and holds no state any more. */
+  readonly suspended?: Suspension;
   /** received_at of the last record that put corrections out, µs; absent where there was none. */
   readonly correctedAtUs?: number;
 }
@@ -55,10 +66,11 @@ export interface OpenWindow {
   readonly images: readonly RowsImage[];
 }
 
-/** Where a fold works: the memory and the area of it that holds programs. */
+/** Where a fold works: the memory, the area of it that holds programs, and who takes how many pages. */
 export interface FoldPlace {
   readonly memory: FoldMemory;
   readonly area: ProgramArea;
+  readonly meter: PageMeter;
 }
 
 /** What a fold folds: a plan over the images of a stream. */
@@ -84,6 +96,8 @@ export interface Lower {
   readonly position: number;
   /** From now on `upper` is told of each window that closes. */
   addUpper(upper: Upper): void;
+  /** `upper` is told nothing more. */
+  removeUpper(upper: Upper): void;
   /** Headers of the windows that no rollup has merged yet: those of this view, then those below. */
   unmerged(): number[];
 }

@@ -5,6 +5,7 @@ import type { FoldMemory } from "./memory.ts";
 import { ProjectionFold } from "./projection-fold.ts";
 import { RollupFold } from "./rollup-fold.ts";
 import { createSessionRoot, SessionFold } from "./session-fold.ts";
+import { SuspendedFold } from "./suspended-fold.ts";
 import { ViewFold } from "./view-fold.ts";
 
 /** The fold of a view that continues from `state`; `below`: what a rollup merges. Throws for plans that no fold runs. */
@@ -14,6 +15,7 @@ export function makeFold(
   state: ViewState,
 ): Fold {
   const { plan, below } = view;
+  if (state.suspended !== undefined) return new SuspendedFold(view, state);
   if (below !== null) return new RollupFold(place, { ...view, below }, state);
   switch (plan.window?.kind) {
     case "tumble":

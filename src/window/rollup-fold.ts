@@ -30,6 +30,7 @@ import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import { mergeWindow } from "./merge.ts";
 import type { ViewOutput } from "./output.ts";
+import type { PageMeter } from "./page-meter.ts";
 import { correctAbove } from "./rollup-lift.ts";
 import { WindowSet } from "./window-set.ts";
 
@@ -43,6 +44,7 @@ export class RollupFold implements Fold, Upper, Lower {
   readonly plan: ViewPlan;
   readonly #below: Lower;
   readonly #memory: FoldMemory;
+  readonly #meter: PageMeter;
   readonly #layout: RowLayout;
   readonly #behind: number;
   readonly #windows: WindowSet;
@@ -56,10 +58,15 @@ export class RollupFold implements Fold, Upper, Lower {
   #position: number;
 
   /** Continues from `state`, whose counts are those of the view below when this one began. */
-  constructor({ memory }: FoldPlace, view: FoldView & { readonly below: Lower }, state: ViewState) {
+  constructor(
+    { memory, meter }: FoldPlace,
+    view: FoldView & { readonly below: Lower },
+    state: ViewState,
+  ) {
     this.plan = view.plan;
     this.#below = view.below;
     this.#memory = memory;
+    this.#meter = meter;
     this.#layout = rowLayout(view.plan);
     this.#behind = view.shape.behind;
     this.#rangeOf = rangesOf(view.plan.window);
@@ -141,6 +148,12 @@ export class RollupFold implements Fold, Upper, Lower {
   }
 
   merge(window: number): void {
+    const payer = this.#meter.charge(this.plan.name);
+    this.#merge(window);
+    this.#meter.charge(payer);
+  }
+
+  #merge(window: number): void {
     const memory = this.#memory;
     const to = this.#windowOf(window);
     mergeWindow(memory, this.#layout, { from: window, to });
@@ -154,6 +167,12 @@ export class RollupFold implements Fold, Upper, Lower {
   }
 
   correct(compiled: CompiledView, selected: number): void {
+    const payer = this.#meter.charge(this.plan.name);
+    this.#correct(compiled, selected);
+    this.#meter.charge(payer);
+  }
+
+  #correct(compiled: CompiledView, selected: number): void {
     const { call, u32 } = this.#memory;
     const above = new Map<number, number>();
     for (let at = WORK_WINDOWS_AT / 4; at < WORK_WINDOWS_AT / 4 + selected; at++) {
@@ -183,7 +202,11 @@ export class RollupFold implements Fold, Upper, Lower {
   }
 
   addUpper(upper: Upper): void {
-    this.#windows.uppers.push(upper);
+    this.#windows.addUpper(upper);
+  }
+
+  removeUpper(upper: Upper): void {
+    this.#windows.removeUpper(upper);
   }
 
   unmerged(): number[] {
@@ -237,6 +260,7 @@ export class RollupFold implements Fold, Upper, Lower {
   }
 
   free(): void {
+    this.#below.removeUpper(this);
     this.#windows.free();
   }
 }

@@ -15,6 +15,8 @@ export interface CoveredOutput {
 export interface SavedView {
   readonly plan: ViewPlan;
   readonly state: ViewState;
+  /** Pages that it had taken. */
+  readonly pages: number;
 }
 
 export interface SavedRoot {
@@ -32,8 +34,9 @@ export function planText(plan: ViewPlan): string {
 }
 
 export function encodeRoot(root: SavedRoot): Uint8Array {
-  const views = root.views.map(({ plan, state }) => ({
+  const views = root.views.map(({ plan, state, pages }) => ({
     plan,
+    pages,
     state: { ...state, watermarkUs: state.watermarkUs?.toString() ?? null },
   }));
   const body = { layout: FOLD_LAYOUT_VERSION, views, covered: root.covered };
@@ -44,6 +47,7 @@ interface RootBody {
   readonly layout: number;
   readonly views: readonly {
     readonly plan: ViewPlan;
+    readonly pages: number;
     readonly state: Omit<ViewState, "watermarkUs"> & { readonly watermarkUs: string | null };
   }[];
   readonly covered: readonly CoveredOutput[];
@@ -53,8 +57,9 @@ interface RootBody {
 export function decodeRoot(bytes: Uint8Array): SavedRoot {
   const body = JSON.parse(new TextDecoder().decode(bytes)) as RootBody;
   assert(body.layout === FOLD_LAYOUT_VERSION, `views' state has layout ${body.layout}`);
-  const views = body.views.map(({ plan, state }) => ({
+  const views = body.views.map(({ plan, state, pages }) => ({
     plan,
+    pages,
     state: { ...state, watermarkUs: state.watermarkUs === null ? null : BigInt(state.watermarkUs) },
   }));
   return { views, covered: body.covered };

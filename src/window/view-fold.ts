@@ -249,7 +249,11 @@ export class ViewFold implements Fold, Lower {
   }
 
   addUpper(upper: Upper): void {
-    this.#set.uppers.push(upper);
+    this.#set.addUpper(upper);
+  }
+
+  removeUpper(upper: Upper): void {
+    this.#set.removeUpper(upper);
   }
 
   unmerged(): number[] {

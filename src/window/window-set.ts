@@ -100,6 +100,14 @@ export class WindowSet {
     });
   }
 
+  addUpper(upper: Upper): void {
+    this.uppers.push(upper);
+  }
+
+  removeUpper(upper: Upper): void {
+    this.uppers.splice(this.uppers.indexOf(upper), 1);
+  }
+
   /** Headers of the windows that are not closed. */
   get open(): number[] {
     return this.#windows(this.lateUpdate?.kept ?? 0);

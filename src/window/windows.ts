@@ -1,6 +1,6 @@
 // All views of the engine over one fold memory: what the path calls. Folds durable records into every view of their stream, keeps outputs
 // until they are covered by the ledger, and takes and restores checkpoints. A pure function of the records.
-import { DIRTY_CHANGED, FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../kernels/abi.ts";
+import { FOLD_PAGE_BYTES } from "../../kernels/abi.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
@@ -10,19 +10,25 @@ import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { Batch } from "./batch.ts";
 import { streamShape } from "./compile.ts";
-import type { Fold, Lower, OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
+import type {
+  Fold,
+  Lower,
+  OpenWindow,
+  RecordFacts,
+  Suspension,
+  ViewCounts,
+  ViewStats,
+} from "./fold.ts";
 import { createRoot, freeRoot, makeFold } from "./make-fold.ts";
 import type { RowsImage } from "./images.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
+import { PendingOutputs } from "./pending-outputs.ts";
+import { PageMeter } from "./page-meter.ts";
 import { ProgramArea } from "./program.ts";
+import { restorePages, takeChanges, type SavedPage } from "./saved-pages.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
-
-/** A page of the fold memory by number, FOLD_PAGE_BYTES bytes. */
-export interface SavedPage {
-  readonly page: number;
-  readonly bytes: Uint8Array;
-}
+import { SuspendedFold } from "./suspended-fold.ts";
 
 /** Changes since the checkpoint before: merged page by page they are the state at a batch boundary. */
 export interface WindowsCheckpoint {
@@ -53,6 +59,15 @@ export interface WindowsStats extends ViewStats {
   readonly pendingOutputs: number;
 }
 
+/** Pages that one event may take in a view: a window, its first bucket and a page of rows, text or sketch. */
+const ROW_PAGES_MAX = 3;
+/** Pages for what grows by the record: lists of windows, directories, nodes over panes. */
+const SPARE_PAGES = 1024;
+
+function sizeText(pages: number): string {
+  return `${Math.round((pages * FOLD_PAGE_BYTES) / 1024 / 1024)} MB`;
+}
+
 const NO_EVENTS: ViewCounts = {
   accepted: 0,
   filtered: 0,
@@ -66,24 +81,30 @@ export class Windows {
   readonly #memory: FoldMemory;
   readonly #area = new ProgramArea();
   readonly #batch: Batch;
+  readonly #meter: PageMeter;
+  readonly #pageCountMax: number;
+  /** Pages that a view may take. */
+  readonly #bounds = new Map<string, number>();
   readonly #views = new Map<string, Fold>();
   readonly #restored = new Map<string, SavedView>();
-  /** Outputs that are not covered, in order of position. */
-  readonly #pending = new Map<string, ViewOutput[]>();
-  readonly #covered = new Map<string, CoveredOutput>();
-  #fresh: ViewOutput[] = [];
-  #pendingBytes = 0;
+  readonly #outputs = new PendingOutputs();
 
   constructor(instance: KernelInstance<FoldKernels>, pageCountMax: number = FOLD_PAGES_MAX) {
     this.#memory = new FoldMemory(instance, pageCountMax);
     this.#batch = new Batch(this.#memory);
+    this.#meter = new PageMeter(this.#memory.call);
+    this.#pageCountMax = pageCountMax;
   }
 
   /**
    * Adds a view: continues the restored one with the same plan, or starts after position `since`. Throws when a restored view of this
    * name has another plan (the caller compares first) or the kernels do not know an operation.
    */
-  addView(plan: ViewPlan, schema: EventSchema, options: { readonly since: number }): void {
+  addView(
+    plan: ViewPlan,
+    schema: EventSchema,
+    options: { readonly since: number; readonly memoryMaxBytes?: number },
+  ): void {
     assert(!this.#views.has(plan.name), `view ${plan.name} was added`);
     const restored = this.#restored.get(plan.name);
     assert(
@@ -91,7 +112,10 @@ export class Windows {
       `view ${plan.name} has another plan in the checkpoint`,
     );
     this.#restored.delete(plan.name);
-    const below = plan.rollupOf === null ? null : this.#lower(plan.name, plan.rollupOf);
+    const isStopped = restored?.state.suspended !== undefined;
+    const below = isStopped ? null : this.#lower(plan);
+    this.#meter.set(plan.name, restored?.pages ?? 0);
+    this.#meter.charge(plan.name);
     const state = restored?.state ?? {
       root: createRoot(this.#memory, plan),
       position: below?.position ?? options.since,
@@ -103,14 +127,72 @@ export class Windows {
       `view ${plan.name} is at another position than ${plan.rollupOf}`,
     );
     const view = { plan, shape: streamShape(schema), below };
-    const place = { memory: this.#memory, area: this.#area };
+    const place = { memory: this.#memory, area: this.#area, meter: this.#meter };
     this.#views.set(plan.name, makeFold(place, view, state));
+    this.#meter.charge(null);
+    this.#bounds.set(plan.name, (options.memoryMaxBytes ?? Infinity) / FOLD_PAGE_BYTES);
   }
 
-  /** The view that a rollup merges: it is added before, and removed after it. */
-  #lower(name: string, rollupOf: string): Lower {
+  /** Runs what a view does; the pages that it takes are counted as its own. */
+  #charged<T>(name: string, work: (view: Fold) => T): T {
+    this.#meter.charge(name);
+    const result = work(this.#view(name));
+    this.#meter.charge(null);
+    return result;
+  }
+
+  /** Suspends the views that have more pages than they may have. */
+  #suspendLarge(views: readonly Fold[]): void {
+    for (const { plan } of views) {
+      const pagesMax = this.#bounds.get(plan.name) ?? Infinity;
+      if (this.#meter.of(plan.name) > pagesMax)
+        this.#suspend(plan.name, `its state is larger than its bound, ${sizeText(pagesMax)}`);
+    }
+  }
+
+  /** Makes room for what a record's events may take in one view: the largest views are suspended. */
+  #makeRoom(record: EventsRecord): void {
+    const need =
+      record.rowCount * ROW_PAGES_MAX +
+      Math.ceil((record.image.byteLength * 2) / FOLD_PAGE_BYTES) +
+      SPARE_PAGES;
+    while (this.#memory.call.pagesUsed() + need > this.#pageCountMax) {
+      const largest = [...this.#views.keys()].reduce((a, b) =>
+        this.#meter.of(b) > this.#meter.of(a) ? b : a,
+      );
+      if (this.#meter.of(largest) === 0) return;
+      const size = sizeText(this.#meter.of(largest));
+      this.#suspend(largest, `views have no more room, and its state is the largest, ${size}`);
+    }
+  }
+
+  /** Gives back the state of a view and of the rollups over it; what it has put out stays. */
+  #suspend(name: string, reason: string): void {
+    for (const { plan, state } of this.#views.values())
+      if (plan.rollupOf === name && state.suspended === undefined)
+        this.#suspend(plan.name, `${name}, which it reads, is suspended`);
+    const view = this.#view(name);
+    const { plan, counts, position, state } = view;
+    const shape = { behind: view.behindColumn };
+    const stopped = { ...state, counts: { ...counts }, suspended: { at: position, reason } };
+    this.#charged(name, () => view.free());
+    this.#meter.set(name, 0);
+    this.#views.set(name, new SuspendedFold({ plan, shape }, stopped));
+  }
+
+  /** Views that stopped, with the reasons. */
+  get suspended(): Map<string, Suspension> {
+    const found = [...this.#views.values()].flatMap(({ plan, state: { suspended } }) =>
+      suspended === undefined ? [] : [[plan.name, suspended] as const],
+    );
+    return new Map(found);
+  }
+
+  /** The view that a rollup merges: it is added before, and removed after it. Null: `plan` is no rollup. */
+  #lower({ name, rollupOf }: ViewPlan): Lower | null {
+    if (rollupOf === null) return null;
     const { lower } = must(this.#views.get(rollupOf), `view ${rollupOf}, below ${name}`);
-    return must(lower, `windows of ${rollupOf} that ${name} can merge`);
+    return must(lower, `${rollupOf} gives ${name} windows: remove both or neither`);
   }
 
   /** Removes a view or a restored one that nobody continues, with its windows and pending outputs. */
@@ -118,13 +200,13 @@ export class Windows {
     const above = [...this.#views.values()].find(({ plan }) => plan.rollupOf === name);
     assert(above === undefined, `view ${above?.plan.name} reads ${name}: it is removed first`);
     const restored = this.#restored.get(name);
-    if (restored !== undefined) freeRoot(this.#memory, restored.plan, restored.state.root);
+    if (restored !== undefined && restored.state.suspended === undefined)
+      freeRoot(this.#memory, restored.plan, restored.state.root);
     this.#views.get(name)?.free();
     this.#restored.delete(name);
     this.#views.delete(name);
-    this.#setPending(name, []);
-    for (const kind of ["rows", "late"] as const) this.#covered.delete(`${kind} ${name}`);
-    this.#fresh = this.#fresh.filter((output) => output.view !== name);
+    this.#meter.forget(name);
+    this.#outputs.drop(name);
   }
 
   /** Folds a durable record into the views of its stream that stand before it, and gives what they put out. */
@@ -133,7 +215,7 @@ export class Windows {
     const { readers, others } = this.#behind(record.stream, record.position);
     const outputs = readers.length > 0 ? this.#apply(record, readers) : [];
     for (const view of others) view.skip(record.position);
-    return outputs.filter((output) => this.#keep(output));
+    return outputs.filter((output) => this.#outputs.keep(output));
   }
 
   /** Passes a durable record without events. `stream`: whose watermark it tells, or null; its windows close as with `fold`. */
@@ -141,8 +223,11 @@ export class Windows {
     const { readers, others } = this.#behind(stream, record.position);
     for (const view of others) view.skip(record.position);
     this.#memory.clearScratch();
-    const outputs = readers.flatMap((view) => view.advance(record));
-    return outputs.filter((output) => this.#keep(output));
+    const outputs = readers.flatMap((view) =>
+      this.#charged(view.plan.name, (fold) => fold.advance(record)),
+    );
+    this.#suspendLarge(readers);
+    return outputs.filter((output) => this.#outputs.keep(output));
   }
 
   /** The views that stand before `position`: those over a stream, and the others. */
@@ -161,7 +246,12 @@ export class Windows {
     const behind = must(readers[0], "reader").behindColumn;
     if (!batch.isZero(behind)) columns.add(behind);
     for (const ordinal of columns) batch.load(ordinal);
-    return readers.flatMap((view) => view.fold(batch, record));
+    const outputs = readers.flatMap(({ plan }) => {
+      this.#makeRoom(record);
+      return this.#charged(plan.name, (view) => view.fold(batch, record));
+    });
+    this.#suspendLarge(readers);
+    return outputs;
   }
 
   /** Gets programs for the batch at hand ready and gives the columns that they read. When their area is full all programs make room, once. */
@@ -177,51 +267,25 @@ export class Windows {
     return new Set();
   }
 
-  /** Holds an output until it is covered; false when it was covered before a restart and is given again by the replay. */
-  #keep(output: ViewOutput): boolean {
-    const covered = this.#covered.get(`${output.kind} ${output.view}`);
-    if (covered !== undefined && output.position <= covered.position) return false;
-    const list = this.#pending.get(output.view) ?? [];
-    list.push(output);
-    this.#pendingBytes += output.image.byteLength;
-    this.#pending.set(output.view, list);
-    this.#fresh.push(output);
-    return true;
-  }
-
   /** The ledger holds the outputs of a kind up to `position`: they are let go. */
   covered(view: string, kind: ViewOutput["kind"], position: number): void {
-    this.#covered.set(`${kind} ${view}`, { view, kind, position });
-    const rest = (outputs: readonly ViewOutput[]): ViewOutput[] =>
-      outputs.filter(
-        (output) => output.view !== view || output.kind !== kind || output.position > position,
-      );
-    this.#setPending(view, rest(this.pending(view)));
-    this.#fresh = rest(this.#fresh);
-  }
-
-  /** Leaves a view only these of its pending outputs. */
-  #setPending(view: string, outputs: ViewOutput[]): void {
-    const bytesOf = (list: readonly ViewOutput[]): number =>
-      list.reduce((sum, { image }) => sum + image.byteLength, 0);
-    this.#pendingBytes += bytesOf(outputs) - bytesOf(this.pending(view));
-    this.#pending.set(view, outputs);
+    this.#outputs.cover({ view, kind, position });
   }
 
   /** Bytes of all outputs that are not covered. */
   get pendingBytes(): number {
-    return this.#pendingBytes;
+    return this.#outputs.bytes;
   }
 
   /** Outputs of a view that are not covered, in order of position. */
   pending(view: string): readonly ViewOutput[] {
-    return this.#pending.get(view) ?? [];
+    return this.#outputs.of(view);
   }
 
   /** Open windows of a view as images of its output columns and `revision`. */
   openWindows(view: string): OpenWindow[] {
     this.#memory.clearScratch();
-    return this.#view(view).openWindows();
+    return this.#charged(view, (fold) => fold.openWindows());
   }
 
   /** Rows of a view's closed windows that late events changed since they were put out. */
@@ -275,37 +339,24 @@ export class Windows {
   takeCheckpoint(
     room: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
   ): WindowsCheckpoint {
-    const count = this.#memory.call.pagesHighest();
-    const dirty = this.#memory.dirty(count);
-    const changed: number[] = [];
-    const freed: number[] = [];
-    for (let page = 0; page < count; page++) {
-      const mark = dirty[page];
-      if (mark === DIRTY_CHANGED) changed.push(page);
-      else if (mark !== 0) freed.push(page);
-    }
-    dirty.fill(0);
-    const outputs = this.#fresh;
-    this.#fresh = [];
-    const pages = this.#copyPages(changed, room(changed.length * FOLD_PAGE_BYTES));
-    return { pages, freed, body: this.#body(), outputs, covered: [...this.#covered.values()] };
-  }
-
-  #copyPages(numbers: readonly number[], to: Uint8Array): SavedPage[] {
-    const memory = this.#memory.pages();
-    return numbers.map((page, index) => {
-      const from = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
-      const at = index * FOLD_PAGE_BYTES;
-      to.set(memory.subarray(from, from + FOLD_PAGE_BYTES), at);
-      return { page, bytes: to.subarray(at, at + FOLD_PAGE_BYTES) };
-    });
+    const outputs = this.#outputs.takeFresh();
+    return {
+      ...takeChanges(this.#memory, room),
+      body: this.#body(),
+      outputs,
+      covered: this.#outputs.coverage,
+    };
   }
 
   #body(): Uint8Array {
-    const views = [...this.#views.values()].map(({ plan, state }) => ({ plan, state }));
+    const views = [...this.#views.values()].map(({ plan, state }) => ({
+      plan,
+      state,
+      pages: this.#meter.of(plan.name),
+    }));
     return encodeRoot({
       views: [...views, ...this.#restored.values()],
-      covered: [...this.#covered.values()],
+      covered: this.#outputs.coverage,
     });
   }
 
@@ -320,17 +371,8 @@ export class Windows {
   ): RestoredView[] {
     assert(this.#views.size === 0, "restore comes before views are added");
     const root = decodeRoot(body);
-    const { call } = this.#memory;
-    for (const { page, bytes } of pages) {
-      call.reachPage(page);
-      this.#memory.pages().set(bytes, FOLD_PAGES_AT + page * FOLD_PAGE_BYTES);
-    }
-    call.pagesRestored();
-    for (const covered of root.covered)
-      this.#covered.set(`${covered.kind} ${covered.view}`, covered);
-    for (const output of [...outputs].toSorted((a, b) => a.position - b.position))
-      this.#keep(output);
-    this.#fresh = [];
+    restorePages(this.#memory, pages);
+    this.#outputs.restore(root.covered, outputs);
     for (const view of root.views) this.#restored.set(view.plan.name, view);
     return root.views.map(({ plan, state }) => ({
       name: plan.name,

@@ -7,7 +7,7 @@ import { imageRows } from "../../src/event/image.ts";
 import { windowSizeUs, type ViewPlan } from "../../src/view/plan.ts";
 import { LATE_COLUMNS } from "../../src/window/late.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
-import type { SavedPage } from "../../src/window/windows.ts";
+import type { SavedPage } from "../../src/window/saved-pages.ts";
 import { BEHIND, eventArbitrary, planArbitrary, SCHEMA } from "./arbitrary.ts";
 import { differences, newWindows, place, recordOf } from "./drive.ts";
 import { Table } from "./table.ts";

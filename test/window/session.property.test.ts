@@ -7,7 +7,8 @@ import { imageRows, type Cell } from "../../src/event/image.ts";
 import type { Expr, ViewPlan } from "../../src/view/plan.ts";
 import { LATE_COLUMNS } from "../../src/window/late.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
-import type { SavedPage, Windows } from "../../src/window/windows.ts";
+import type { SavedPage } from "../../src/window/saved-pages.ts";
+import type { Windows } from "../../src/window/windows.ts";
 import { eventArbitrary, IMAGE_COLUMNS, planArbitrary, planOf, SCHEMA } from "./arbitrary.ts";
 import { differences, newWindows, outputRows, place, recordOf } from "./drive.ts";
 

@@ -7,7 +7,8 @@ import { instantiate } from "../../kernels/host.ts";
 import { buildImage, type Cell } from "../../src/event/image.ts";
 import type { EventsRecord } from "../../src/log/record.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
-import { Windows, type SavedPage } from "../../src/window/windows.ts";
+import type { SavedPage } from "../../src/window/saved-pages.ts";
+import { Windows } from "../../src/window/windows.ts";
 import { BIGINT, IMAGE_COLUMNS, planOf, SCHEMA, VARCHAR } from "./arbitrary.ts";
 import { FOLD_WASM, newWindows, outputRows } from "./drive.ts";
 

@@ -9,7 +9,8 @@ import { IMAGE_EXTRA_COLUMNS, type EventSchema } from "../../src/event/schema.ts
 import type { EventsRecord } from "../../src/log/record.ts";
 import type { Expr, ViewPlan } from "../../src/view/plan.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
-import { Windows, type SavedPage, type WindowsCheckpoint } from "../../src/window/windows.ts";
+import type { SavedPage } from "../../src/window/saved-pages.ts";
+import { Windows, type WindowsCheckpoint } from "../../src/window/windows.ts";
 import { BIGINT, planOf, TIME, VARCHAR, WINDOW_US } from "./arbitrary.ts";
 import { FOLD_WASM, newWindows, outputRows } from "./drive.ts";
 

@@ -2,7 +2,7 @@
 // records and encoded, and across checkpoints.
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import type { SavedPage } from "../../src/window/windows.ts";
+import type { SavedPage } from "../../src/window/saved-pages.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
 import {
   BEHIND,

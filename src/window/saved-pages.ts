@@ -1,0 +1,44 @@
+// Verb: pages of the fold memory out of it and back into it, by their numbers.
+import { DIRTY_CHANGED, FOLD_PAGE_BYTES, FOLD_PAGES_AT } from "../../kernels/abi.ts";
+import type { FoldMemory } from "./memory.ts";
+
+/** A page of the fold memory by number, FOLD_PAGE_BYTES bytes. */
+export interface SavedPage {
+  readonly page: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Pages that changed since the call before, copied into what `room` gives for their bytes, and those that were given back. */
+export function takeChanges(
+  memory: FoldMemory,
+  room: (bytes: number) => Uint8Array,
+): { readonly pages: SavedPage[]; readonly freed: number[] } {
+  const count = memory.call.pagesHighest();
+  const dirty = memory.dirty(count);
+  const changed: number[] = [];
+  const freed: number[] = [];
+  for (let page = 0; page < count; page++) {
+    const mark = dirty[page];
+    if (mark === DIRTY_CHANGED) changed.push(page);
+    else if (mark !== 0) freed.push(page);
+  }
+  dirty.fill(0);
+  const to = room(changed.length * FOLD_PAGE_BYTES);
+  const from = memory.pages();
+  const pages = changed.map((page, index) => {
+    const first = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
+    const at = index * FOLD_PAGE_BYTES;
+    to.set(from.subarray(first, first + FOLD_PAGE_BYTES), at);
+    return { page, bytes: to.subarray(at, at + FOLD_PAGE_BYTES) };
+  });
+  return { pages, freed };
+}
+
+/** Puts pages back into an empty memory. */
+export function restorePages(memory: FoldMemory, pages: Iterable<SavedPage>): void {
+  for (const { page, bytes } of pages) {
+    memory.call.reachPage(page);
+    memory.pages().set(bytes, FOLD_PAGES_AT + page * FOLD_PAGE_BYTES);
+  }
+  memory.call.pagesRestored();
+}

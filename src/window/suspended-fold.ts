@@ -1,0 +1,78 @@
+// A view that had to stop: its state was given back, its table stays as it is. It passes records without reading them, so it holds nothing.
+import { assert } from "../base/assert.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import type { Fold, OpenWindow, RecordFacts, ViewState, ViewStats } from "./fold.ts";
+import type { RowsImage } from "./images.ts";
+import type { ViewOutput } from "./output.ts";
+
+export class SuspendedFold implements Fold {
+  readonly plan: ViewPlan;
+  /** A rollup of it is suspended with it. */
+  readonly lower = null;
+  readonly behindColumn: number;
+  readonly watermarkUs: bigint | null;
+  readonly #state: ViewState;
+  #position: number;
+
+  /** `state` as it was when the view stopped, with the reason. */
+  constructor(
+    view: { readonly plan: ViewPlan; readonly shape: { readonly behind: number } },
+    state: ViewState,
+  ) {
+    assert(state.suspended !== undefined, `view ${view.plan.name} has a reason to be suspended`);
+    this.plan = view.plan;
+    this.behindColumn = view.shape.behind;
+    this.watermarkUs = state.watermarkUs;
+    this.#state = { ...state, root: 0 };
+    this.#position = state.position;
+  }
+
+  get counts(): ViewState["counts"] {
+    return this.#state.counts;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get state(): ViewState {
+    return { ...this.#state, position: this.#position };
+  }
+
+  prepare(): readonly number[] {
+    return [];
+  }
+
+  forgetPrograms(): void {
+    // It has none.
+  }
+
+  skip(position: number): void {
+    this.#position = Math.max(this.#position, position);
+  }
+
+  advance({ position }: RecordFacts): ViewOutput[] {
+    this.skip(position);
+    return [];
+  }
+
+  fold(_: unknown, record: RecordFacts): ViewOutput[] {
+    return this.advance(record);
+  }
+
+  openWindows(): OpenWindow[] {
+    return [];
+  }
+
+  corrected(): RowsImage[] {
+    return [];
+  }
+
+  stats(): ViewStats {
+    return { windows: 0, groups: 0, bytes: 0 };
+  }
+
+  free(): void {
+    // It holds nothing.
+  }
+}
