@@ -40,7 +40,7 @@ import { buryRow, insertSession, later, openSession, setBounds, stateCount, stat
 import { isValid, step, values } from "./vector";
 
 /** Rows whose sessions are read ahead together: their cache misses overlap. */
-const TILE: u32 = 64;
+const TILE: u32 = 128;
 let sink: u64 = 0;
 
 /** Lists the rows of a chunk that pass the filter (a register or -1) and hashes their keys; returns how many. RESULT_FILTERED counts the others. */

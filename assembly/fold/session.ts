@@ -276,24 +276,43 @@ export function turnTimers(header: u32, watermark: i64): void {
   }
 }
 
-/** Writes the addresses of at most `limit` sessions that end before `watermark`, by their end, as u32; returns how many. They are closed then. */
-export function closeSessions(header: u32, watermark: i64, to: u32, limit: u32): u32 {
+/** Takes at most `limit` rows whose timers are due out of the heap, and reads what closing them will read. */
+function popTimers(header: u32, watermark: i64, to: u32, limit: u32): u32 {
   let n: u32 = 0;
-  while (n < limit) {
+  for (; n < limit; n++) {
     const row = popTimer(header, watermark);
     if (row == 0) break;
-    if (load<u32>(row, SESSION_STATE_AT) == SESSION_DEAD) {
-      freeRow(header, row);
-      continue;
+    store<u32>(to + (n << 2), row);
+  }
+  let seen: u64 = 0;
+  for (let i: u32 = 0; i < n; i++) {
+    const row = load<u32>(to + (i << 2));
+    seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
+  }
+  sink ^= seen;
+  return n;
+}
+
+/**
+ * Writes the addresses of at most `limit` sessions that end before `watermark`, by their end, as u32; returns how many. They are closed
+ * then. Fewer than `limit` may come although more are due; none when none is.
+ */
+export function closeSessions(header: u32, watermark: i64, to: u32, limit: u32): u32 {
+  let n: u32 = 0;
+  for (;;) {
+    const popped = popTimers(header, watermark, to, limit);
+    for (let i: u32 = 0; i < popped; i++) {
+      const row = load<u32>(to + (i << 2));
+      const end = load<i64>(row, SESSION_END_AT);
+      if (load<u32>(row, SESSION_STATE_AT) == SESSION_DEAD) freeRow(header, row);
+      else if (end >= watermark) fileTimer(header, end, row);
+      else {
+        store<u32>(row, SESSION_CLOSED, SESSION_STATE_AT);
+        touch(row);
+        store<u32>(to + (n++ << 2), row);
+      }
     }
-    const end = load<i64>(row, SESSION_END_AT);
-    if (end >= watermark) {
-      fileTimer(header, end, row);
-      continue;
-    }
-    store<u32>(row, SESSION_CLOSED, SESSION_STATE_AT);
-    touch(row);
-    store<u32>(to + (n++ << 2), row);
+    if (popped == 0 || n > 0) break;
   }
   store<u32>(header, load<u32>(header, SESSION_OPEN_AT) - n, SESSION_OPEN_AT);
   if (n > 0) store<u32>(header, load<u32>(header, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
