@@ -34,7 +34,12 @@ export interface LoadResult {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
+  /** p99 of each SERIES_S seconds, whole ms. */
+  readonly p99s: readonly number[];
 }
+
+/** Seconds of a value in a series, here and in what is watched meanwhile. */
+export const SERIES_S = 10;
 
 /** A connection with its body, and when the request under way was due. */
 interface Lane {
@@ -53,6 +58,8 @@ class Load {
   readonly #plan: LoadPlan;
   readonly #lanes = new Map<Connection, Lane>();
   readonly #latencies: number[] = [];
+  /** Answers at the end of each SERIES_S seconds. */
+  readonly #marks: number[] = [];
   #accepted = 0;
   #duplicates = 0;
   #busy = 0;
@@ -112,6 +119,8 @@ class Load {
     const nowMs = performance.now();
     const lane = this.#lanes.get(connection);
     if (lane === undefined) return;
+    if (nowMs > this.#beginMs + (this.#marks.length + 1) * SERIES_S * 1000)
+      this.#marks.push(this.#latencies.length);
     this.#latencies.push(nowMs - lane.sinceMs);
     const { status, text, accepted, duplicates, position } = connection.reader;
     if (status === 503) this.#busy++;
@@ -167,7 +176,8 @@ class Load {
       if (dueMs >= this.#endMs) break;
       const waitMs = dueMs - performance.now();
       if (waitMs > 1) await Bun.sleep(waitMs);
-      const lane = this.#idle.pop();
+      // in turn: a server closes connections that rest too long
+      const lane = this.#idle.shift();
       if (lane === undefined) this.#due.push(dueMs);
       else this.#send(lane, dueMs, performance.now());
     }
@@ -177,8 +187,8 @@ class Load {
 
   #result(): LoadResult {
     const latencies = Float64Array.from(this.#latencies).toSorted();
-    const at = (q: number): number =>
-      latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0;
+    const ends = [...this.#marks, latencies.length];
+    const parts = ends.map((end, part) => this.#latencies.slice(ends[part - 1] ?? 0, end));
     return {
       accepted: this.#accepted,
       duplicates: this.#duplicates,
@@ -186,11 +196,17 @@ class Load {
       busy: this.#busy,
       lastPosition: this.#lastPosition,
       seconds: (performance.now() - this.#beginMs) / 1000,
-      p50: at(0.5),
-      p99: at(0.99),
+      p50: quantile(latencies, 0.5),
+      p99: quantile(latencies, 0.99),
       max: latencies.at(-1) ?? 0,
+      p99s: parts.map((part) => Math.round(quantile(Float64Array.from(part).toSorted(), 0.99))),
     };
   }
+}
+
+/** `sorted`: ascending; 0 of nothing. */
+function quantile(sorted: Float64Array, q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
 }
 
 if (import.meta.main) {

@@ -14,6 +14,8 @@ export interface BenchLine {
   readonly ratio_to?: string;
   /** Of the result, where it must be the same on every machine. */
   readonly hash?: string;
+  /** How it went over time, the highest value of each ten seconds: for the results only. */
+  readonly series?: readonly number[];
   /** What `rate` is wanted to be, on two idle cores of the reference machine: `least` or more, `most` or less. */
   readonly wanted?: { readonly least: number } | { readonly most: number };
 }
