@@ -1,0 +1,1 @@
+SELECT reason, field FROM rejects
