@@ -239,7 +239,8 @@ export class Engine {
     this.#receivedAtUs = receivedAtUs;
     this.#lastPosition++;
     const clock = this.admission.clock(stream);
-    clock.heard(partition, receivedAtUs);
+    // With rows admission was told already; without, dead letters are a sign of life as well.
+    if (rowCount + duplicateCount === 0) clock.heard(partition, receivedAtUs);
     const sealed: SealedRecord = {
       position: this.#lastPosition,
       stream,

@@ -367,7 +367,7 @@ export const CHANGES_EPOCH_BYTES_MAX = 16 * 1024 * 1024;
 /** Rows with differences that `millrace verify` lists of a view: what fits on a few screens. */
 export const VERIFY_ROWS_SHOWN_MAX = 100;
 /**
- * Source partitions of one stream that the watermark can tell apart: each record looks at all of them, some 20 µs for as many. An idle one
+ * Source partitions of one stream that the watermark can tell apart: each record looks at all of them, 10 µs for as many. An idle one
  * gives way to a new one; when none is idle a new one is refused.
  */
 export const SOURCE_PARTITIONS_MAX = 1024;

@@ -83,12 +83,20 @@ function highest(a: bigint | null, b: bigint | null): bigint | null {
   return a > b ? a : b;
 }
 
+/** The lower one; null when one of them holds everything back. */
+function lowest(a: bigint | null, b: bigint | null): bigint | null {
+  if (a === null || b === null) return null;
+  return a < b ? a : b;
+}
+
 export class StreamClock {
   readonly #settings: ClockSettings;
   readonly #partitions = new Map<string, Partition>();
   #timeUs: number;
   #watermarkUs: bigint | null;
   #newestUs: bigint | null;
+  /** RowClock's, of the record that has begun. */
+  #capUs: bigint | null = null;
 
   constructor(settings: ClockSettings, state: ClockState = NEW_CLOCK) {
     this.#settings = settings;
@@ -129,29 +137,30 @@ export class StreamClock {
 
   /** A record of a partition at `atUs`: it is heard of, others may fall idle. Twice is as good as once. */
   heard(name: string, atUs: number): void {
-    const partition = this.#partitions.get(name) ?? this.#add(name, atUs);
-    partition.heardAtUs = atUs;
-    this.#moveTo(atUs);
+    this.begin(name, atUs);
   }
 
-  /** As `heard`, before the record's events are admitted. */
+  /** As `heard`, before the record's events are admitted: what they may move. */
   begin(name: string, atUs: number): RowClock {
-    this.heard(name, atUs);
-    const partition = must(this.#partitions.get(name), "the partition of a record");
+    const partition = this.#partitions.get(name) ?? this.#add(name, atUs);
+    partition.heardAtUs = atUs;
+    this.#goTo(atUs);
+    this.#capUs = this.#capFor(partition);
+    this.#raise(lowest(this.#watermarkOf(partition.highestUs), this.#capUs));
     return {
       watermarkUs: this.#watermarkUs,
       newestUs: this.#newestUs,
       highestUs: partition.highestUs,
-      capUs: this.#capFor(partition),
+      capUs: this.#capUs,
     };
   }
 
-  /** The record's events are admitted: the highest of its partition is this now. */
+  /** The events of the record that has begun are admitted: the highest of its partition is this now. */
   end(name: string, highestUs: bigint | null): void {
     const partition = must(this.#partitions.get(name), "the partition of a record");
     partition.highestUs = highest(partition.highestUs, highestUs);
     this.#newestUs = highest(this.#newestUs, highestUs);
-    this.#move();
+    this.#raise(lowest(this.#watermarkOf(partition.highestUs), this.#capUs));
   }
 
   /** A control record changes partitions at `atUs`; those not known are added. Together, so that none is idle meanwhile. */
@@ -161,7 +170,8 @@ export class StreamClock {
       partition.state = STATE_AFTER[change];
       partition.heardAtUs = atUs;
     }
-    this.#moveTo(atUs);
+    this.#goTo(atUs);
+    this.#move();
   }
 
   /** The partitions for which this change of all of them at once would mean something. */
@@ -176,7 +186,8 @@ export class StreamClock {
 
   /** Log time is `atUs`: a clock tick. */
   tick(atUs: number): void {
-    this.#moveTo(atUs);
+    this.#goTo(atUs);
+    this.#move();
   }
 
   /** A record of the log says what the watermark is after it: that stays, whatever the settings are now. */
@@ -198,7 +209,7 @@ export class StreamClock {
     return [...this.#partitions.values()].map((partition) => ({
       name: partition.name,
       state: this.#isIdle(partition) ? "idle" : partition.state,
-      watermarkUs: this.#watermarkOf(partition),
+      watermarkUs: this.#watermarkOf(partition.highestUs),
       newestUs: partition.highestUs,
       idleAtUs: this.#idleAtUs(partition),
     }));
@@ -236,7 +247,7 @@ export class StreamClock {
     return partition.heardAtUs + idleAfterUs;
   }
 
-  #watermarkOf({ highestUs }: Partition): bigint | null {
+  #watermarkOf(highestUs: bigint | null): bigint | null {
     if (highestUs === null) return null;
     const us = highestUs - BigInt(this.#settings.outOfOrdernessUs);
     return us > I64_MIN ? us : null;
@@ -244,36 +255,30 @@ export class StreamClock {
 
   /** The lowest watermark of the active partitions but one; null: one of them has not delivered. */
   #capFor(but: Partition): bigint | null {
-    let capUs = I64_MAX;
+    let lowestUs = I64_MAX;
     for (const partition of this.#partitions.values()) {
       if (partition === but || this.#isIdle(partition)) continue;
-      const own = this.#watermarkOf(partition);
-      if (own === null) return null;
-      if (own < capUs) capUs = own;
+      if (partition.highestUs === null) return null;
+      if (partition.highestUs < lowestUs) lowestUs = partition.highestUs;
     }
-    return capUs;
+    return lowestUs === I64_MAX ? I64_MAX : this.#watermarkOf(lowestUs);
   }
 
-  #moveTo(atUs: number): void {
+  #goTo(atUs: number): void {
     assert(atUs >= this.#timeUs, "log time does not go back");
     this.#timeUs = atUs;
-    this.#move();
   }
 
-  /** max(its last value, the lowest of the active partitions, or the highest seen when all are idle). */
+  /** max(its last value, ...) */
+  #raise(wantedUs: bigint | null): void {
+    this.#watermarkUs = highest(this.#watermarkUs, wantedUs);
+  }
+
+  /** To the lowest of the active partitions, or to the highest seen when all are idle. */
   #move(): void {
-    this.#watermarkUs = highest(this.#watermarkUs, this.#wanted());
-  }
-
-  #wanted(): bigint | null {
-    let lowestUs: bigint | null = null;
-    for (const partition of this.#partitions.values()) {
-      if (this.#isIdle(partition)) continue;
-      const own = this.#watermarkOf(partition);
-      if (own === null) return null;
-      if (lowestUs === null || own < lowestUs) lowestUs = own;
-    }
+    const active = [...this.#partitions.values()].find((partition) => !this.#isIdle(partition));
     // Without an active partition all there are are idle: nothing that was seen holds the watermark back.
-    return lowestUs ?? this.#newestUs;
+    if (active === undefined) this.#raise(this.#newestUs);
+    else this.#raise(lowest(this.#watermarkOf(active.highestUs), this.#capFor(active)));
   }
 }
