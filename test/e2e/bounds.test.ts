@@ -98,10 +98,20 @@ test(
     const appliance = await Appliance.start({
       config: CONFIG,
       data: folder(),
+      flags: ["--streams.clicks.idle_after=1s"],
       env: { MILLRACE_FAILPOINT: "files.free.measure:6-11:enospc" },
     });
+    const state = async (): Promise<unknown> => {
+      const { rows } = await appliance.rows("SELECT state FROM millrace.watermarks");
+      return rows[0]?.[0];
+    };
     await sendUntil(appliance, 503, 1);
+    expect(await state()).toBe("paused");
+    // Longer than idle_after: silence means nothing while we refuse.
+    await Bun.sleep(1500);
+    expect(await state()).toBe("paused");
     await sendUntil(appliance, 200, 1000);
+    expect(await state()).toBe("connected");
     expect((await sendUntilRefused(appliance, 3)).refused).toBeNull();
     await appliance.kill();
   },

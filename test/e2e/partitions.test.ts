@@ -136,3 +136,25 @@ test("a silent producer lets the watermark go on; when all are silent every wind
   expect(await closed(again)).toEqual([2, 1]);
   await again.kill();
 }, 20_000);
+
+test("beyond 1,024 active producers a new one is told to wait, and the others go on", async () => {
+  const folder = configuration("1h");
+  const many = await start(folder);
+  for (let first = 0; first < 1024; first += 128)
+    await Promise.all(
+      Array.from({ length: 128 }, (_, index) => beat(many, `producer-${first + index}`, 1)),
+    );
+  const response = await fetch(`${many.address}/v1/events`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "millrace-source-partition": "one-more" },
+    body: JSON.stringify({ beat_at: START_MS }),
+  });
+  expect([response.status, await response.json()]).toEqual([
+    429,
+    expect.objectContaining({ code: "too_many_partitions" }),
+  ]);
+  await beat(many, "producer-1000", 2);
+  const { rows } = await many.rows("SELECT count(*), min(state) FROM millrace.watermarks");
+  expect(rows).toEqual([[1024, "connected"]]);
+  await many.kill();
+}, 20_000);
