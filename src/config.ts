@@ -108,6 +108,12 @@ export const VIEW_KEYS = {
     default: null,
     description: "How long after its end late events correct a window, with late.policy: update.",
   },
+  memory_max: {
+    type: "size",
+    default: null,
+    description:
+      "State of the view at most; beyond it the view is suspended and /health says so, others go on. Unset: as long as all views together have room.",
+  },
 } as const satisfies Table;
 
 /** Keys of the appliance itself. */
@@ -180,7 +186,6 @@ export const LATER_KEYS: readonly string[] = [
   "streams.*.compatibility",
   "views.*.rollups",
   "views.*.late.reconcile_every",
-  "views.*.memory_max",
   "views.*.ttl",
   "server.tls",
   "server.postgres",

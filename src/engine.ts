@@ -53,6 +53,8 @@ export interface EngineStream {
 export interface EngineView {
   readonly plan: ViewPlan;
   readonly since: number;
+  /** Bytes of state beyond which it is suspended; null or absent: as long as all views together have room. */
+  readonly memoryMaxBytes?: number | null;
 }
 
 export interface EngineOptions {
@@ -148,9 +150,9 @@ export class Engine {
         .filter(({ plan }) => plan.rollupOf === null)
         .map(({ plan, since }) => ({ view: plan.name, stream: plan.stream, since })),
     );
-    for (const { plan, since } of views) {
-      this.windows.addView(plan, this.#stream(plan.stream).schema, { since });
-      this.#since.set(plan.name, since);
+    for (const { plan, ...options } of views) {
+      this.windows.addView(plan, this.#stream(plan.stream).schema, options);
+      this.#since.set(plan.name, options.since);
     }
     const kept = new Set(views.map(({ plan }) => plan.name));
     for (const name of restored) if (!kept.has(name)) this.windows.dropView(name);

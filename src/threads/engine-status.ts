@@ -38,6 +38,7 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
       liveIds: engine.admission.idTable(stream).ids,
     })),
     accounts: engine.accounts,
+    suspended: [...engine.windows.suspended].map(([view, why]) => ({ view, ...why })),
     foldBytes: engine.windows.stateBytes,
     pendingOutputBytes: engine.windows.pendingBytes,
     isWaiting: backlog.isWaiting,

@@ -82,6 +82,14 @@ function accountingProblems(status: EngineStatus | null): string[] {
     );
 }
 
+/** Views that stopped. */
+function suspendedProblems(status: EngineStatus | null): string[] {
+  return (status?.suspended ?? []).map(
+    ({ view, at, reason }) =>
+      `view ${view} is suspended after log position ${at}: ${reason}. Its table stays as it is, events since are not in it; the others go on. Make its windows or keys fewer, or raise views.${view}.memory_max, and give it another name to begin anew`,
+  );
+}
+
 export class Fleet {
   readonly #start: ThreadStart;
   readonly #events: FleetEvents;
@@ -171,11 +179,16 @@ export class Fleet {
   health(): Status {
     return {
       ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
-      healthy: this.#tableProblems.length + accountingProblems(this.#engineStatus).length === 0,
+      healthy:
+        this.#tableProblems.length +
+          suspendedProblems(this.#engineStatus).length +
+          accountingProblems(this.#engineStatus).length ===
+        0,
       problems: [
         ...(this.#hasRoom ? [] : [LOG_FULL.detail]),
         ...this.#tableProblems,
         ...waitingProblems(this.#engineStatus),
+        ...suspendedProblems(this.#engineStatus),
         ...accountingProblems(this.#engineStatus),
       ],
       position: this.#durable,

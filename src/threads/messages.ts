@@ -148,6 +148,12 @@ export interface EngineStatus {
   readonly views: readonly ViewStatus[];
   readonly streams: readonly StreamStatus[];
   readonly accounts: Accounts;
+  /** Views that stopped: after which position, and why. */
+  readonly suspended: readonly {
+    readonly view: string;
+    readonly at: number;
+    readonly reason: string;
+  }[];
   readonly foldBytes: number;
   /** Bytes of outputs that no table's ledger covers, and whether the views wait until tables take some. */
   readonly pendingOutputBytes: number;

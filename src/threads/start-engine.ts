@@ -163,10 +163,13 @@ async function buildEngine(start: EngineStart, files: Files): Promise<Engine> {
 }
 
 function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[] {
-  return start.views.map((plan) => ({
-    plan,
-    since: must(applied.views[plan.name], `applied view ${plan.name}`).since,
-  }));
+  return start.views.map((plan) => {
+    const { since } = must(applied.views[plan.name], `applied view ${plan.name}`);
+    const memoryMaxBytes = start.config.views.find(
+      ({ name }) => name === plan.name,
+    )?.memoryMaxBytes;
+    return { plan, since, memoryMaxBytes: memoryMaxBytes ?? null };
+  });
 }
 
 /** Hash of what a schema decides: columns and their roles, not its version. */

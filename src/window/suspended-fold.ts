@@ -1,7 +1,9 @@
-// A view that had to stop: its state was given back, its table stays as it is. It passes records without reading them, so it holds nothing.
+// A view that had to stop: its state was given back, its table stays as it is. It passes records without
+// reading their events, which stay pending, so it holds nothing.
 import { assert } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { Fold, OpenWindow, RecordFacts, ViewState, ViewStats } from "./fold.ts";
+import type { Batch } from "./batch.ts";
+import type { Fold, OpenWindow, RecordFacts, ViewCounts, ViewState, ViewStats } from "./fold.ts";
 import type { RowsImage } from "./images.ts";
 import type { ViewOutput } from "./output.ts";
 
@@ -11,6 +13,7 @@ export class SuspendedFold implements Fold {
   readonly lower = null;
   readonly behindColumn: number;
   readonly watermarkUs: bigint | null;
+  readonly counts: ViewCounts;
   readonly #state: ViewState;
   #position: number;
 
@@ -24,11 +27,8 @@ export class SuspendedFold implements Fold {
     this.behindColumn = view.shape.behind;
     this.watermarkUs = state.watermarkUs;
     this.#state = { ...state, root: 0 };
+    this.counts = { ...state.counts };
     this.#position = state.position;
-  }
-
-  get counts(): ViewState["counts"] {
-    return this.#state.counts;
   }
 
   get position(): number {
@@ -36,7 +36,7 @@ export class SuspendedFold implements Fold {
   }
 
   get state(): ViewState {
-    return { ...this.#state, position: this.#position };
+    return { ...this.#state, counts: this.counts, position: this.#position };
   }
 
   prepare(): readonly number[] {
@@ -56,7 +56,9 @@ export class SuspendedFold implements Fold {
     return [];
   }
 
-  fold(_: unknown, record: RecordFacts): ViewOutput[] {
+  fold({ rowCount }: Batch, record: RecordFacts): ViewOutput[] {
+    this.counts.accepted += rowCount;
+    this.counts.pending += rowCount;
     return this.advance(record);
   }
 

@@ -65,7 +65,8 @@ const ROW_PAGES_MAX = 3;
 const SPARE_PAGES = 1024;
 
 function sizeText(pages: number): string {
-  return `${Math.round((pages * FOLD_PAGE_BYTES) / 1024 / 1024)} MB`;
+  const kilobytes = (pages * FOLD_PAGE_BYTES) / 1024;
+  return kilobytes < 10_000 ? `${Math.round(kilobytes)} KB` : `${Math.round(kilobytes / 1024)} MB`;
 }
 
 const NO_EVENTS: ViewCounts = {
@@ -103,7 +104,7 @@ export class Windows {
   addView(
     plan: ViewPlan,
     schema: EventSchema,
-    options: { readonly since: number; readonly memoryMaxBytes?: number },
+    options: { readonly since: number; readonly memoryMaxBytes?: number | null },
   ): void {
     assert(!this.#views.has(plan.name), `view ${plan.name} was added`);
     const restored = this.#restored.get(plan.name);

@@ -1,0 +1,81 @@
+// A view whose state outgrows its memory_max: /health is red and says why, its table and the other view go on being asked, and a kill and a
+// start change nothing of it. The real process.
+import { afterAll, expect, test } from "bun:test";
+import { copyFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { Appliance, temporaryFolder } from "./appliance.ts";
+
+const folder = temporaryFolder();
+afterAll(folder.dispose);
+const EVENTS = 4_000;
+
+function config(): string {
+  const path = join(folder.path, "suspended.yaml");
+  copyFileSync(join(import.meta.dir, "../../bench/clicks.avsc"), join(folder.path, "clicks.avsc"));
+  const select = (key: string): string =>
+    `SELECT window_start, ${key}, count(*) AS events FROM tumble(clicks, event_time, INTERVAL 1 HOUR) GROUP BY ALL`;
+  writeFileSync(
+    path,
+    `streams:
+  clicks: { schema: clicks.avsc, event_time: event_time }
+views:
+  by_user: { sql: "${select("user_id")}", memory_max: 256KB }
+  by_country: { sql: "${select("country")}" }
+`,
+  );
+  return path;
+}
+
+/** Events of one hour, each of a user of its own. */
+function bodyOf(hour: number, count: number): string {
+  return Array.from({ length: count }, (_, i) =>
+    JSON.stringify({
+      event_id: `${hour}-${i}`,
+      event_time: new Date(Date.UTC(2025, 5, 1, hour, 30, 0)).toISOString(),
+      event_type: "view",
+      user_id: `a user with a long name ${i}`,
+      session_id: "s",
+      page_url: "/",
+      category: "c",
+      brand: "b",
+      price: 1,
+      country: "DE",
+    }),
+  ).join("\n");
+}
+
+async function health(appliance: Appliance): Promise<readonly [number, string]> {
+  const response = await fetch(`${appliance.address}/health`);
+  return [response.status, await response.text()];
+}
+
+async function untilRed(appliance: Appliance): Promise<void> {
+  for (let waited = 0; waited < 100; waited++) {
+    if ((await health(appliance))[0] === 503) return;
+    await Bun.sleep(100);
+  }
+  throw new Error("10 s without a red /health");
+}
+
+test("a view beyond its memory_max is suspended, the other goes on", async () => {
+  const options = { data: join(folder.path, "data"), config: config() };
+  let appliance = await Appliance.start(options);
+  // its hour closes small, then the next one grows
+  await appliance.send(bodyOf(1, 10));
+  await appliance.send(bodyOf(2, EVENTS));
+  await untilRed(appliance);
+  for (const start of ["first", "second"]) {
+    const [status, text] = await health(appliance);
+    expect([start, status]).toEqual([start, 503]);
+    expect(text).toMatch(/view by_user is suspended after log position \d+: its state is larger/);
+    const answer = await appliance.rows(
+      "SELECT (SELECT count(*) FROM by_user), (SELECT sum(events) FROM by_country), (SELECT sum(unaccounted) FROM millrace.accounting)",
+    );
+    expect(answer.rows.map((row) => row.map(Number))).toEqual([[10, EVENTS + 10, 0]]);
+    if (start === "second") break;
+    await appliance.kill();
+    appliance = await Appliance.start(options);
+    await untilRed(appliance);
+  }
+  await appliance.stop();
+}, 60_000);
