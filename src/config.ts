@@ -1,6 +1,8 @@
 // The configuration's one table: key -> type, default, description. Flags, environment variables, `--help`, the JSON schema, the
 // README's reference and the types below derive from it. Owns what keys there are; config/load.ts reads a file against it.
 
+import type { RollupLevel } from "./view/rollup.ts";
+
 /** What a value may be. Durations are kept in µs, sizes in bytes. */
 export type ValueType =
   | "text"
@@ -10,7 +12,8 @@ export type ValueType =
   | "count"
   | "switch"
   | "address"
-  | "policy";
+  | "policy"
+  | "rollups";
 
 /** One key. `default` is as a user would write it; null = none. A required key has no default. */
 export interface Key {
@@ -95,7 +98,8 @@ export const VIEW_KEYS = {
     type: "text",
     default: null,
     required: true,
-    description: "A SELECT over tumble(stream, event_time, INTERVAL ...), in DuckDB's dialect.",
+    description:
+      "A SELECT over a stream, or over tumble, hop or session of one, in DuckDB's dialect (see Views).",
   },
   "late.policy": {
     type: "policy",
@@ -113,6 +117,12 @@ export const VIEW_KEYS = {
     default: null,
     description:
       "State of the view at most; beyond it the view is suspended and /health says so, others go on. Unset: as long as all views together have room.",
+  },
+  rollups: {
+    type: "rollups",
+    default: null,
+    description:
+      "Coarser windows that merge those of the view, each a view of its own: [1 hour, 1 day], {every: 1 day, time_zone: Europe/Berlin} for calendar days.",
   },
 } as const satisfies Table;
 
@@ -184,7 +194,6 @@ export const SETTING_KEYS = {
 export const LATER_KEYS: readonly string[] = [
   "streams.*.kafka",
   "streams.*.compatibility",
-  "views.*.rollups",
   "views.*.late.reconcile_every",
   "views.*.ttl",
   "server.tls",
@@ -210,7 +219,9 @@ type Plain<T extends ValueType> = T extends "duration" | "size" | "count"
       ? Address
       : T extends "policy"
         ? "side" | "update" | "drop"
-        : string;
+        : T extends "rollups"
+          ? readonly RollupLevel[]
+          : string;
 type ValueOf<K extends Key> = K extends { required: true }
   ? Plain<K["type"]>
   : K["default"] extends string

@@ -139,6 +139,9 @@ export const VIEW_WINDOW_US_MAX = 366 * 86_400_000_000;
 /** Panes of a hop's window, size / gcd(slide, size): a day by the minute. Each open pane has two pages at least: 47 MB. */
 export const HOP_PANES_MAX = 1_440;
 
+/** Rollups of a view: minute, hour, day, week. Each holds its open window's groups: as much as the view again. */
+export const ROLLUPS_MAX = 4;
+
 /** Keys of session(...): the macro has an overload for each number of them. */
 export const SESSION_KEYS_MAX = 8;
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { kernelModule } from "../kernels/modules.ts";
 import manifest from "../package.json" with { type: "json" };
 import { Appliance, engineStreams } from "./appliance.ts";
+import { must } from "./base/assert.ts";
 import { systemClock } from "./base/clock.ts";
 import { examplesFolder } from "./base/unpack.ts";
 import { faultsText, readCommandLine, type CommandLine } from "./config/argv.ts";
@@ -27,6 +28,7 @@ import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
 import { startQueryChild } from "./threads/query-child.ts";
 import { runViewCheck, ViewCheck } from "./threads/view-check.ts";
+import { explainPlan } from "./view/explain.ts";
 import { exitCodeOf, verdictText, verifyView, type Verdict } from "./verify/verify.ts";
 import { readVerifyWords } from "./verify/words.ts";
 
@@ -318,7 +320,11 @@ async function run(line: CommandLine): Promise<void> {
       return say(`millrace ${manifest.version}`);
     case "check": {
       const checked = await check(line);
-      if (checked.kind === "checked") return say("the configuration is good");
+      if (checked.kind === "checked") {
+        for (const plan of checked.plans)
+          say(explainPlan(plan, must(checked.schemas.get(plan.stream), plan.stream).schema));
+        return say("the configuration is good");
+      }
       complain(faultsText(checked.faults).trimEnd());
       return process.exit(2);
     }

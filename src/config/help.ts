@@ -25,6 +25,7 @@ const TYPE_TEXT: Readonly<Record<Key["type"], string>> = {
   switch: "on or off",
   address: "HOST:PORT",
   policy: "policy",
+  rollups: "list",
 };
 
 function defaultText(key: Key): string {
@@ -87,6 +88,20 @@ const TYPE_SCHEMA: Readonly<Record<Key["type"], object>> = {
   switch: { enum: ["on", "off", true, false] },
   address: { type: "string", pattern: ":\\d{1,5}$" },
   policy: { enum: ["side", "update", "drop"] },
+  rollups: {
+    type: "array",
+    items: {
+      anyOf: [
+        { type: "string" },
+        {
+          type: "object",
+          additionalProperties: false,
+          properties: { every: { type: "string" }, time_zone: { type: "string" } },
+          required: ["every"],
+        },
+      ],
+    },
+  },
 };
 
 interface ObjectSchema {

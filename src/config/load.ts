@@ -21,7 +21,7 @@ import type { Override } from "./overrides.ts";
 import { similar } from "../base/similar.ts";
 import { parseValue } from "./values.ts";
 import { readYaml } from "./yaml.ts";
-import type { MapNode, Node, ScalarNode } from "./yaml.ts";
+import type { ListNode, MapNode, Node, ScalarNode } from "./yaml.ts";
 
 /** Everything that decides a configuration. */
 export interface ConfigInput {
@@ -94,10 +94,37 @@ class Loader {
         this.collect(child, dotted, { table: path.table, within });
       else if (!known.includes(within)) this.#unknown(keyPlace, dotted, { key, within, known });
       else if (child.kind === "scalar") this.scalars.set(dotted, child);
+      else if (child.kind === "list" && path.table[within]?.type === "rollups")
+        this.#list(dotted, child);
       else if (child.kind === "nothing")
         this.fault(child.place, dotted, "it has no value", "write one or leave the key out");
       else this.fault(child.place, dotted, "one value is expected here", null);
     }
+  }
+
+  /** A list of rollups as the text that a flag would have. */
+  #list(dotted: string, { place, items }: ListNode): void {
+    const texts = items.map((item) => {
+      if (item.kind === "scalar") return item.text;
+      if (item.kind !== "map") return null;
+      const parts = ["every", "time_zone"].map((key) => entryOf(item, key)?.node);
+      const known = parts.filter((part) => part !== undefined);
+      if (known.length < item.entries.length) return null;
+      return known.map((part) => (part.kind === "scalar" ? part.text : "?")).join(" ");
+    });
+    if (texts.includes(null))
+      return this.fault(
+        place,
+        dotted,
+        "this is no list of rollups",
+        "write [1 hour, {every: 1 day, time_zone: Europe/Berlin}]",
+      );
+    this.scalars.set(dotted, {
+      kind: "scalar",
+      place,
+      text: texts.join(", "),
+      within: () => place,
+    });
   }
 
   #unknown(

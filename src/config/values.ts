@@ -1,10 +1,14 @@
 // Verb: text -> value, per type of key. The same for the file, flags and environment. Bad text is a value, never an exception.
 import { unreachable } from "../base/assert.ts";
 import type { Address, Key } from "../config.ts";
+import type { RollupLevel } from "../view/rollup.ts";
 
 /** A value, or what is wrong with the text and what to write instead. */
 export type Parsed =
-  | { readonly ok: true; readonly value: string | number | boolean | Address }
+  | {
+      readonly ok: true;
+      readonly value: string | number | boolean | Address | readonly RollupLevel[];
+    }
   | { readonly ok: false; readonly problem: string; readonly instead: string };
 
 const DURATION_US: Readonly<Record<string, number>> = {
@@ -80,6 +84,32 @@ function parseAddress(text: string): Parsed {
   return { ok: true, value: { host: match[1] ?? match[2] ?? "", port } };
 }
 
+const UNIT_OF: Readonly<Record<string, string>> = {
+  second: "s",
+  seconds: "s",
+  minute: "m",
+  minutes: "m",
+  hour: "h",
+  hours: "h",
+  day: "d",
+  days: "d",
+};
+
+/** `1 hour, 1 day Europe/Berlin`: how the file's list is written as a flag. */
+function parseRollups(text: string): Parsed {
+  const levels: RollupLevel[] = [];
+  for (const item of text.split(",").map((part) => part.trim())) {
+    const [, digits = "", unit = "", zone] = /^(\d+)\s*([a-z]+)(?:\s+(\S+))?$/.exec(item) ?? [];
+    const every = parseUnits(`${digits}${UNIT_OF[unit] ?? unit}`, "duration");
+    const everyUs = every.ok ? Number(every.value) : 0;
+    if (everyUs === 0) return bad(`${quoted(item)} is no rollup`, "write [1 hour, 1 day]");
+    if (zone !== undefined && everyUs !== DURATION_US["d"])
+      return bad(`${quoted(item)} is no calendar day`, "a time zone belongs to 1 day");
+    levels.push({ everyUs, timeZone: zone ?? null });
+  }
+  return { ok: true, value: levels };
+}
+
 /** The value of `text` for a key. Paths and texts are taken as they are, empty ones refused. */
 export function parseValue(key: Key, text: string): Parsed {
   const parsed = parseByType(key, text);
@@ -103,6 +133,8 @@ function parseByType(key: Key, text: string): Parsed {
       return parseSwitch(text);
     case "address":
       return parseAddress(text);
+    case "rollups":
+      return parseRollups(text);
     case "policy":
       if (["side", "update", "drop"].includes(text)) return { ok: true, value: text };
       return bad(`${quoted(text)} is not a late policy`, "write side, update or drop");

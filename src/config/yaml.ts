@@ -1,5 +1,5 @@
 // Adapter: YAML text -> a tree of maps and scalars with places. The only importer of `yaml`. Knows no keys.
-import { isAlias, isMap, isScalar, LineCounter, parseDocument, Scalar } from "yaml";
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, Scalar } from "yaml";
 import type { Document, ParsedNode } from "yaml";
 import type { Fault, Place } from "./fault.ts";
 
@@ -19,12 +19,17 @@ export interface MapNode {
     readonly node: Node;
   }[];
 }
-/** A list, or nothing where a value should be. */
-export interface OtherNode {
-  readonly kind: "list" | "nothing";
+export interface ListNode {
+  readonly kind: "list";
+  readonly place: Place;
+  readonly items: readonly Node[];
+}
+/** Nothing where a value should be. */
+export interface NoNode {
+  readonly kind: "nothing";
   readonly place: Place;
 }
-export type Node = ScalarNode | MapNode | OtherNode;
+export type Node = ScalarNode | MapNode | ListNode | NoNode;
 
 export interface YamlFile {
   readonly root: Node;
@@ -78,7 +83,10 @@ class Reader {
       });
       return { kind: "map", place, entries };
     }
-    if (!isScalar(parsed)) return { kind: "list", place };
+    if (isSeq(parsed)) {
+      const items = parsed.items.map((item) => this.node(item as ParsedNode, place));
+      return { kind: "list", place, items };
+    }
     if (parsed.value === null) return { kind: "nothing", place };
     return this.#scalar(parsed, place);
   }

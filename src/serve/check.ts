@@ -9,6 +9,7 @@ import type { LoadedConfig } from "../config/load.ts";
 import { configurationRecord } from "../config/normal.ts";
 import type { EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import { rollupPlans } from "../view/rollup.ts";
 import { missingFeatures } from "../window/supported.ts";
 
 /** What a check of a schema or a view finds: a problem, and what to write instead ("" when nothing fits). */
@@ -145,6 +146,25 @@ function isCheckable(
   );
 }
 
+/** The plans of a view's rollups. Each is a view: its name must be free. */
+function checkRollups(
+  loaded: LoadedConfig,
+  { view, plan }: { readonly view: ViewConfig; readonly plan: ViewPlan },
+  faults: Fault[],
+): readonly ViewPlan[] {
+  const key = `views.${view.name}.rollups`;
+  const tell = (problem: string, instead: string): readonly ViewPlan[] => {
+    faults.push({ place: loaded.placeOf(key), key, problem, instead });
+    return [];
+  };
+  const result = rollupPlans(plan, view.rollups ?? []);
+  if (result.kind === "fault") return tell(result.message, result.advice);
+  const names = [...loaded.config.views, ...loaded.config.streams].map(({ name }) => name);
+  const taken = result.plans.find(({ name }) => names.includes(name));
+  if (taken === undefined) return result.plans;
+  return tell(`the rollup ${taken.name} has the name of another view or stream`, "rename that");
+}
+
 async function checkViews(
   loaded: LoadedConfig,
   given: { readonly schemas: Schemas; readonly tools: CheckTools },
@@ -159,8 +179,9 @@ async function checkViews(
     if (result.kind === "plan") {
       const late = { policy: view.latePolicy, allowedUs: view.lateAllowedUs ?? 0 };
       const plan = { ...result.plan, late };
-      plans.push(plan);
-      for (const what of missingFeatures(plan))
+      const levels = checkRollups(loaded, { view, plan }, faults);
+      plans.push(plan, ...levels);
+      for (const what of new Set([plan, ...levels].flatMap(missingFeatures)))
         faults.push({
           place: loaded.placeOf(key),
           key,

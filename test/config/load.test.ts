@@ -68,6 +68,39 @@ describe("a good file", () => {
   });
 });
 
+describe("rollups", () => {
+  const withRollups = (list: string): LoadedConfig =>
+    load(GOOD.replace("views:\n  page_views:", `views:\n  page_views:\n    rollups: ${list}`));
+
+  test("are a list of sizes, and of days of a time zone", () => {
+    const list = "[1 hour, 30m, {every: 1 day, time_zone: Europe/Berlin}]";
+    const { config, faults: none } = withRollups(list);
+    expect(none).toEqual([]);
+    const expected = [
+      { everyUs: 3_600_000_000, timeZone: null },
+      { everyUs: 1_800_000_000, timeZone: null },
+      { everyUs: 86_400_000_000, timeZone: "Europe/Berlin" },
+    ];
+    expect(config.views[0]?.rollups).toEqual(expected);
+    const flag = { "views.page_views.rollups": "1 hour, 30m, 1 day Europe/Berlin" };
+    expect(load(GOOD, { flags: flag }).config.views[0]?.rollups).toEqual(expected);
+    expect(load(GOOD).config.views[0]?.rollups).toBe(null);
+  });
+
+  test.each([
+    ["[1]", '"1" is no rollup; write [1 hour, 1 day]'],
+    ["[0 hours]", '"0 hours" is no rollup; write [1 hour, 1 day]'],
+    ["[2 days Europe/Berlin]", "is no calendar day; a time zone belongs to 1 day"],
+    ["[{every: 1 day, zone: x}]", "this is no list of rollups"],
+    ["[[1 hour]]", "this is no list of rollups"],
+    ["{every: 1 hour}", "one value is expected here"],
+  ])("%s is refused", (list, problem) => {
+    const found = withRollups(list).faults.map(faultText);
+    expect(found.length).toBe(1);
+    expect(found[0]).toContain(problem);
+  });
+});
+
 describe("overrides", () => {
   test("flags win over the environment, both over the file", () => {
     const env = { MILLRACE_LOG_SIZE_MAX: "3GB", MILLRACE_STREAMS_CLICKS_DEDUP_TTL: "30s" };
@@ -138,7 +171,7 @@ describe("faults", () => {
 views:
   v:
     late: { policy: upsert, reconcile_every: 10m }
-    rollups: [1 hour]
+    rollups: [1 hour, 1 moon]
   Bad-Name:
     sql: SELECT 1
 server: { listen: 8080 }
@@ -152,10 +185,10 @@ export: { raw: maybe }
         'millrace.yaml:5:16 streams.clicks.dedup_ttl: "24" has no unit; write 24ms, 24s, 24m, 24h',
         "millrace.yaml:7:5 streams.clicks.kafka: this key is not in this release; leave it out",
         'millrace.yaml:8:20 streams.clicks.dedup_ids_max: "lots" is not a whole number; write digits only, for example 1000000',
-        "millrace.yaml:10:3 views.v.sql: this key is required; add sql: (A SELECT over tumble(stream, event_time, INTERVAL ...), in DuckDB's dialect.)",
+        "millrace.yaml:10:3 views.v.sql: this key is required; add sql: (A SELECT over a stream, or over tumble, hop or session of one, in DuckDB's dialect (see Views).)",
         'millrace.yaml:11:21 views.v.late.policy: "upsert" is not a late policy; write side, update or drop',
         "millrace.yaml:11:29 views.v.late.reconcile_every: this key is not in this release; leave it out",
-        "millrace.yaml:12:5 views.v.rollups: this key is not in this release; leave it out",
+        'millrace.yaml:12:14 views.v.rollups: "1 moon" is no rollup; write [1 hour, 1 day]',
         'millrace.yaml:13:3 views.Bad-Name: "Bad-Name" cannot be a name; use at most 63 lower-case letters, digits and _, not beginning with a digit; millrace is taken',
         'millrace.yaml:15:19 server.listen: "8080" is not HOST:PORT; write 127.0.0.1:8080',
         "millrace.yaml:16:1 logg: there is no such key; did you mean log?",

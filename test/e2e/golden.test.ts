@@ -11,9 +11,20 @@ import { batchRows, exactDistinct, HLL_SIX_SIGMA, inLogOrder } from "./oracle.ts
 const EXAMPLE = join(import.meta.dir, "..", "..", "examples", "clickstream");
 const CONFIG = join(EXAMPLE, "millrace.yaml");
 const OUT_OF_ORDERNESS_MS = 10_000;
+interface Written {
+  readonly sql: string;
+  readonly rollups?: readonly string[];
+}
+/** Every view and rollup with the text that has its rows: a rollup's is the view's over longer windows, where no event is late. */
 const views = Object.entries(
-  (parse(readFileSync(CONFIG, "utf8")) as { views: Record<string, { sql: string }> }).views,
-);
+  (parse(readFileSync(CONFIG, "utf8")) as { views: Record<string, Written> }).views,
+).flatMap(([name, { sql, rollups = [] }]): [string, { readonly sql: string }][] => [
+  [name, { sql }],
+  ...rollups.map((every): [string, { readonly sql: string }] => [
+    `${name}_${every.replace(/ (.).*/, "$1")}`,
+    { sql: sql.replace("INTERVAL 1 MINUTE", `INTERVAL ${every}`) },
+  ]),
+]);
 const clicks = exampleClicks();
 
 /** DuckDB's rows of each view over events that came in this order. */

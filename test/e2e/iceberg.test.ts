@@ -90,10 +90,14 @@ test.skipIf(isPythonMissing)(
     expect(readdirSync(warehouse).toSorted()).toEqual([
       "category_minute",
       "clicks_raw",
+      "clicks_sessionized",
       "page_views_minute",
+      "page_views_minute_1d",
+      "page_views_minute_1h",
       "purchases",
       "shop_ten_minutes",
       "top_pages_minute",
+      "trend_ten_minutes",
     ]);
   },
   { timeout: 120_000 },
