@@ -75,6 +75,25 @@ test("faults of file, schemas and SQL are told at once, in the file's order", as
   ]);
 });
 
+test("rollups are views of their own, and their names must be free", async () => {
+  const files = { "/w/conf/clicks.avsc": "{}", "/w/conf/orders.avsc": "{}" };
+  const yaml = YAML.replace("FORTNIGHT", "DAY").replace("  a:\n", "  a:\n    rollups: [1 hour]\n");
+  const good = await check({ ...files, "/w/conf/m.yaml": yaml });
+  expect(good.kind === "checked" ? good.plans.map(({ name }) => name) : good.faults).toEqual([
+    "a",
+    "a_1h",
+    "b",
+  ]);
+  const taken = await check({ ...files, "/w/conf/m.yaml": yaml.replace("  b:", "  a_1h:") });
+  expect(taken.kind === "faults" ? taken.faults.map(faultText) : []).toEqual([
+    "conf/m.yaml:6:14 views.a.rollups: the rollup a_1h has the name of another view or stream; rename that",
+  ]);
+  const odd = await check({ ...files, "/w/conf/m.yaml": yaml.replace("1 hour", "1 day Nowhere") });
+  expect(odd.kind === "faults" ? odd.faults.map(faultText) : []).toEqual([
+    'conf/m.yaml:6:14 views.a.rollups: there is no time zone "Nowhere"; write for example Europe/Berlin',
+  ]);
+});
+
 test("a missing configuration or schema says where it was looked for", async () => {
   const none = await check({});
   expect(none.kind === "faults" ? none.faults.map(faultText) : []).toEqual([

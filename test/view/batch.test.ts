@@ -3,6 +3,7 @@ import { DuckDb, DuckDecimal, type DuckConnection } from "../../src/base/duckdb.
 import { batchText } from "../../src/view/batch.ts";
 import { WINDOW_MACROS } from "../../src/view/macros.ts";
 import { columnList, ViewParser } from "../../src/view/parse.ts";
+import { rollupPlans } from "../../src/view/rollup.ts";
 import { planOf, SCHEMA } from "./fixture.ts";
 
 const HOUR_US = 3_600_000_000;
@@ -69,6 +70,82 @@ describe("the window macro", () => {
     expect(rows).toEqual(expected);
     expect(expected.length).toBe(4);
   });
+});
+
+describe("windows by a plain model", () => {
+  const MINUTE_US = 60_000_000;
+
+  /** Counts by window start: an event is in each window that holds it and whose end it is not behind by more than `allowedUs`. */
+  function counted(window: {
+    readonly slideUs: number;
+    readonly sizeUs: number;
+    readonly offsetUs: number;
+    readonly allowedUs: number;
+  }): string[] {
+    const { slideUs, sizeUs, offsetUs, allowedUs } = window;
+    const counts = new Map<number, number>();
+    for (const [eventUs, behindUs] of EVENTS) {
+      const last = Math.floor((eventUs - offsetUs) / slideUs) * slideUs + offsetUs;
+      for (let start = last; start + sizeUs > eventUs; start -= slideUs)
+        if (eventUs + behindUs < start + sizeUs + allowedUs)
+          counts.set(start, (counts.get(start) ?? 0) + 1);
+    }
+    return [...counts].map(([start, count]) => `${start} ${start + sizeUs} ${count}`).toSorted();
+  }
+
+  test.each([
+    ["tumble(clicks, event_time, INTERVAL 1 HOUR, INTERVAL 20 MINUTE)", 60, 60, 20],
+    ["hop(clicks, event_time, INTERVAL 20 MINUTE, INTERVAL 1 HOUR)", 20, 60, 0],
+    ["hop(clicks, event_time, INTERVAL 25 MINUTE, INTERVAL 1 HOUR, INTERVAL 7 MINUTE)", 25, 60, 7],
+  ])("%s, and corrected for up to three hours", async (from, slide, size, offset) => {
+    const window = {
+      slideUs: slide * MINUTE_US,
+      sizeUs: size * MINUTE_US,
+      offsetUs: offset * MINUTE_US,
+    };
+    const sql = `SELECT window_start, window_end, count(*) AS n FROM ${from} GROUP BY ALL`;
+    const plan = await planOf(parser, sql);
+    const rows = async (text: string): Promise<string[]> => {
+      const result = await duckdb.run(
+        `SELECT epoch_us(window_start), epoch_us(window_end), n FROM (${text})`,
+      );
+      return result.rows.map((row) => row.join(" ")).toSorted();
+    };
+    expect(await rows(sql)).toEqual(counted({ ...window, allowedUs: 0 }));
+    const corrected = counted({ ...window, allowedUs: 3 * HOUR_US });
+    expect(corrected).not.toEqual(counted({ ...window, allowedUs: 0 }));
+    for (const allowedUs of [0, 3 * HOUR_US]) {
+      const late = { policy: "update", allowedUs } as const;
+      const text = batchText({ ...plan, late }, { relation: "clicks", schema: SCHEMA });
+      expect(await rows(text)).toEqual(counted({ ...window, allowedUs }));
+    }
+  });
+});
+
+test("a rollup has the events that the bottom view has, in its own windows", async () => {
+  const sql = `SELECT window_start, window_end, count(*) AS n ${FROM} GROUP BY ALL`;
+  const bottom = await planOf(parser, sql);
+  const levels = [
+    { everyUs: 24 * HOUR_US, timeZone: null },
+    { everyUs: 24 * HOUR_US, timeZone: "Europe/Berlin" },
+  ];
+  for (const level of levels) {
+    const result = rollupPlans(bottom, [level]);
+    if (result.kind === "fault") throw new Error(result.message);
+    const [plan = bottom] = result.plans;
+    const zone = level.timeZone ?? "UTC";
+    const { rows } = await duckdb.run(
+      `FROM (${batchText(plan, { relation: "clicks", schema: SCHEMA, bottom })}) ORDER BY 1`,
+    );
+    const expected = await duckdb.run(
+      `SELECT timezone('${zone}', date_trunc('day', timezone('${zone}', window_start))) AS s,
+         timezone('${zone}', timezone('${zone}', s) + INTERVAL 1 DAY), sum(n)::BIGINT
+       FROM (${sql}) GROUP BY ALL ORDER BY 1`,
+    );
+    expect(rows).toEqual(expected.rows);
+    // The last hour of 1969 in London is the first of 1970 in Berlin.
+    expect(rows.length).toBe(level.timeZone === null ? 3 : 2);
+  }
 });
 
 describe("operations that raise", () => {
