@@ -122,6 +122,20 @@ export function giveBlock(header: u32, kind: u32, block: u32): void {
   if (!hadRoom) link(page, ROOM, roomList(header, kind));
 }
 
+/** A page without a header that `givePage` gives back, not zeroed; its owner keeps its address. */
+export function takePage(header: u32): u32 {
+  store<u32>(WORK_RESULT_AT, 0, 64);
+  store<u32>(header, load<u32>(header, WINDOW_PAGES_AT) + 1, WINDOW_PAGES_AT);
+  touch(header);
+  return allocatePages(1, WORK_RESULT_AT + 64);
+}
+
+export function givePage(header: u32, page: u32): void {
+  freeChain((page - FOLD_PAGES_AT) >> FOLD_PAGE_BITS);
+  store<u32>(header, load<u32>(header, WINDOW_PAGES_AT) - 1, WINDOW_PAGES_AT);
+  touch(header);
+}
+
 function pagesOf(bytes: u32): u32 {
   return (bytes + BLOCK_PAGE_HEADER_BYTES + FOLD_PAGE_BYTES - 1) / FOLD_PAGE_BYTES;
 }

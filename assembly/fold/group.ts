@@ -24,6 +24,7 @@ import {
   WORK_SPLIT_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
+import { givePage, isHeap, takePage } from "./blocks";
 import { compareText } from "./compare";
 import { mix64 } from "./hash";
 import { touch } from "./pages";
@@ -90,8 +91,8 @@ function doubleDirectory(header: u32): void {
   touch(header);
 }
 
-function emptyBucket(header: u32, depth: u32, overflow: u32): u32 {
-  const bucket = windowPages(header, 1);
+export function emptyBucket(header: u32, depth: u32, overflow: u32): u32 {
+  const bucket = isHeap(header) ? takePage(header) : windowPages(header, 1);
   memory.fill(bucket, 0, FOLD_PAGE_BYTES);
   store<u32>(bucket, depth, 4);
   store<u32>(bucket, overflow, 8);
@@ -101,6 +102,51 @@ function emptyBucket(header: u32, depth: u32, overflow: u32): u32 {
 /** Index of a tag in the directory. */
 function directoryIndex(tag: u32, depth: u32): u32 {
   return depth == 0 ? 0 : tag >> (32 - depth);
+}
+
+/** Entries of two buckets of a heap's index that become one: far fewer than a bucket that was split has. */
+const MERGED_ENTRIES_MAX: u32 = BUCKET_ENTRIES_MAX / 4;
+
+/** Makes one bucket of that of `tag` and its buddy when few entries are left in them; the other's page goes back. For heaps only. */
+export function mergeBuckets(header: u32, tag: u32): void {
+  const depth = load<u32>(header, WINDOW_DEPTH_AT);
+  const directory = load<u32>(header, WINDOW_DIRECTORY_AT);
+  const index = directoryIndex(tag, depth);
+  const bucket = load<u32>(directory + (index << 2));
+  const local = load<u32>(bucket, 4);
+  if (local == 0 || load<u32>(bucket) * 2 > MERGED_ENTRIES_MAX) return;
+  const span: u32 = 1 << (depth - local);
+  const first = index & ~(span - 1);
+  const buddy = load<u32>(directory + ((first ^ span) << 2));
+  if (load<u32>(buddy, 4) != local || (load<u32>(bucket, 8) | load<u32>(buddy, 8)) != 0) return;
+  if (load<u32>(bucket) + load<u32>(buddy) > MERGED_ENTRIES_MAX) return;
+  for (let slot: u32 = 0; slot < <u32>BUCKET_SLOTS; slot++) {
+    const row = load<u32>(slotAt(bucket, slot), 4);
+    if (row != 0) put(buddy, load<u32>(slotAt(bucket, slot)), row);
+  }
+  store<u32>(buddy, local - 1, 4);
+  touch(buddy);
+  for (let i: u32 = 0; i < span; i++) {
+    const entry = directory + ((first + i) << 2);
+    store<u32>(entry, buddy);
+    touch(entry);
+  }
+  givePage(header, bucket);
+}
+
+/** Gives back the buckets of a heap's index. */
+export function freeBuckets(header: u32): void {
+  const depth = load<u32>(header, WINDOW_DEPTH_AT);
+  const directory = load<u32>(header, WINDOW_DIRECTORY_AT);
+  for (let i: u32 = 0; i < <u32>1 << depth; ) {
+    let bucket = load<u32>(directory + (i << 2));
+    i += 1 << (depth - load<u32>(bucket, 4));
+    while (bucket != 0) {
+      const next = load<u32>(bucket, 8);
+      givePage(header, bucket);
+      bucket = next;
+    }
+  }
 }
 
 /** Makes room in the bucket of `tag`: splits it, or at the greatest depth puts an empty bucket before it. */

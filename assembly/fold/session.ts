@@ -40,11 +40,10 @@ import {
   WORK_RESULT_AT,
 } from "../../kernels/abi";
 import { freeHeap, giveBlock, giveBytes, takeBlock } from "./blocks";
-import { bucketOf, firstSlot, put, removeSlot, slotAt, split } from "./group";
+import { bucketOf, emptyBucket, firstSlot, freeBuckets, mergeBuckets, put, removeSlot, slotAt, split } from "./group";
 import { sketchBytes } from "./hll";
 import { allocatePages, freeChain, touch } from "./pages";
 import { fileLater, fileTimer, giveTimers, nextTimers, popTimer, turnWheel } from "./timers";
-import { windowPages } from "./window";
 
 /** Slots of the wheel for one gap: a session is looked at some three times, in groups of a 64th of all. */
 const SLOTS_PER_GAP: i64 = 64;
@@ -81,15 +80,14 @@ export function createSessions(gap: i64, rowBytes: u32): u32 {
   store<i64>(header, gap, SESSION_GAP_AT);
   store<i64>(header, max<i64>(1, gap / SLOTS_PER_GAP), SESSION_GRAIN_AT);
   store<i64>(header, i64.MIN_VALUE, SESSION_BASE_AT);
-  const bucket = windowPages(header, 1);
-  memory.fill(bucket, 0, FOLD_PAGE_BYTES);
-  store<u32>(header, bucket, WINDOW_FIRST_BUCKET_AT);
+  store<u32>(header, emptyBucket(header, 0, 0), WINDOW_FIRST_BUCKET_AT);
   return header;
 }
 
 /** Gives back all memory of a view of sessions. */
 export function freeSessions(header: u32): void {
   freeHeap(header);
+  freeBuckets(header);
   freeChain(load<u32>(header, WINDOW_CHAIN_AT));
 }
 
@@ -178,6 +176,7 @@ function removeSession(header: u32, row: u32): void {
     } else {
       const bucket = slot & ~(FOLD_PAGE_BYTES - 1);
       removeSlot(bucket, (slot - slotAt(bucket, 0)) >> 3);
+      mergeBuckets(header, load<u32>(row, SESSION_TAG_AT));
       countGroups(header, -1);
     }
   }
