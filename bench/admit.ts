@@ -9,6 +9,7 @@ import { Admission, type Batch } from "../src/admit/admission.ts";
 import { assert } from "../src/base/assert.ts";
 import { buildImage } from "../src/event/image.ts";
 import type { BenchLine } from "./line.ts";
+import { sealedLines } from "./sealed.ts";
 
 const ROWS = 1000;
 const START_US = 1_570_000_000_000_000;
@@ -229,6 +230,7 @@ export async function run(options: { small: boolean }): Promise<BenchLine[]> {
   lines.push(...large.lines);
   const largeMs = restore(wasm, many, large.checkpoint);
   lines.push({ stage: `admit: restore of ${many / 1e6} M ids`, rate: largeMs, unit: "ms" });
+  lines.push(...sealedLines(wasm, many, fill));
   return lines;
 }
 

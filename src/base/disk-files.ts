@@ -129,6 +129,9 @@ export class DiskFiles implements Files {
   }
 }
 
+/** Bytes of one call: the system refuses 2 GB and more. */
+const CALL_BYTES_MAX = 1024 * 1024 * 1024;
+
 class DiskFileWriter implements FileWriter {
   readonly #path: string;
   readonly #reach: (failpoint: Failpoint) => void;
@@ -172,7 +175,8 @@ class DiskFileReader implements FileReader {
 
   read(offset: number, into: Uint8Array): void {
     for (let done = 0; done < into.length;) {
-      const count = readSync(this.#file, into, done, into.length - done, offset + done);
+      const bytes = Math.min(into.length - done, CALL_BYTES_MAX);
+      const count = readSync(this.#file, into, done, bytes, offset + done);
       if (count === 0) throw new Error(`${this.#path} ends before byte ${offset + into.length}`);
       done += count;
     }
@@ -187,7 +191,13 @@ class DiskFileReader implements FileReader {
 function writeAll(file: number, part: Uint8Array): number {
   let written = 0;
   while (written < part.length)
-    written += writeSync(file, part, written, part.length - written, null);
+    written += writeSync(
+      file,
+      part,
+      written,
+      Math.min(part.length - written, CALL_BYTES_MAX),
+      null,
+    );
   return written;
 }
 

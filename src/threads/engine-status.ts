@@ -36,6 +36,7 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
           idleAtUs: partition.idleAtUs === null ? null : String(partition.idleAtUs),
         })),
       liveIds: engine.admission.idTable(stream).ids,
+      sealedIds: engine.admission.idTable(stream).sealedIds,
     })),
     accounts: engine.accounts,
     suspended: [...engine.windows.suspended].map(([view, why]) => ({ view, ...why })),

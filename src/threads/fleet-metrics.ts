@@ -68,10 +68,16 @@ function readEngine(metrics: MetricRegistry, engine: () => EngineStatus | null):
           : [{ labels: { stream }, value: Number(watermarkUs) / 1_000_000 }],
       ),
   );
-  metrics.read("millrace_dedup_ids", "Event ids remembered for each stream.", () =>
+  metrics.read("millrace_dedup_ids", "Event ids in memory for each stream.", () =>
     (engine()?.streams ?? []).map(({ stream, liveIds }) => ({
       labels: { stream },
       value: liveIds,
+    })),
+  );
+  metrics.read("millrace_dedup_sealed_ids", "Event ids sealed on disk for each stream.", () =>
+    (engine()?.streams ?? []).map(({ stream, sealedIds }) => ({
+      labels: { stream },
+      value: sealedIds,
     })),
   );
 }

@@ -137,6 +137,8 @@ export interface StreamStatus {
   readonly watermarkUs: string | null;
   readonly newestEventTimeUs: string | null;
   readonly liveIds: number;
+  /** Ids on disk. */
+  readonly sealedIds: number;
   readonly partitions: readonly PartitionStatus[];
 }
 
