@@ -60,8 +60,7 @@ export interface EngineView {
 export interface EngineOptions {
   readonly modules: KernelModules;
   readonly idKey: HashKey;
-  /** Where sealed ids lie; absent = ids are never sealed. */
-  readonly generations?: GenerationFolder;
+  readonly generations?: GenerationFolder; // absent = ids are never sealed
   readonly streams: readonly EngineStream[];
   /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
   readonly bodiesBytes: number;
