@@ -212,3 +212,52 @@ test("a correction removes the row that was out, and the session comes out again
     [0n, BigInt(GAP_US + 10), text, 2n, text, text, 1n, 1n],
   ]);
 });
+
+test("sums of doubles of two sessions add up when an event bridges them", () => {
+  const amount = {
+    op: "column",
+    column: { from: "image", ordinal: 5 },
+    type: { kind: "DOUBLE" },
+  } as const;
+  const plan: ViewPlan = {
+    ...planOf({
+      name: "v",
+      filter: null,
+      keys: [],
+      aggregates: (["sum", "avg", "min", "max", "first", "last"] as const).map((fn) => ({
+        fn,
+        arg: amount,
+        filter: null,
+        type: { kind: "DOUBLE" },
+      })),
+    }),
+    window: { kind: "session", gapUs: GAP_US },
+  };
+  const windows = newWindows();
+  windows.addView(plan, SCHEMA, { since: 0 });
+  const events = [
+    [1_500_000n, 0.2],
+    [0n, 0.1],
+    [100_000n, -0.7],
+    [800_000n, 0.3],
+  ] as const;
+  const cells = events.map(([timeUs, double]): Cell[] => [
+    ...SCHEMA.columns.map((column): Cell => {
+      if (column.name === "event_time") return timeUs;
+      return column.name === "double" ? double : null;
+    }),
+    null,
+    0n,
+  ]);
+  windows.fold({ ...recordOf(1, [], 0), rowCount: 4, image: buildImage(IMAGE_COLUMNS, cells) });
+  const open = windows.openWindows("v").flatMap(({ images }) => images);
+  const rows = outputRows(
+    plan,
+    open.map(({ image }) => image),
+  );
+  expect(rows.map((row) => row.slice(0, 2))).toEqual([[0n, 2_500_000n]]);
+  const [sum, avg, ...exact] = rows[0]?.slice(2) ?? [];
+  expect(sum).toBeCloseTo(-0.1, 12);
+  expect(avg).toBeCloseTo(-0.025, 12);
+  expect(exact).toEqual([-0.7, 0.3, 0.2, 0.3, 0n]);
+});
