@@ -19,6 +19,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   export: ["2b7966033ed0c83a"],
   twins: [],
   path: [],
+  views: [],
   restart: [],
   hold: [],
 };
