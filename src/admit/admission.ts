@@ -245,12 +245,9 @@ export class Admission {
   /** True when so many ids wait that a checkpoint should be taken now. */
   get checkpointDue(): boolean {
     if (this.deltaIds >= DELTA_IDS_DUE) return true;
-    // what is to be sealed must be in a checkpoint first
+    // what is to be sealed must be in a checkpoint first: half of what a seal takes is worth one
     return [...this.#streams.values()].some(
-      (stream) =>
-        stream.ids > stream.settings.idsMax / 2 &&
-        stream.deltaIds > 0 &&
-        this.#generations !== null,
+      ({ ids, deltaIds, settings }) => ids > settings.idsMax / 2 && deltaIds > settings.idsMax / 16,
     );
   }
 

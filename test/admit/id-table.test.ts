@@ -148,6 +148,19 @@ test("full is answered when nobody takes checkpoints", () => {
   table.takeDelta(1);
   expect(table.checkpointDue).toBe(false);
   expect(admitMass(table, 0, receivedAtUs).full).toBe(false);
+}, 60_000);
+
+test("a checkpoint is due when a table is half full, so that its oldest ids can be sealed", () => {
+  const table = admission([{ ...SETTINGS, idsMax: 40 * ROWS }]);
+  for (let batch = 0; batch < 20; batch++) {
+    admitMass(table, batch * ROWS, START_US);
+    table.takeDelta(batch + 1);
+  }
+  for (let batch = 20; batch < 23; batch++) {
+    expect(table.checkpointDue).toBe(false);
+    admitMass(table, batch * ROWS, START_US);
+  }
+  expect(table.checkpointDue).toBe(true);
 });
 
 test("a table without a batch for a whole TTL gives its pages back, to other streams too", () => {
