@@ -193,6 +193,7 @@ export const SETTING_KEYS = {
 /** Keys of later releases: refused as such, not as unknown. `*` stands for any name. */
 export const LATER_KEYS: readonly string[] = [
   "streams.*.kafka",
+  "streams.*.watermark",
   "streams.*.compatibility",
   "views.*.late.reconcile_every",
   "views.*.ttl",

@@ -217,20 +217,25 @@ export class StreamClock {
 
   #add(name: string, atUs: number): Partition {
     if (this.#partitions.size >= SOURCE_PARTITIONS_MAX) {
-      // An idle partition has no say, so nothing moves when it is forgotten.
-      const gone = must(this.#longestIdle(atUs), "an idle partition: ask hasRoomFor first");
-      this.#partitions.delete(gone.name);
+      // An idle partition has no say, so nothing moves when it is forgotten. Live there is one (ask hasRoomFor first); in a replay under a
+      // longer idle_after there may be none, and the record says all the same that the partition came.
+      const gone = this.#longestIdle(atUs) ?? this.#longestSilent(() => true);
+      this.#partitions.delete(must(gone, "a partition").name);
     }
     const added: Partition = { name, state: "connected", highestUs: null, heardAtUs: atUs };
     this.#partitions.set(name, added);
     return added;
   }
 
-  /** The idle partition that was not heard of for the longest time; the first added where several are. */
   #longestIdle(atUs: number): Partition | null {
+    return this.#longestSilent((partition) => this.#isIdle(partition, atUs));
+  }
+
+  /** The partition among some that was not heard of for the longest time; the first added where several are. */
+  #longestSilent(isAmong: (partition: Partition) => boolean): Partition | null {
     let longest: Partition | null = null;
     for (const partition of this.#partitions.values())
-      if (this.#isIdle(partition, atUs) && partition.heardAtUs < (longest?.heardAtUs ?? Infinity))
+      if (isAmong(partition) && partition.heardAtUs < (longest?.heardAtUs ?? Infinity))
         longest = partition;
     return longest;
   }

@@ -68,6 +68,26 @@ function readEngine(metrics: MetricRegistry, engine: () => EngineStatus | null):
           : [{ labels: { stream }, value: Number(watermarkUs) / 1_000_000 }],
       ),
   );
+  metrics.read("millrace_source_partitions", "Source partitions of each stream by state.", () =>
+    (engine()?.streams ?? []).flatMap(({ stream, partitions }) =>
+      (["connected", "idle", "disconnected", "paused"] as const).map((state) => ({
+        labels: { stream, state },
+        value: partitions.filter((partition) => partition.state === state).length,
+      })),
+    ),
+  );
+  metrics.read(
+    "millrace_stream_events_total",
+    "Events of each stream by what their senders were told.",
+    () =>
+      (engine()?.accounts.streams ?? []).flatMap((account) =>
+        (["accepted", "duplicates", "rejected"] as const).map((outcome) => ({
+          labels: { stream: account.stream, outcome },
+          value: account[outcome],
+        })),
+      ),
+    "counter",
+  );
   metrics.read("millrace_dedup_ids", "Event ids in memory for each stream.", () =>
     (engine()?.streams ?? []).map(({ stream, liveIds }) => ({
       labels: { stream },

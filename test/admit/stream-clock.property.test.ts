@@ -185,6 +185,18 @@ test("beyond the bound an idle partition gives way to a new one, and none does w
   expect(idle.map((partition) => partition.name).slice(0, 2)).toEqual(["p1", "p2"]);
 });
 
+test("a replay under a longer idle_after takes what the log says: a partition beyond the bound came", () => {
+  const clock = new StreamClock({ outOfOrdernessUs: 0, idleAfterUs: null });
+  for (let index = 0; index <= SOURCE_PARTITIONS_MAX; index++)
+    clock.heard(`p${index}`, START_US + index * 1000);
+  const names = clock.statuses().map((partition) => partition.name);
+  expect([names.length, names[0], names.at(-1)]).toEqual([
+    SOURCE_PARTITIONS_MAX,
+    "p1",
+    `p${SOURCE_PARTITIONS_MAX}`,
+  ]);
+});
+
 test("when every partition is idle the watermark is the newest event seen, and it does not go back", () => {
   const clock = new StreamClock({ outOfOrdernessUs: 5_000_000, idleAfterUs: 10_000_000 });
   const newest = BigInt(START_US - 1_000_000);

@@ -116,5 +116,13 @@ test("sums hold while events come, after kills and a stop", async () => {
      FROM millrace.accounting WHERE kind = 'view'`,
   );
   expect(rows.flat().every((isSo) => isSo === true)).toBe(true);
+  const [stream] = (
+    await live.rows("SELECT accepted FROM millrace.accounting WHERE kind = 'stream'")
+  ).rows;
+  const metrics = await (await fetch(`${live.address}/metrics`)).text();
+  expect(metrics).toContain(
+    `millrace_stream_events_total{stream="hits",outcome="accepted"} ${String(stream?.[0])}\n`,
+  );
+  expect(metrics).toContain('millrace_source_partitions{stream="hits",state="connected"} 1\n');
   await live.kill();
 }, 60_000);
