@@ -1,10 +1,11 @@
 // The windows of a hop as panes in pages. An event is in one pane; over panes behind the watermark lie nodes, each the merge of two halves
-// (a binary tree whose shape is given by time alone), so that a window is a few merges whatever its size, and its rows are a function of
-// its panes: not of when nodes were made.
+// (a binary tree whose shape is given by time alone), and sums of nodes that successive windows share, so that a window is a few merges whatever
+// its size, and its rows are a function of its panes: not of when nodes were made.
 import {
   ROOT_STALE_AT,
   ROOT_WINDOWS_AT,
   WINDOW_APPLIED_AT,
+  WINDOW_END_AT,
   WINDOW_GROUPS_AT,
   WINDOW_START_AT,
   WINDOW_VERSION_AT,
@@ -69,7 +70,7 @@ export class Panes {
       rows = 0;
     };
     for (const range of this.#filled(this.#closedUs, watermarkUs)) {
-      const window = this.#assemble(range, watermarkUs);
+      const window = this.#closing(range);
       made.push(window);
       rows += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
       if (rows >= OUTPUT_ROWS_MAX) putOut();
@@ -104,6 +105,94 @@ export class Panes {
 
   #count(root: number): number {
     return this.#memory.pageU32(root + ROOT_WINDOWS_AT);
+  }
+
+  /**
+   * A window of its own with the merged panes of a range behind the watermark: what is left and what is right of the time in it that is a
+   * multiple of the highest power of two panes. The sums to the left of it and to the right of it are kept: the next window needs them too.
+   */
+  #closing({ startUs, endUs }: Range): number {
+    const middleUs = this.#middle(startUs, endUs);
+    const parts = [this.#leftSum(startUs, middleUs), this.#rightSum(middleUs, endUs)];
+    const window = this.#memory.call.createWindow(startUs, endUs);
+    this.#merged(window, parts.filter(Boolean));
+    const kept = new Set<bigint>();
+    for (let at = endUs; at > middleUs; at -= this.#alignment(at)) kept.add(at);
+    this.#keepRightSums(kept);
+    return window;
+  }
+
+  /** The longest power of two panes that a time is a multiple of, µs; 0 for the grid's origin. */
+  #alignment(timeUs: bigint): bigint {
+    const index = (timeUs - this.#grid.offsetUs) / this.#grid.paneUs;
+    return (index & -index) * this.#grid.paneUs;
+  }
+
+  #middle(startUs: bigint, endUs: bigint): bigint {
+    for (let at = endUs; ; at -= this.#alignment(at))
+      if (this.#alignment(at) === 0n || at - this.#alignment(at) <= startUs) return at;
+  }
+
+  /** What holds the panes from a time up to the middle: header, or 0 for none. */
+  #leftSum(startUs: bigint, middleUs: bigint): number {
+    if (startUs === middleUs) return 0;
+    const list = this.#lists().leftSums;
+    const aligned = this.#alignment(startUs);
+    const nextUs = aligned === 0n || aligned > middleUs - startUs ? middleUs : startUs + aligned;
+    return this.#sum(list, { key: startUs, startUs, endUs: middleUs }, () => [
+      this.#node({ startUs, endUs: nextUs }),
+      this.#leftSum(nextUs, middleUs),
+    ]);
+  }
+
+  /** What holds the panes from the middle up to a time: header, or 0 for none. */
+  #rightSum(middleUs: bigint, endUs: bigint): number {
+    if (endUs === middleUs) return 0;
+    const list = this.#lists().rightSums;
+    const lastUs = endUs - this.#alignment(endUs);
+    return this.#sum(list, { key: endUs, startUs: middleUs, endUs }, () => [
+      this.#rightSum(middleUs, lastUs),
+      this.#node({ startUs: lastUs, endUs }),
+    ]);
+  }
+
+  /** The sum of a range at a key of a list, as it is known or as the merge of its parts. */
+  #sum(list: number, range: Range & { readonly key: bigint }, partsOf: () => number[]): number {
+    const { call } = this.#memory;
+    const { key, startUs, endUs } = range;
+    const known = call.findWindow(list, key);
+    if (known !== 0) {
+      const from = this.#memory.pageI64(known + WINDOW_START_AT);
+      if (from === startUs && this.#memory.pageI64(known + WINDOW_END_AT) === endUs) return known;
+      call.dropWindow(list, key);
+    }
+    const parts = partsOf().filter(Boolean);
+    if (parts.length < 2) return parts[0] ?? 0;
+    return this.#merged(call.reachWindow(list, key, startUs, endUs), parts);
+  }
+
+  #keepRightSums(keys: ReadonlySet<bigint>): void {
+    const { call } = this.#memory;
+    const list = this.#lists().rightSums;
+    for (let index = this.#count(list) - 1; index >= 0; index--) {
+      const endUs = this.#memory.pageI64(call.windowAt(list, index) + WINDOW_END_AT);
+      if (!keys.has(endUs)) call.dropWindow(list, endUs);
+    }
+  }
+
+  /** What holds the panes of a node behind the watermark: header, or 0 for none. */
+  #node(range: Range): number {
+    const parts: number[] = [];
+    this.#collect(range, range.endUs, parts);
+    return parts[0] ?? 0;
+  }
+
+  /** Root pages of the lists over the panes, each of which names the next. */
+  #lists(): { readonly nodes: number; readonly leftSums: number; readonly rightSums: number } {
+    const { call } = this.#memory;
+    const nodes = call.nodesOf(this.root);
+    const leftSums = call.nodesOf(nodes);
+    return { nodes, leftSums, rightSums: call.nodesOf(leftSums) };
   }
 
   /** A window of its own with the merged panes of a range; nodes are made where the watermark has passed them. */
@@ -157,7 +246,8 @@ export class Panes {
     const { call } = this.#memory;
     if (this.#memory.pageU32(this.root + ROOT_STALE_AT) === 0) return;
     const { paneUs, offsetUs, sizeUs } = this.#grid;
-    const nodes = call.nodesOf(this.root);
+    const { nodes, leftSums, rightSums } = this.#lists();
+    for (const list of [leftSums, rightSums]) call.dropBefore(list, LAST_US);
     for (let pane = call.takeStale(this.root); pane !== 0; pane = call.takeStale(this.root)) {
       const startUs = this.#memory.pageI64(pane + WINDOW_START_AT);
       for (let span = paneUs * 2n; span <= sizeUs; span *= 2n) {
@@ -180,8 +270,8 @@ export class Panes {
       counts.applied += applied;
       counts.pending -= applied;
     }
-    call.dropBefore(this.root, keptFromUs);
-    call.dropBefore(call.nodesOf(this.root), keptFromUs);
+    for (const list of [this.root, ...Object.values(this.#lists())])
+      call.dropBefore(list, keptFromUs);
   }
 
   /** The windows that are open and have an event, as images; those that did not change since the last call are the same objects. */
@@ -226,7 +316,7 @@ export class Panes {
 
   /** Panes and nodes count as windows. */
   stats(): ViewStats {
-    return openStats(this.#memory, [this.root, this.#memory.call.nodesOf(this.root)]);
+    return openStats(this.#memory, [this.root, ...Object.values(this.#lists())]);
   }
 
   /** Gives back all memory. */
