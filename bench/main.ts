@@ -7,7 +7,19 @@ import { buildKernels } from "../kernels/build.ts";
 import { isMissed, numberText, wantedText, type BenchLine } from "./line.ts";
 
 /** What a plain `npm run bench` runs; `hold` takes over twenty minutes and runs when it is named. */
-const STAGES = ["decode", "admit", "fold", "session", "log", "export", "twins", "path", "restart"];
+const STAGES = [
+  "decode",
+  "admit",
+  "fold",
+  "late",
+  "session",
+  "log",
+  "export",
+  "twins",
+  "path",
+  "views",
+  "restart",
+];
 const NAMED_STAGES = [...STAGES, "hold"];
 const RESULTS = join(import.meta.dir, "results");
 

@@ -14,6 +14,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   decode: ["90d98fdf8f64aa38", "90d98fdf8f64aa38"],
   admit: ["18df6255e7488672", "12354fdc37887ab2"],
   fold: ["ed7ac9b62ac26cbf", "ed7ac9b62ac26cbf"],
+  late: ["1499"],
   session: ["71978dbac6297eb2", "4ee71bcbbffeec79"],
   log: ["bdc1cc65152aea42", "546155d68be387b0"],
   export: ["2b7966033ed0c83a"],

@@ -63,9 +63,10 @@ export function rowImages(
   const rows = memory.take(groups.length * 4);
   memory.u32.set(groups, rows / 4);
   const segments: Segment[] = [];
+  const words = memory.words();
   let window = 0;
   groups.forEach((row, index) => {
-    const header = memory.pageU32(row + ROW_WINDOW_AT);
+    const header = words[(row + ROW_WINDOW_AT) / 4] ?? 0;
     const last = segments.at(-1);
     if (header === window && last !== undefined) last.to = index + 1;
     else

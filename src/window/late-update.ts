@@ -189,9 +189,10 @@ export class LateUpdate {
     const memory = this.#memory;
     const at = memory.take(0);
     const count = memory.call.correctedRows(this.#root, this.#revision, at, take);
+    const words = memory.words();
     const windows = new Map<number, number[]>();
     for (const row of memory.u32.subarray(at / 4, at / 4 + count).toReversed()) {
-      const window = memory.pageU32(row + ROW_WINDOW_AT);
+      const window = words[(row + ROW_WINDOW_AT) / 4] ?? 0;
       const rows = windows.get(window);
       if (rows === undefined) windows.set(window, [row]);
       else rows.push(row);

@@ -20,6 +20,7 @@ export class FoldMemory {
   readonly data: DataView;
   readonly #memory: WebAssembly.Memory;
   #pages: Uint8Array;
+  #words: Uint32Array;
   #next = BATCH_AT;
   #columns = 0;
 
@@ -36,6 +37,7 @@ export class FoldMemory {
     this.i64 = new BigInt64Array(scratch, 0, FOLD_PAGES_AT / 8);
     this.data = new DataView(scratch, 0, FOLD_PAGES_AT);
     this.#pages = new Uint8Array(instance.memory.buffer);
+    this.#words = new Uint32Array(instance.memory.buffer);
   }
 
   /** The whole memory, pages included, as it is now. */
@@ -43,6 +45,13 @@ export class FoldMemory {
     const { buffer } = this.#memory;
     if (buffer !== this.#pages.buffer) this.#pages = new Uint8Array(buffer);
     return this.#pages;
+  }
+
+  /** The whole memory as u32 words, for loops over many rows. */
+  words(): Uint32Array {
+    const { buffer } = this.#memory;
+    if (buffer !== this.#words.buffer) this.#words = new Uint32Array(buffer);
+    return this.#words;
   }
 
   /** The dirty bytes of pages 0 to `count`. */
