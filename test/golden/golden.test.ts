@@ -26,9 +26,9 @@ const CASES = readdirSync(FOLDER, { withFileTypes: true })
   .toSorted();
 
 const temporary = mkdtempSync(join(tmpdir(), "millrace-golden-"));
+await buildKernels();
 let parser: ViewParser;
 beforeAll(async () => {
-  await buildKernels();
   parser = await ViewParser.open();
 });
 afterAll(() => {

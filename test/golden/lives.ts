@@ -21,13 +21,14 @@ import { planHash } from "../../src/view/explain.ts";
 
 const BODY_BYTES = 1024 * 1024;
 
-/** Bodies of at most `size` consecutive lines that were received at one time. */
+/** Bodies of at most `size` consecutive lines that were received at one time from one source partition. */
 export function cutIntoBodies(lines: readonly EventLine[], size: number): EventLine[][] {
   const bodies: EventLine[][] = [];
   for (const line of lines) {
     const last = bodies.at(-1);
-    if (last !== undefined && last.length < size && last[0]?.receivedAtUs === line.receivedAtUs)
-      last.push(line);
+    const isAlike =
+      last?.[0]?.receivedAtUs === line.receivedAtUs && last.at(-1)?.partition === line.partition;
+    if (last !== undefined && last.length < size && isAlike) last.push(line);
     else bodies.push([line]);
   }
   return bodies;
@@ -67,7 +68,8 @@ export class GoldenLife {
   send(body: readonly EventLine[]): void {
     const bytes = Buffer.from(body.map(({ text }) => text).join("\n"));
     const receivedAtUs = must(body[0]?.receivedAtUs ?? undefined, "received_at");
-    this.#pipeline.turn(this.#stream, { bytes, format: "ndjson" }, receivedAtUs);
+    const partition = must(body[0], "an event").partition;
+    this.#pipeline.turn(this.#stream, { bytes, format: "ndjson", partition }, receivedAtUs);
   }
 
   checkpoint(store: CheckpointStore): void {
