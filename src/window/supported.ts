@@ -19,10 +19,6 @@ const MISSING_FEATURES: readonly MissingFeature[] = [
     isUsed: ({ having, topN, late }) =>
       late.policy === "update" && (having !== null || topN !== null),
   },
-  {
-    what: "late: update of a rollup",
-    isUsed: ({ rollupOf, late }) => rollupOf !== null && late.policy === "update",
-  },
 ];
 
 /** What no fold of this release runs of a plan; empty: all of it runs. */

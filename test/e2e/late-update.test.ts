@@ -2,12 +2,12 @@
 // Every row is what DuckDB makes of the raw events that are not beyond the allowed lateness; its revision counts the late ones; pyiceberg
 // reads the same rows.
 import { afterAll, expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isPythonMissing, NEEDS_PYTHON, readBack } from "../python/python.ts";
 import { Appliance, temporaryFolder } from "./appliance.ts";
 
-const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
+const BENCH = join(import.meta.dir, "..", "..", "bench");
 const ALLOWED_S = 3600;
 const FLAGS = [
   "--streams.clicks.out_of_orderness=10s",
@@ -18,6 +18,15 @@ const FLAGS = [
 ];
 const folder = temporaryFolder();
 afterAll(folder.dispose);
+
+/** The bench's view, and a rollup of it. */
+const CONFIG = join(folder.path, "clicks.yaml");
+const text = readFileSync(join(BENCH, "clicks.yaml"), "utf8");
+writeFileSync(
+  CONFIG,
+  `${text.replace("clicks.avsc", join(BENCH, "clicks.avsc")).trimEnd()}\n    rollups: [1 hour]\n`,
+);
+const DATA = join(folder.path, "data");
 
 /** A pseudo-random number below `n`. */
 function pick(seed: number, n: number): number {
@@ -43,6 +52,11 @@ function event(index: number): string {
 
 const VIEW =
   "SELECT epoch_us(window_start), event_type, category, events, revenue, users, revision FROM per_minute ORDER BY ALL";
+/** The rollup's rows, and what they are of the rows below. */
+const HOURS =
+  "SELECT epoch_us(window_start), event_type, category, events, revenue FROM per_minute_1h ORDER BY ALL";
+const SUMS = `SELECT epoch_us(time_bucket(INTERVAL 1 HOUR, window_start)), event_type, category, sum(events)::BIGINT, sum(revenue)
+  FROM per_minute GROUP BY ALL ORDER BY ALL`;
 /** The same of the raw events: those that no watermark had left ALLOWED_S behind. */
 const RAW = `
   SELECT epoch_us(start), event_type, category, count(*), sum(price), approx, count(*) FILTER (behind >= INTERVAL 1 MINUTE)
@@ -60,9 +74,11 @@ test(
       const [seen, wanted] = [await appliance.rows(VIEW), await appliance.rows(raw)];
       expect(wanted.position).toBe(seen.position);
       expect(seen.rows).toEqual(wanted.rows);
+      const [hours, all] = [await appliance.rows(HOURS), await appliance.rows(SUMS)];
+      expect(hours.rows).toEqual(all.rows);
     };
     for (let round = 0; index < count; round++) {
-      const appliance = await Appliance.start({ config: CONFIG, data: folder.path, flags: FLAGS });
+      const appliance = await Appliance.start({ config: CONFIG, data: DATA, flags: FLAGS });
       await check(appliance);
       const end = index + 2000;
       for (; index < Math.min(end, count); index += 100) {
@@ -79,7 +95,7 @@ test(
       // what was not acknowledged may come again; ids tell
       if (index < count) index -= 100;
     }
-    const last = await Appliance.start({ config: CONFIG, data: folder.path, flags: FLAGS });
+    const last = await Appliance.start({ config: CONFIG, data: DATA, flags: FLAGS });
     await check(last);
     // an event that closes every window and makes all of them final
     await last.send(event(count + 3 * 4 * 3600));
@@ -92,7 +108,7 @@ test(
     expect(Number(late.rows[0]?.[0])).toBeGreaterThan(100);
     expect(await last.stop()).toBe(0);
     if (isPythonMissing) return;
-    const metadata = join(folder.path, "warehouse", "default", "per_minute", "metadata");
+    const metadata = join(DATA, "warehouse", "default", "per_minute", "metadata");
     const newest = Math.max(
       ...readdirSync(metadata).map((name) => Number(/^v(\d+)\./.exec(name)?.[1] ?? 0)),
     );
