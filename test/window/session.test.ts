@@ -40,18 +40,19 @@ interface Event {
   readonly timeUs: number;
   readonly user: number;
   readonly value: number;
+  readonly behindUs?: number;
 }
 
-/** A record whose events are in time; the watermark after it is `watermarkUs`. */
+/** A record whose events are in time unless they say otherwise; the watermark after it is `watermarkUs`. */
 function recordOf(position: number, events: readonly Event[], watermarkUs: number): EventsRecord {
-  const cells = events.map(({ timeUs, user, value }): Cell[] => [
+  const cells = events.map(({ timeUs, user, value, behindUs }): Cell[] => [
     ...SCHEMA.columns.map((column): Cell => {
       if (column.name === "event_time") return BigInt(timeUs);
       if (column.name === "name") return `visitor with the number ${user}`;
       return column.name === "big" ? BigInt(value) : null;
     }),
     null,
-    0n,
+    BigInt(behindUs ?? 0),
   ]);
   return {
     kind: "events",
@@ -184,18 +185,8 @@ test("a correction removes the row that was out, and the session comes out again
     receivedAtUs: 10 ** 15,
     watermarkUs: BigInt(GAP_US + 5),
   });
-  const event = recordOf(3, [{ timeUs: 10, user: 1, value: 2 }], GAP_US + 5);
-  const behind = buildImage(IMAGE_COLUMNS, [
-    [
-      ...SCHEMA.columns.map((column): Cell => {
-        if (column.name === "event_time") return 10n;
-        return column.name === "name" ? "visitor with the number 1" : null;
-      }),
-      null,
-      BigInt(GAP_US - 5),
-    ],
-  ]);
-  const outputs = windows.fold({ ...event, image: behind });
+  const late = { timeUs: 10, user: 1, value: 2, behindUs: GAP_US - 5 };
+  const outputs = windows.fold(recordOf(3, [late], GAP_US + 5));
   expect(outputs.map(({ op }) => op)).toEqual(["delete"]);
   const keys = (rows: Cell[][]): Cell[][] => rows.map((row) => row.slice(0, 3));
   const removed = outputs.flatMap(({ image }) => outputRows(plan, [image]));
@@ -209,7 +200,7 @@ test("a correction removes the row that was out, and the session comes out again
   });
   const text = "visitor with the number 1";
   expect(again.flatMap(({ image }) => outputRows(plan, [image]))).toEqual([
-    [0n, BigInt(GAP_US + 10), text, 2n, text, text, 1n, 1n],
+    [0n, BigInt(GAP_US + 10), text, 2n, text, text, 2n, 1n],
   ]);
 });
 
@@ -260,4 +251,19 @@ test("sums of doubles of two sessions add up when an event bridges them", () => 
   expect(sum).toBeCloseTo(-0.1, 12);
   expect(avg).toBeCloseTo(-0.025, 12);
   expect(exact).toEqual([-0.7, 0.3, 0.2, 0.3, 0n]);
+});
+
+test("a session that grew while its timer was due stays open until the watermark is beyond its end", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  const closedBy = (position: number, watermarkUs: number): number => {
+    const record = { position, receivedAtUs: 10 ** 15, watermarkUs: BigInt(watermarkUs) };
+    return windows.advance("events", record).reduce((sum, { rowCount }) => sum + rowCount, 0);
+  };
+  windows.fold(recordOf(1, [{ timeUs: 0, user: 1, value: 1 }], 0));
+  expect(closedBy(2, GAP_US)).toBe(0);
+  const late = { timeUs: 5, user: 1, value: 1, behindUs: GAP_US - 5 };
+  windows.fold(recordOf(3, [late], GAP_US));
+  expect(closedBy(4, GAP_US + 5)).toBe(0);
+  expect(closedBy(5, GAP_US + 6)).toBe(1);
 });
