@@ -383,3 +383,9 @@ export const LATE_ALLOWED_US_MAX = 7 * 86_400_000_000;
 
 /** Bytes of events that a rehearsal (`millrace test`, `preview`) takes in at once: 1,000 events of 4 KB; a longer event is refused there. */
 export const REHEARSAL_BODY_BYTES_MAX = 4 * 1024 * 1024;
+
+/** Events that `millrace preview` reads of the past at a time: 20 MB of text at 400 bytes, of the 64 MB that an answer may have. */
+export const PREVIEW_PAGE_ROWS = 50_000;
+
+/** Rows that it prints: what fits on a few screens. */
+export const PREVIEW_ROWS_SHOWN_MAX = 100;

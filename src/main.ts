@@ -2,18 +2,16 @@
 // Exit codes: 0 done or stopped in order, 1 a failure of ours or the disk, 2 something that the operator can mend.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { kernelModule } from "../kernels/modules.ts";
 import manifest from "../package.json" with { type: "json" };
-import { Appliance, engineStreams } from "./appliance.ts";
+import { Appliance } from "./appliance.ts";
 import { must } from "./base/assert.ts";
 import { systemClock } from "./base/clock.ts";
 import { examplesFolder } from "./base/unpack.ts";
+import { runCommand } from "./commands.ts";
 import { faultsText, readCommandLine, type CommandLine } from "./config/argv.ts";
 import { helpText } from "./config/help.ts";
 import { parseAvroSchema } from "./event/avro.ts";
 import { DataFolderError, FolderInUseError } from "./log/data-folder.ts";
-import { fixtureText, runFixture, type RehearsalConfig } from "./rehearsal/fixture.ts";
-import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
 import {
   checkConfig,
   type CheckedConfig,
@@ -29,8 +27,6 @@ import { ListenError } from "./serve/server.ts";
 import { startQueryChild } from "./threads/query-child.ts";
 import { runViewCheck, ViewCheck } from "./threads/view-check.ts";
 import { explainPlan } from "./view/explain.ts";
-import { exitCodeOf, verdictText, verifyView, type Verdict } from "./verify/verify.ts";
-import { readVerifyWords } from "./verify/words.ts";
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -160,75 +156,18 @@ async function withClient<T>(
   }
 }
 
-/** What `test` and `preview` run the path with. */
-async function rehearsalConfig(checked: CheckedConfig): Promise<RehearsalConfig> {
-  const [decode, admit, fold] = await Promise.all(
-    (["decode", "admit", "fold"] as const).map(kernelModule),
-  );
-  if (decode === undefined || admit === undefined || fold === undefined)
-    throw new Error("broken invariant: three modules");
-  return {
-    modules: { decode, admit, fold },
-    streams: engineStreams(checked),
-    plans: checked.plans,
-  };
-}
-
-/** Every fixture below a folder, each with the configuration nearest above it unless one is named. */
-async function runTests(line: CommandLine): Promise<never> {
-  const [folder, ...more] = line.words;
-  if (folder === undefined || more.length > 0) {
-    complain("name the folder of the tests: millrace test DIR");
-    return process.exit(2);
-  }
-  const found = fixtureFolders(folder);
-  if (typeof found === "string") {
-    complain(found);
-    return process.exit(2);
-  }
-  const configs = new Map<string, RehearsalConfig>();
-  let code = 0;
-  for (const path of found) {
-    const config = line.own.get("config") ?? configAbove(path) ?? "millrace.yaml";
-    const known =
-      configs.get(config) ?? (await rehearsalConfig(await checkedConfig(withConfig(line, config))));
-    configs.set(config, known);
-    const result = runFixture(folderFiles(path), known);
-    say(fixtureText(path, result));
-    if (result.kind === "bad") code = 2;
-    else if (result.differences.length > 0) code = Math.max(code, 1);
-  }
-  return process.exit(code);
-}
-
-function withConfig(line: CommandLine, config: string): CommandLine {
-  return { ...line, own: new Map([...line.own, ["config", config]]) };
-}
-
-/** Exit codes for cron: 0 the same, 1 different, 2 could not be verified. */
-async function verify(line: CommandLine): Promise<never> {
-  const checked = await checkedConfig(line);
-  const words = readVerifyWords(line.words, checked.plans);
-  const isRawKept = checked.config.settings.export.raw;
-  if (typeof words === "string" || !isRawKept) {
-    complain(
-      typeof words === "string"
-        ? words
-        : "with export.raw: off raw events leave with the log's trimming: nothing is left to compare with",
-    );
-    return process.exit(2);
-  }
-  const verdicts = await withClient(line, checked, async (client) => {
-    const done: Verdict[] = [];
-    for (const plan of words.plans) {
-      const { plans, schemas } = checked;
-      const verdict = await verifyView(client, plan, { plans, schemas, range: words.range });
-      say(verdictText(verdict));
-      done.push(verdict);
+/** `verify`, `test` and `preview`, and their exit codes. */
+async function look(line: CommandLine): Promise<never> {
+  const parseView: CheckTools["parseView"] = async (source) => {
+    const views = new ViewCheck(ownCommand("__views"));
+    try {
+      return await views.parse(source);
+    } finally {
+      views.close();
     }
-    return done;
-  });
-  return process.exit(exitCodeOf(verdicts));
+  };
+  const tools = { say, complain, configOf: checkedConfig, parseView, withClient };
+  return process.exit(await runCommand(line, tools));
 }
 
 /** One Ctrl-C arrives up to three times: from the terminal, npm and the launcher. Repeats this soon are the same signal. */
@@ -336,9 +275,9 @@ async function run(line: CommandLine): Promise<void> {
     case "demo":
       return demo(line);
     case "verify":
-      return verify(line);
     case "test":
-      return runTests(line);
+    case "preview":
+      return look(line);
     case "play":
       return playClicks(line);
   }

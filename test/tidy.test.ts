@@ -32,6 +32,7 @@ const LAYERS: readonly string[] = [
   "verify",
   "threads",
   "appliance",
+  "commands",
   "main",
 ];
 

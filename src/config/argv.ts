@@ -10,6 +10,8 @@ export const COMMANDS = {
   demo: "run it on the bundled clicks: plays them, prints aggregates, serves on",
   verify:
     "compare views with DuckDB over the raw events: verify [VIEW] [FROM TO] --config FILE; exit code 0 same, 1 different, 2 could not",
+  preview:
+    "run a view over past events or a file: preview NAME-OR-TEXT [--from TIME --to TIME | --file events.ndjson] --config FILE",
   test: "run fixture tests of your views: test DIR [--config FILE]; exit code 0 passed, 1 failed, 2 could not",
   play: "play the bundled clicks into a running appliance: play clicks [--url URL] [--rate N]",
   help: "print this help",
@@ -20,13 +22,15 @@ export type Command = keyof typeof COMMANDS;
 /** Flags that are no keys of the configuration. `config` is the file's path. */
 export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
   config: "the configuration file (default: millrace.yaml; MILLRACE_CONFIG)",
-  url: "play, verify: where the appliance is (default: http://127.0.0.1:8080; verify: what serves the data folder)",
+  url: "play, verify, preview: where the appliance is (default: http://127.0.0.1:8080; verify, preview: what serves the data folder)",
+  from: "preview: events from this time on, 2019-10-01T00:30:00Z",
+  to: "preview: events before this time",
+  file: "preview: events of a file, one JSON text a line, in place of the past",
   rate: "play: events per second at most (default: as fast as it goes)",
 };
 
 const LATER_COMMANDS = [
   "plan",
-  "preview",
   "backfill",
   "reconcile",
   "savepoint",

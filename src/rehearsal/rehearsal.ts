@@ -7,6 +7,7 @@ import { REHEARSAL_BODY_BYTES_MAX } from "../limits.ts";
 import { MemoryLog } from "../log/memory-log.ts";
 import { Pipeline, pipelineBodyBytes, type PipelineAnswer } from "../pipeline.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import type { ViewCounts } from "../window/fold.ts";
 import { LATE_COLUMNS } from "../window/late.ts";
 import type { EventLine } from "./event-lines.ts";
 import { keyColumns, lastRows, rowColumns } from "./last-rows.ts";
@@ -63,6 +64,14 @@ export class Rehearsal {
   /** The newest event time that counts, µs; null before the first event. */
   newestEventTimeUs(stream: string): bigint | null {
     return this.#engine.admission.clock(stream).newestUs;
+  }
+
+  /** Where the events went in a view. */
+  counts(view: string): Readonly<ViewCounts> {
+    return must(
+      this.#engine.windows.stats().find((stats) => stats.view === view),
+      `view ${view}`,
+    ).counts;
   }
 
   /** The last state of every row of a view, then `is_final`. */

@@ -1,0 +1,192 @@
+// Verbs: `verify`, `test`, `preview`: commands that look at views and change nothing. Each returns its exit code; what it prints goes to
+// `CommandTools`, as do the configuration and whom to ask, which main decides.
+import { readFileSync } from "node:fs";
+import { kernelModule } from "../kernels/modules.ts";
+import { engineStreams } from "./appliance.ts";
+import { must } from "./base/assert.ts";
+import type { CommandLine } from "./config/argv.ts";
+import { EventLineError, readEventLines } from "./rehearsal/event-lines.ts";
+import { fixtureText, rehearse, runFixture, type RehearsalConfig } from "./rehearsal/fixture.ts";
+import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
+import { Past } from "./rehearsal/past.ts";
+import { previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
+import type { Relation } from "./rehearsal/relation.ts";
+import type { CheckedConfig, CheckTools } from "./serve/check.ts";
+import { ApplianceError, type Client } from "./serve/client.ts";
+import { tableText } from "./serve/demo.ts";
+import { exitCodeOf, verdictText, verifyView, type Verdict } from "./verify/verify.ts";
+import { readRange, readVerifyWords } from "./verify/words.ts";
+import type { ViewPlan } from "./view/plan.ts";
+import type { ViewCounts } from "./window/fold.ts";
+import { missingFeatures } from "./window/supported.ts";
+
+/** What a command cannot do for itself. */
+export interface CommandTools {
+  /** A line of the command's result, and one about why there is none. */
+  readonly say: (line: string) => void;
+  readonly complain: (line: string) => void;
+  /** The checked configuration; ends the process when it has faults. */
+  readonly configOf: (line: CommandLine) => Promise<CheckedConfig>;
+  readonly parseView: CheckTools["parseView"];
+  /** Something to ask about the configuration's data folder, until `use` is done; ends the process when there is none. */
+  readonly withClient: <T>(
+    line: CommandLine,
+    checked: CheckedConfig,
+    use: (client: Client) => Promise<T>,
+  ) => Promise<T>;
+}
+
+/** The words of a command are wrong, or what they name. The message says what to write. */
+class CommandError extends Error {
+  override readonly name = "CommandError";
+}
+
+/** Runs `verify`, `test` or `preview`. 2: it could not do what it was asked for. */
+export async function runCommand(line: CommandLine, tools: CommandTools): Promise<number> {
+  try {
+    if (line.command === "verify") return await verify(line, tools);
+    return await (line.command === "test" ? runTests(line, tools) : preview(line, tools));
+  } catch (error) {
+    const isTheirs =
+      error instanceof CommandError ||
+      error instanceof ApplianceError ||
+      error instanceof EventLineError;
+    if (!isTheirs) throw error;
+    tools.complain(error.message);
+    return 2;
+  }
+}
+
+/** Exit codes for cron: 0 the same, 1 different, 2 could not be verified. */
+async function verify(line: CommandLine, tools: CommandTools): Promise<number> {
+  const checked = await tools.configOf(line);
+  const words = readVerifyWords(line.words, checked.plans);
+  if (typeof words === "string") throw new CommandError(words);
+  if (!checked.config.settings.export.raw)
+    throw new CommandError(
+      "with export.raw: off raw events leave with the log's trimming: nothing is left to compare with",
+    );
+  const { plans, schemas } = checked;
+  const verdicts = await tools.withClient(line, checked, async (client) => {
+    const done: Verdict[] = [];
+    for (const plan of words.plans) {
+      const verdict = await verifyView(client, plan, { plans, schemas, range: words.range });
+      tools.say(verdictText(verdict));
+      done.push(verdict);
+    }
+    return done;
+  });
+  return exitCodeOf(verdicts);
+}
+
+/** What `test` and `preview` run the path with. */
+async function rehearsalConfig(checked: CheckedConfig): Promise<RehearsalConfig> {
+  const [decode, admit, fold] = [
+    await kernelModule("decode"),
+    await kernelModule("admit"),
+    await kernelModule("fold"),
+  ];
+  const { plans } = checked;
+  return { modules: { decode, admit, fold }, streams: engineStreams(checked), plans };
+}
+
+/** Every fixture below a folder, each with the configuration nearest above it unless one is named. */
+async function runTests(line: CommandLine, tools: CommandTools): Promise<number> {
+  const [folder, ...more] = line.words;
+  if (folder === undefined || more.length > 0)
+    throw new CommandError("name the folder of the tests: millrace test DIR");
+  const found = fixtureFolders(folder);
+  if (typeof found === "string") throw new CommandError(found);
+  const configs = new Map<string, RehearsalConfig>();
+  let code = 0;
+  for (const path of found) {
+    const config = line.own.get("config") ?? configAbove(path) ?? "millrace.yaml";
+    let known = configs.get(config);
+    if (known === undefined) {
+      const own = new Map([...line.own, ["config", config]]);
+      known = await rehearsalConfig(await tools.configOf({ ...line, own }));
+      configs.set(config, known);
+    }
+    const result = runFixture(folderFiles(path), known);
+    tools.say(fixtureText(path, result));
+    if (result.kind === "bad") code = 2;
+    else if (result.differences.length > 0) code = Math.max(code, 1);
+  }
+  return code;
+}
+
+/** The plan of a view of the configuration, or of a text. */
+async function planOf(
+  nameOrText: string,
+  checked: CheckedConfig,
+  tools: CommandTools,
+): Promise<ViewPlan> {
+  const { plans, schemas } = checked;
+  const known = plans.find(({ name }) => name === nameOrText.toLowerCase());
+  if (known !== undefined) return known;
+  if (!/\s/.test(nameOrText))
+    throw new CommandError(
+      `there is no view ${JSON.stringify(nameOrText)}; views are ${plans.map(({ name }) => name).join(", ") || "none"}; or write a SELECT`,
+    );
+  const streams = [...schemas].map(([name, { schema }]) => ({ name, schema }));
+  const result = await tools.parseView({ name: "preview", sql: nameOrText, streams });
+  const faults =
+    result.kind === "plan"
+      ? missingFeatures(result.plan).map((what) => `${what} is not in this release`)
+      : result.faults.map(
+          ({ line, column, message, advice }) =>
+            `line ${line}, column ${column}: ${message}${advice === "" ? "" : `; ${advice}`}`,
+        );
+  if (result.kind === "plan" && faults.length === 0) return result.plan;
+  throw new CommandError(faults.join("\n"));
+}
+
+/** Rows of a view that need not be configured, over a file or over events of the past. */
+async function preview(line: CommandLine, tools: CommandTools): Promise<number> {
+  const [nameOrText, ...more] = line.words;
+  const file = line.own.get("file");
+  const range = readRange([line.own.get("from"), line.own.get("to")]);
+  if (typeof range === "string") throw new CommandError(range);
+  if (nameOrText === undefined || more.length > 0 || (file !== undefined && range !== null))
+    throw new CommandError(
+      'write millrace preview NAME, or millrace preview "SELECT ...", with --from and --to or with --file',
+    );
+  const checked = await tools.configOf(line);
+  const plan = await planOf(nameOrText, checked, tools);
+  const config = await rehearsalConfig({ ...checked, plans: withLower(plan, checked.plans) });
+  if (file !== undefined) {
+    const rehearsal = rehearseFile(file, plan, config);
+    show(rehearsal.rows(plan.name), rehearsal.counts(plan.name), tools);
+    return 0;
+  }
+  const { schema } = must(checked.schemas.get(plan.stream), `schema of ${plan.stream}`);
+  const past = new Past(config.modules.fold, config.plans, schema);
+  await tools.withClient(line, checked, (client) =>
+    past.read(async (sql) => (await client.ask(sql)).rows, range),
+  );
+  show(past.rows(), past.counts, tools);
+  return 0;
+}
+
+function rehearseFile(
+  file: string,
+  plan: ViewPlan,
+  config: RehearsalConfig,
+): ReturnType<typeof rehearse> {
+  const stream = must(
+    config.streams.find(({ name }) => name === plan.stream),
+    `stream ${plan.stream}`,
+  );
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new CommandError(error instanceof Error ? error.message : String(error));
+  }
+  return rehearse(readEventLines(text), { stream, receivedAtUs: null }, config);
+}
+
+function show(relation: Relation, counts: Readonly<ViewCounts>, tools: CommandTools): void {
+  tools.say(tableText(shownRows(relation)));
+  tools.say(previewSummary(relation, counts));
+}

@@ -1,0 +1,158 @@
+// Noun: a view over events of the past: raw rows as SQL gives them, folded by the kernels as they were admitted. `_behind` is theirs, so
+// what was late then is late here.
+import { instantiate } from "../../kernels/host.ts";
+import type { FoldKernels } from "../../kernels/fold.ts";
+import { must } from "../base/assert.ts";
+import { buildImage, streamImageColumns, type Cell } from "../event/image.ts";
+import type { EventSchema, SqlType } from "../event/schema.ts";
+import { FOLD_MEMORY_BYTES_MAX, PREVIEW_PAGE_ROWS } from "../limits.ts";
+import { DEFAULT_PARTITION } from "../log/record.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { quoteName, quoteText } from "../view/render.ts";
+import type { ViewCounts } from "../window/fold.ts";
+import { Windows } from "../window/windows.ts";
+import { isoTime } from "../base/iso-time.ts";
+import { keyColumns, lastRows, rowColumns } from "./last-rows.ts";
+import { cellOf, type Relation } from "./relation.ts";
+
+/** Events whose time is in [fromUs, toUs), or all. */
+export interface PastRange {
+  readonly fromUs: bigint;
+  readonly toUs: bigint;
+}
+
+/** Rows of one question; every value a text or null. */
+export type Ask = (sql: string) => Promise<readonly (readonly unknown[])[]>;
+
+export class Past {
+  readonly #windows: Windows;
+  readonly #plan: ViewPlan;
+  readonly #schema: EventSchema;
+  #position = 0;
+  #watermarkUs: bigint | null = null;
+
+  /** `plans`: the view, behind those that it is a rollup of. */
+  constructor(foldModule: Uint8Array, plans: readonly ViewPlan[], schema: EventSchema) {
+    this.#windows = new Windows(instantiate<FoldKernels>(foldModule, FOLD_MEMORY_BYTES_MAX));
+    for (const plan of plans) this.#windows.addView(plan, schema, { since: 0 });
+    this.#plan = must(plans.at(-1), "a view");
+    this.#schema = schema;
+  }
+
+  /** Reads the stream's events of the range in the log's order, page by page, and folds them. Rejects as `ask` does. */
+  async read(ask: Ask, range: PastRange | null): Promise<void> {
+    let after: readonly [string, string] | null = null;
+    for (;;) {
+      const rows = await ask(pageText(this.#plan.stream, this.#schema, { range, after }));
+      this.#fold(rows.map((row) => this.#cells(row)));
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < PREVIEW_PAGE_ROWS) return;
+      const [index, position] = [last.at(-1), last.at(-2)];
+      after = [String(position), String(index)];
+    }
+  }
+
+  get counts(): Readonly<ViewCounts> {
+    return must(
+      this.#windows.stats().find(({ view }) => view === this.#plan.name),
+      "the view",
+    ).counts;
+  }
+
+  /** The last state of every row. */
+  rows(): Relation {
+    const { name } = this.#plan;
+    const rows = lastRows(this.#plan, this.#windows.pending(name), this.#windows);
+    return { name, columns: rowColumns(this.#plan), keys: keyColumns(this.#plan), rows };
+  }
+
+  #cells(row: readonly unknown[]): {
+    readonly cells: Cell[];
+    readonly receivedAtUs: number;
+    readonly position: string;
+  } {
+    const columns = streamImageColumns(this.#schema);
+    const cells = columns.map(({ name, type }, at): Cell => {
+      const value = row[at];
+      if (typeof value !== "string") return null;
+      const cell = type.kind === "TIMESTAMPTZ" ? BigInt(value) : cellOf(value, type);
+      return must(cell, `a value of ${name}: ${value}`);
+    });
+    const [receivedAt, position] = row.slice(columns.length).map(String);
+    return { cells, receivedAtUs: Number(receivedAt), position: must(position, "position") };
+  }
+
+  /**
+   * One record for each of the log's. The watermark is what `_behind` tells of it, which is all that decides: an event that is not behind
+   * touches nothing that the watermark has passed.
+   */
+  #fold(
+    rows: readonly {
+      readonly cells: Cell[];
+      readonly receivedAtUs: number;
+      readonly position: string;
+    }[],
+  ): void {
+    const columns = streamImageColumns(this.#schema);
+    const behind = columns.length - 1;
+    for (let from = 0; from < rows.length;) {
+      const first = must(rows[from], "row");
+      let to = from + 1;
+      while (rows[to]?.position === first.position) to++;
+      const cells = rows.slice(from, to).map((row) => row.cells);
+      for (const row of cells) this.#passed(row[this.#schema.eventTime], row[behind]);
+      this.#position++;
+      this.#windows.fold({
+        kind: "events",
+        position: this.#position,
+        stream: this.#plan.stream,
+        partition: DEFAULT_PARTITION,
+        schemaId: this.#schema.id,
+        receivedAtUs: first.receivedAtUs,
+        watermarkUs: this.#watermarkUs,
+        rowCount: cells.length,
+        duplicateCount: 0,
+        rejects: [],
+        image: buildImage(columns, cells),
+      });
+      from = to;
+    }
+  }
+
+  #passed(time: Cell | undefined, behind: Cell | undefined): void {
+    if (typeof time !== "bigint" || typeof behind !== "bigint" || behind === 0n) return;
+    const watermarkUs = time + behind;
+    if (this.#watermarkUs === null || watermarkUs > this.#watermarkUs)
+      this.#watermarkUs = watermarkUs;
+  }
+}
+
+/** The question for the next page: columns of the stream's image, received_at, _position, _index, each as text. */
+function pageText(
+  stream: string,
+  schema: EventSchema,
+  page: { readonly range: PastRange | null; readonly after: readonly [string, string] | null },
+): string {
+  const text = (name: string, type: SqlType): string =>
+    type.kind === "TIMESTAMPTZ"
+      ? `CAST(epoch_us(${quoteName(name)}) AS VARCHAR)`
+      : `CAST(${quoteName(name)} AS VARCHAR)`;
+  const items = [
+    ...streamImageColumns(schema).map(({ name, type }) => text(name, type)),
+    text("received_at", { kind: "TIMESTAMPTZ" }),
+    "CAST(_position AS VARCHAR)",
+    "CAST(_index AS VARCHAR)",
+  ];
+  const conditions: string[] = [];
+  if (page.range !== null) {
+    const time = quoteName(must(schema.columns[schema.eventTime], "event time").name);
+    const at = (us: bigint): string => `TIMESTAMPTZ ${quoteText(isoTime(us))}`;
+    conditions.push(`${time} >= ${at(page.range.fromUs)}`, `${time} < ${at(page.range.toUs)}`);
+  }
+  if (page.after !== null) {
+    const [position, index] = page.after;
+    conditions.push(`(_position > ${position} OR (_position = ${position} AND _index > ${index}))`);
+  }
+  const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
+  return `SELECT ${items.join(", ")} FROM ${quoteName(stream)}${where} ORDER BY _position, _index LIMIT ${PREVIEW_PAGE_ROWS}`;
+}

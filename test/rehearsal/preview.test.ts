@@ -1,0 +1,151 @@
+// `millrace preview`, the real command: over the past of an appliance a view gives the rows that the appliance's own view has, late events
+// as they were then; over a range, over a file, by name and by text. What is wrong with the words is said, with exit code 2.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { seeded } from "../../bench/load-body.ts";
+import { Appliance, FROM_SOURCE, temporaryFolder } from "../e2e/appliance.ts";
+
+const VIEWS: Readonly<Record<string, string>> = {
+  tumbled:
+    "SELECT window_start, kind, count(*) AS n, sum(amount) AS total, first(id) AS first_id FROM tumble(sales, time, INTERVAL 1 MINUTE) WHERE amount > 1 GROUP BY ALL",
+  hopped:
+    "SELECT window_start, count(*) AS n, max(amount) AS top FROM hop(sales, time, INTERVAL 1 MINUTE, INTERVAL 3 MINUTES) GROUP BY ALL",
+  visits:
+    "SELECT window_start, window_end, kind, count(*) AS n, avg(weight) AS mean FROM session(sales, time, INTERVAL 2 SECONDS, kind) GROUP BY ALL",
+};
+const folder = temporaryFolder();
+const config = join(folder.path, "millrace.yaml");
+const events = join(folder.path, "events.ndjson");
+let appliance: Appliance;
+
+beforeAll(async () => {
+  const schema = {
+    type: "record",
+    name: "Sale",
+    fields: [
+      { name: "id", type: "long" },
+      { name: "time", type: { type: "long", logicalType: "timestamp-micros" } },
+      { name: "kind", type: ["null", "string"], default: null },
+      { name: "weight", type: "double" },
+      { name: "amount", type: { type: "bytes", logicalType: "decimal", precision: 20, scale: 3 } },
+      { name: "day", type: { type: "int", logicalType: "date" } },
+      { name: "flag", type: "boolean" },
+    ],
+  };
+  writeFileSync(join(folder.path, "sales.avsc"), JSON.stringify(schema));
+  const views = Object.entries(VIEWS).map(([name, sql]) => `  ${name}: { sql: "${sql}" }`);
+  writeFileSync(
+    config,
+    `streams:\n  sales: { schema: sales.avsc, event_time: time, event_id: id, out_of_orderness: 2s }\nviews:\n${views.join("\n")}\n`,
+  );
+  const random = seeded(11);
+  const texts = Array.from({ length: 900 }, (_, id) => {
+    const late = random() < 0.1 ? random() * 90_000 : random() * 3_000;
+    const time = new Date(Date.UTC(2024, 0, 1) + id * 700 - late).toISOString();
+    const kind = id % 6 === 0 ? null : `k${id % 6}`;
+    const members = { id, time, kind, weight: random(), day: "2024-02-29", flag: id % 2 === 0 };
+    return JSON.stringify({ ...members, amount: String(id % 50) });
+  });
+  writeFileSync(events, texts.join("\n"));
+  appliance = await Appliance.start({ config, data: join(folder.path, "data") });
+  for (let at = 0; at < texts.length; at += 100)
+    await appliance.send(texts.slice(at, at + 100).join("\n"));
+}, 60_000);
+afterAll(async () => {
+  await appliance.kill();
+  folder.dispose();
+});
+
+async function preview(
+  ...words: string[]
+): Promise<{ code: number; lines: string[]; err: string }> {
+  const child = Bun.spawn([...FROM_SOURCE, "preview", ...words, "--config", config], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, lines: out.trimEnd().split("\n"), err };
+}
+
+/** The rows of a view as the appliance has them, as the preview prints them: a table's cells, NULL empty. */
+async function rowsOf(sql: string): Promise<string[]> {
+  const text = await (await appliance.ask(sql, { format: "csv" })).text();
+  return text
+    .trimEnd()
+    .split("\r\n")
+    .slice(1)
+    .map((row) => row.replaceAll(",", " "));
+}
+
+const cells = (line: string): string => line.trim().replaceAll(/ +/g, " ");
+
+for (const [name, sql] of Object.entries(VIEWS))
+  test(`the past: ${name} is what the appliance has, by name and by text`, async () => {
+    const byName = await preview(name, "--url", appliance.address);
+    expect(byName.err).toBe("");
+    const [header = "", ...rest] = byName.lines;
+    const summary = rest.pop() ?? "";
+    const [, count, late] =
+      /^([\d,]+) rows(?:, the first 100 shown)?; 900 events read, .*, (\d+) events? late$/.exec(
+        summary,
+      ) ?? [];
+    const wanted = await rowsOf(`SELECT * EXCLUDE (is_final) FROM ${name} ORDER BY ALL LIMIT 100`);
+    expect(header).toContain("window_start");
+    expect(rest.map(cells)).toEqual(wanted.map(cells));
+    const total = (await appliance.rows(`SELECT count(*) FROM ${name}`)).rows[0]?.[0];
+    expect(Number(count?.replaceAll(",", ""))).toBe(Number(total));
+    const lateTotal = (
+      await appliance.rows(`SELECT count(*) FROM millrace.late_events WHERE view = '${name}'`)
+    ).rows[0]?.[0];
+    expect(Number(late)).toBe(Number(lateTotal));
+    expect((await preview(sql, "--url", appliance.address)).lines).toEqual(byName.lines);
+  }, 60_000);
+
+test("a range of time", async () => {
+  const range = ["--from", "2024-01-01T00:02:00Z", "--to", "2024-01-01 00:03"];
+  const { lines } = await preview("tumbled", ...range, "--url", appliance.address);
+  const wanted = await rowsOf(
+    "SELECT * EXCLUDE (is_final) FROM tumbled WHERE window_start = '2024-01-01 00:02:00Z' ORDER BY ALL",
+  );
+  expect(lines.slice(1, -1).map(cells)).toEqual(wanted.map(cells));
+  expect(lines).toHaveLength(8);
+});
+
+test("a file", async () => {
+  const { lines, code } = await preview(
+    "SELECT window_start, count(*) AS n FROM tumble(sales, time, INTERVAL 1 HOUR) GROUP BY ALL",
+    "--file",
+    events,
+  );
+  expect(lines[1]).toMatch(/^ {2}2023-12-31T23:00:00Z +\d+ +0 +true$/);
+  expect(lines[2]).toMatch(/^ {2}2024-01-01T00:00:00Z +\d+ +0 +false$/);
+  expect(lines[3]).toMatch(/^2 rows; 900 events read, 0 events filtered/);
+  expect(code).toBe(0);
+});
+
+test("what is wrong is said", async () => {
+  const cases: readonly (readonly [readonly string[], RegExp])[] = [
+    [[], /write millrace preview NAME, or/],
+    [
+      ["tumblet"],
+      /there is no view "tumblet"; views are tumbled, hopped, visits; or write a SELECT/,
+    ],
+    [
+      ["SELECT window_start FROM tumble(sale, time, INTERVAL 1 HOUR)"],
+      /line 1, column \d+: .*sale/,
+    ],
+    [["tumbled", "--from", "2024-01-01"], /a range has two times/],
+    [["tumbled", "--file", "nowhere.ndjson"], /ENOENT/],
+    [["tumbled", "--url", "http://127.0.0.1:9"], /does not answer/],
+    [["tumbled", "--data", join(folder.path, "nothing")], /is not a data folder of Millrace/],
+  ];
+  for (const [words, message] of cases) {
+    const { code, err } = await preview(...words);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+  }
+}, 60_000);
