@@ -19,6 +19,8 @@ export interface ComparisonOptions {
   /** For a rollup: the view at the bottom. */
   readonly bottom?: ViewPlan;
   readonly range: VerifyRange | null;
+  /** Places of events that do not count: late ones of sessions (late-sessions.ts). */
+  readonly without?: readonly bigint[];
   /** Differing rows that the answer lists at most. */
   readonly rowsMax: number;
 }
@@ -44,6 +46,9 @@ const EPSILON = 2 ** -52;
 
 const RAW = "verify raw";
 
+/** An event's place in the log as one number: a record has fewer than 2^20 rows. */
+export const PLACE = "(_position * 1048576 + _index)";
+
 type Closeness =
   | { readonly kind: "exact" | "sketch" | "average" }
   /** Ordinals of output columns of the widened plan: sums of what is above and below zero, and the number of values. */
@@ -55,7 +60,7 @@ type Closeness =
       readonly isAverage: boolean;
     };
 
-/** The question for a plan. Not for sessions: which of their events were late depends on the sessions before them. */
+/** The question for a plan. For sessions `without` names the late events: which they are depends on the sessions before them. */
 export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Comparison {
   const membership = approximateMembership(plan);
   const widened = new Widened(membership === null ? plan : { ...plan, having: null, topN: null });
@@ -228,9 +233,11 @@ function timeText(us: bigint): string {
 }
 
 /** Raw events that the view counts, and of a range no more than its windows hold. */
-function rawText({ name, stream, window }: ViewPlan, { schema, range }: ComparisonOptions): string {
+function rawText({ name, stream, window }: ViewPlan, options: ComparisonOptions): string {
+  const { schema, range, without = [] } = options;
   const since = `(SELECT since FROM millrace.readers WHERE reader = ${quoteText(`view:${name}`)})`;
   const conditions = [`_position > ${since}`];
+  if (without.length > 0) conditions.push(`${PLACE} NOT IN (${without.join(", ")})`);
   if (range !== null && (window?.kind === "tumble" || window?.kind === "hop")) {
     const time = quoteName(must(schema.columns[schema.eventTime], "event time").name);
     conditions.push(`${time} >= ${timeText(range.fromUs)}`);
