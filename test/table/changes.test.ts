@@ -1,6 +1,6 @@
 // Rows that change after they were put out: copy-on-write of the files that hold them. Whatever is cut together, and wherever the process
 // is killed, the table has the last value of every row once; pyiceberg and DuckDB read the same.
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,6 +17,8 @@ import {
   rowsIn,
 } from "./changes-fixture.ts";
 import { currentMetadata, open, pyiceberg } from "./tables-fixture.ts";
+
+setDefaultTimeout(60_000);
 
 let root: string;
 beforeAll(async () => {
