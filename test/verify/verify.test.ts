@@ -30,6 +30,7 @@ views:
   few:
     sql: |
       SELECT window_start, window_end, count(*) AS n FROM tumble(readings, taken_at, INTERVAL 5 MINUTES) WHERE sensor = 's1' GROUP BY ALL
+    rollups: [30 minutes]
   visits:
     sql: |
       SELECT window_start, window_end, sensor, count(*) AS n, sum(cents) AS paid FROM session(readings, taken_at, INTERVAL 3 SECONDS, sensor) GROUP BY ALL
@@ -100,7 +101,7 @@ test("a running appliance is asked, and its views are the batch's", async () => 
   const { code, out, err } = await verify("--config", good);
   expect(err).toBe("");
   expect(out).toMatch(
-    /^per_minute: same: 360 rows at position \d+\nfew: same: 12 rows at position \d+\nvisits: same: [\d,]{4,} rows at position \d+\n$/,
+    /^per_minute: same: 360 rows at position \d+\nfew: same: 12 rows at position \d+\nfew_30m: same: [23] rows at position \d+\nvisits: same: [\d,]{4,} rows at position \d+\n$/,
   );
   expect(code).toBe(0);
 }, 60_000);
@@ -157,7 +158,7 @@ test("a folder that nobody serves is opened, and left as it was", async () => {
   await appliance.kill();
   const first = await verify("--config", good);
   expect(first.out).toMatch(
-    /^per_minute: same: 360 rows at position \d+\nfew: same: 12 rows.*\nvisits: same: /,
+    /^per_minute: same: 360 rows at position \d+\nfew: same: 12 rows.*\nfew_30m: same: .*\nvisits: same: /,
   );
   expect(first.code).toBe(0);
   const second = await verify("--config", good);
