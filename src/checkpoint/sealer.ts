@@ -1,6 +1,7 @@
 // Sealing: ids that memory should not hold any longer go from the checkpoint's segments into generations on disk, small generations are merged,
 // and those that no lookup can ask for any more are dropped. Runs beside the checkpoint store, in its thread, a bounded step at a time.
 // The list of generations is a reader of the checkpoint, so it changes in one transaction with the segments that went into them.
+import { unreachable } from "../base/assert.ts";
 import { ENTRY_BYTES, type GenerationInfo, type GenerationParts } from "../admit/generation.ts";
 import {
   decodeGenerations,
@@ -185,6 +186,8 @@ export class Sealer {
       case "merge":
         this.#list = { ...this.#list, next: next + 1 };
         return new MergeJob(place, decision.inputs);
+      default:
+        return unreachable(decision);
     }
   }
 

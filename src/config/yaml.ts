@@ -84,7 +84,7 @@ class Reader {
       return { kind: "map", place, entries };
     }
     if (isSeq(parsed)) {
-      const items = parsed.items.map((item) => this.node(item as ParsedNode, place));
+      const items = parsed.items.map((item) => this.node(item, place));
       return { kind: "list", place, items };
     }
     if (parsed.value === null) return { kind: "nothing", place };

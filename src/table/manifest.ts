@@ -268,7 +268,10 @@ export function reducedManifest(
   ids: CommitIds,
 ): ReducedManifest | null {
   const fileOf = (entry: AvroRecord): AvroRecord => entry["data_file"] as AvroRecord;
-  const isRemoved = (entry: AvroRecord): boolean => uris.has(String(fileOf(entry)["file_path"]));
+  const isRemoved = (entry: AvroRecord): boolean => {
+    const path = fileOf(entry)["file_path"];
+    return typeof path === "string" && uris.has(path);
+  };
   const live = liveEntries(source);
   const removed = live.filter(isRemoved).map(fileOf);
   if (removed.length === 0) return null;
