@@ -37,6 +37,7 @@ import { KINDS, stackArbitrary, type Stack, type StackColumn } from "./stack-arb
 
 const folder = mkdtempSync(join(tmpdir(), "millrace-stack-"));
 const MAX_FUTURE_US = 10_000_000;
+const ALLOWED_US = 8_000_000;
 await buildKernels();
 let parser: ViewParser;
 let modules: KernelModules;
@@ -162,9 +163,13 @@ function runStream(stack: Stack, config: RehearsalConfig): { rows: Cell[][]; log
 function withoutLateSessions(
   rows: readonly RawRow[],
   schema: EventSchema,
-  session: { readonly gapUs: bigint; readonly keys: readonly string[] },
+  session: {
+    readonly gapUs: bigint;
+    readonly allowedUs: bigint | null;
+    readonly keys: readonly string[];
+  },
 ): RawRow[] {
-  const sessions = new ReferenceSessions<null>(session.gapUs);
+  const sessions = new ReferenceSessions<null>(session.gapUs, session.allowedUs);
   const ordinals = session.keys.map((name) =>
     schema.columns.findIndex((column) => column.name === name),
   );
@@ -216,11 +221,11 @@ async function checkRaw(stack: Stack, schema: EventSchema, rows: readonly RawRow
 const seen = { planned: 0, rows: 0, late: 0, killed: 0, sessions: 0 };
 
 async function planOf(stack: Stack, schema: EventSchema): Promise<ViewPlan | null> {
-  const { sql, session } = stack.view;
+  const { sql } = stack.view;
   const result = await parser.parse({ name: "v", sql, streams: [{ name: "events", schema }] });
   if (result.kind === "faults") return null;
-  const policy = session === null ? stack.late : "side";
-  const late = { policy, allowedUs: policy === "update" ? 8_000_000 : 0 } as const;
+  const policy = stack.late;
+  const late = { policy, allowedUs: policy === "update" ? ALLOWED_US : 0 } as const;
   const plan = { ...result.plan, late };
   const side = { ...plan, late: { policy: "side", allowedUs: 0 } as const };
   if (missingFeatures(side).length > 0) return null;
@@ -259,7 +264,10 @@ async function checkStack(stack: Stack): Promise<void> {
   if (stack.events.every(({ partition }) => partition === "")) await checkRaw(stack, schema, raw);
   const { session } = stack.view;
   if (session !== null) {
-    const kept = withoutLateSessions(raw, schema, session);
+    const kept = withoutLateSessions(raw, schema, {
+      ...session,
+      allowedUs: plan.late.policy === "update" ? BigInt(ALLOWED_US) : null,
+    });
     seen.sessions++;
     seen.late += raw.length - kept.length;
     await duckdb.run("DELETE FROM events");
