@@ -211,6 +211,9 @@ export class Evaluator {
     const scaled =
       to.kind === "DECIMAL" ? roundAway(value * Number(10n ** BigInt(scale))) : roundEven(value);
     if (!Number.isFinite(scaled)) return this.#fail();
+    // DuckDB compares doubles: the one nearest to 10^38 is out of range, though it is a little less.
+    if (to.kind === "DECIMAL" && Math.abs(scaled) >= Number(10n ** BigInt(to.precision)))
+      return this.#fail();
     if (to.kind !== "DECIMAL" || !single) return this.#range(BigInt(scaled), to);
     return this.#range(BigInt(scaled), to) === null ? null : BigInt(Math.fround(scaled));
   }

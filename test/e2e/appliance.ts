@@ -105,6 +105,15 @@ export class Appliance {
     return this.#output.text;
   }
 
+  /** Waits until `text` was printed: warnings and the address come through two pipes, in either order. Throws after ten seconds. */
+  async printed(text: string): Promise<void> {
+    for (let waited = 0; waited < 200; waited++) {
+      if (this.output.includes(text)) return;
+      await Bun.sleep(50);
+    }
+    throw new Error(`"${text}" was not printed, but:\n${this.output}`);
+  }
+
   post(body: string | Uint8Array, type = "application/x-ndjson", stream = ""): Promise<Response> {
     return fetch(`${this.address}/v1/events${stream === "" ? "" : `/${stream}`}`, {
       method: "POST",

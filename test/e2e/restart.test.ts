@@ -107,13 +107,13 @@ test("a changed view and a changed schema are refused, a new view begins at the 
       `${text}  second:\n    sql: SELECT window_start, count(*) AS n FROM tumble(clicks, event_time, INTERVAL 1 HOUR) GROUP BY ALL\n`,
   );
   const second = await Appliance.start({ config: twoViews, data });
-  expect(second.output).toContain("view second is new");
+  await second.printed("view second is new");
   const { position } = await second.send(line("b", 1));
   expect((await second.rows("SELECT n FROM second", position)).rows).toEqual([[1]]);
   expect((await second.rows("SELECT sum(events) FROM per_minute", position)).rows).toEqual([[2]]);
   await second.stop();
   const third = await Appliance.start({ config: CONFIG, data });
-  expect(third.output).toContain("its table is kept");
+  await third.printed("its table is kept");
   await third.kill();
 });
 

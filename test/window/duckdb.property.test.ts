@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
 import { DuckDb, type DuckConnection } from "../../src/base/duckdb.ts";
+import { ReferenceFold } from "../../kernels/reference/fold.ts";
 import type { Cell } from "../../src/event/image.ts";
 import type { SqlType } from "../../src/event/schema.ts";
 import { batchText } from "../../src/view/batch.ts";
@@ -11,6 +12,7 @@ import { columnList } from "../../src/view/parse.ts";
 import type { Aggregate, ViewPlan } from "../../src/view/plan.ts";
 import { decimalText, quoteName, quoteText } from "../../src/view/render.ts";
 import {
+  BEHIND,
   BIGINT,
   call,
   eventArbitrary,
@@ -175,4 +177,45 @@ test("averages of exact sums are DuckDB's bit for bit", async () => {
   const expected = batch.map((row) => ({ startUs: row[0] as bigint, row: [...row, 0n] }));
   expect(expected.length).toBeGreaterThan(300);
   expect(differences(outputRows(plan, open), expected)).toEqual([]);
+});
+
+test("doubles become decimals of up to 38 digits as in DuckDB, their ranges to the last double", async () => {
+  const wide = SCHEMA.columns.findIndex((column) => column.name === "wide");
+  const source = SCHEMA.columns[wide]?.type ?? BIGINT;
+  const column = { op: "column", column: { from: "image", ordinal: wide }, type: source } as const;
+  const keys = [0, 1, 4, 9, 15, 16, 17, 30].map((scale) => {
+    const type: SqlType = { kind: "DECIMAL", precision: 38, scale };
+    return { expr: call("cast", [call("cast", [column], { kind: "DOUBLE" })], type), type };
+  });
+  const plan = planOf({
+    name: "v",
+    filter: null,
+    keys,
+    aggregates: [{ fn: "count_star", arg: null, filter: null, type: BIGINT }],
+  });
+  const powers = Array.from({ length: 38 }, (_, n) => 10n ** BigInt(n));
+  const numbers = [10n ** 38n - 1n, ...powers.flatMap((power) => [power - 1n, power, -3n * power])];
+  const records = place(
+    numbers.map((number) => {
+      const cells: Cell[] = SCHEMA.columns.map(() => null);
+      cells[0] = 0n;
+      cells[wide] = number;
+      return cells;
+    }),
+    [7],
+    { outOfOrdernessUs: 0, receivedAtUs: 0 },
+  );
+  const windows = newWindows();
+  windows.addView(plan, SCHEMA, { since: 0 });
+  for (const record of records) windows.fold(recordOf(record, new Set()));
+  const open = windows.openWindows("v").flatMap(({ images }) => images.map(({ image }) => image));
+  const batch = await batchRows(plan, records.flat());
+  const expected = batch.map((row) => ({ startUs: row[0] as bigint, row: [...row, 0n] }));
+  expect(expected.length).toBeGreaterThan(50);
+  expect(differences(outputRows(plan, open), expected)).toEqual([]);
+  const { window } = plan;
+  if (window?.kind !== "tumble") throw new Error("tumbling windows");
+  const model = new ReferenceFold({ ...plan, window }, 0, { eventTime: 0, behind: BEHIND });
+  for (const event of records.flat()) model.fold(event.cells, event);
+  expect(differences(outputRows(plan, open), model.open())).toEqual([]);
 });
