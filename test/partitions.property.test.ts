@@ -3,7 +3,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { AppliedConfiguration } from "../src/admit/applied.ts";
-import { must } from "../src/base/assert.ts";
 import type { CheckpointChange } from "../src/checkpoint/store.ts";
 import { Engine } from "../src/engine.ts";
 import { checkpointChange, replayLog, restoreEngine } from "../src/engine-state.ts";
@@ -116,7 +115,7 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
       const [stream] = engine.accounts.streams;
       for (const account of engine.accounts.views) {
         expect(unaccounted(account)).toBe(0);
-        expect(account.accepted).toBe(must(stream, "the stream").accepted);
+        expect(account.accepted).toBe(stream?.accepted ?? 0);
         closed += account.applied;
         late += account.late;
       }
