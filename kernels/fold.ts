@@ -14,6 +14,8 @@ export interface FoldKernels {
 
   /** Address of the columns of the batch (BATCH_COLUMN_BYTES each) that programs read. */
   setColumns(address: number): void;
+  /** Address of the registers that OP_SHARED reads. */
+  setShared(registers: number): void;
   /** Runs `count` instructions over `rows` rows from row `from` on; returns the number of errors. */
   runProgram(
     address: number,

@@ -10,7 +10,6 @@ import {
   KEY_COLUMN_BYTES,
   KEY_FIXED8,
   KEY_TEXT,
-  RESULT_NEW_GROUPS_AT,
   ROW_NULLS_AT,
   TEXT_INLINE_BYTES,
   WINDOW_DEPTH_AT,
@@ -18,7 +17,6 @@ import {
   WINDOW_GROUPS_AT,
   WORK_HASHES_AT,
   WORK_NULLS_AT,
-  WORK_RESULT_AT,
   WORK_ROWS_AT,
   WORK_SELECTED_AT,
   WORK_SPLIT_AT,
@@ -273,37 +271,70 @@ function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, row
   return row;
 }
 
+/** Rows whose slots, groups and texts are read ahead together: their cache misses overlap. */
+const TILE: u32 = 64;
+let sink: u32 = 0;
+
+/** The slot that selected row `j` looks at first. */
+function slotOf(j: u32): u32 {
+  const tag = load<u32>(WORK_HASHES_AT + (j << 3));
+  return slotAt(bucketOf(load<u32>(WORK_WINDOWS_AT + (j << 2)), tag), firstSlot(tag));
+}
+
+/** Reads what looking for the groups of selected rows `from` to `end` will read. Their hashes become tags. */
+function reach(keys: u32, keyCount: u32, rowBytes: u32, from: u32, end: u32): void {
+  for (let j = from; j < end; j++) {
+    const hash = WORK_HASHES_AT + (j << 3);
+    store<u64>(hash, mix64(load<u64>(hash)) >> 32);
+    sink ^= load<u32>(slotOf(j));
+  }
+  for (let j = from; j < end; j++) {
+    const row = load<u32>(slotOf(j), 4);
+    store<u32>(WORK_ROWS_AT + (j << 2), row);
+    sink ^= load<u32>(row) ^ load<u32>(row + rowBytes - 4);
+  }
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    if (load<u32>(key, 4) != KEY_TEXT) continue;
+    for (let j = from; j < end; j++) {
+      const text = load<u32>(WORK_ROWS_AT + (j << 2)) + load<u32>(key);
+      if (load<u32>(text) > <u32>TEXT_INLINE_BYTES) sink ^= load<u32>(load<u32>(text, 8));
+    }
+  }
+}
+
+/** Finds or makes the group of selected row `j`. */
+function findGroup(keys: u32, keyCount: u32, rowBytes: u32, j: u32): u32 {
+  const header = load<u32>(WORK_WINDOWS_AT + (j << 2));
+  const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
+  const i = load<u32>(WORK_SELECTED_AT + (j << 2));
+  const tag = load<u32>(WORK_HASHES_AT + (j << 3));
+  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
+    let slot = firstSlot(tag);
+    for (;;) {
+      const candidate = load<u32>(slotAt(bucket, slot), 4);
+      if (candidate == 0) break;
+      if (load<u32>(slotAt(bucket, slot)) == tag && sameKeys(keys, keyCount, candidate, i, nulls)) return candidate;
+      if (++slot == BUCKET_SLOTS) slot = 0;
+    }
+  }
+  const row = addGroup(header, keys, keyCount, i, nulls, rowBytes);
+  addRow(header, tag, row);
+  return row;
+}
+
 /** Finds or makes the groups of the `n` selected rows; their addresses go to the work area. Rows' pages are marked as changed. */
 export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
   hashKeys(keys, keyCount, n);
-  let made: u32 = 0;
-  for (let j: u32 = 0; j < n; j++) {
-    const header = load<u32>(WORK_WINDOWS_AT + (j << 2));
-    const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
-    const i = load<u32>(WORK_SELECTED_AT + (j << 2));
-    const tag = <u32>(mix64(load<u64>(WORK_HASHES_AT + (j << 3))) >> 32);
-    let row: u32 = 0;
-    for (let bucket = bucketOf(header, tag); bucket != 0 && row == 0; bucket = load<u32>(bucket, 8)) {
-      let slot = firstSlot(tag);
-      for (;;) {
-        const candidate = load<u32>(slotAt(bucket, slot), 4);
-        if (candidate == 0) break;
-        if (load<u32>(slotAt(bucket, slot)) == tag && sameKeys(keys, keyCount, candidate, i, nulls)) {
-          row = candidate;
-          break;
-        }
-        if (++slot == BUCKET_SLOTS) slot = 0;
-      }
+  for (let from: u32 = 0; from < n; from += TILE) {
+    const end = min(from + TILE, n);
+    reach(keys, keyCount, rowBytes, from, end);
+    for (let j = from; j < end; j++) {
+      const row = findGroup(keys, keyCount, rowBytes, j);
+      touch(row);
+      store<u32>(WORK_ROWS_AT + (j << 2), row);
     }
-    if (row == 0) {
-      row = addGroup(header, keys, keyCount, i, nulls, rowBytes);
-      addRow(header, tag, row);
-      made++;
-    }
-    touch(row);
-    store<u32>(WORK_ROWS_AT + (j << 2), row);
   }
-  store<u32>(WORK_RESULT_AT, made, RESULT_NEW_GROUPS_AT);
 }
 
 /** The first bucket of a tag. */

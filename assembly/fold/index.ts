@@ -6,7 +6,7 @@ export { assignWindows, setWindows, takeStale } from "./assign";
 export { extract, extractText, listRows, textBytes } from "./extract";
 export { findGroups } from "./group";
 export { coupon } from "./hash";
-export { setColumns } from "./load";
+export { setColumns, setShared } from "./load";
 export { mergeGroups } from "./merge-groups";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
 export { setPlace } from "./picked";

@@ -14,14 +14,35 @@ import {
   PHYSICAL_I128,
   PHYSICAL_I32,
   PHYSICAL_I64,
+  REGISTER_BYTES,
+  REGISTER_STEP_AT,
+  REGISTER_VALID_AT,
+  REGISTER_VALID_STEP_AT,
+  REGISTER_VALUES_AT,
 } from "../../kernels/abi";
-import { allValid, fail, own, ownValid, point, valid, values } from "./vector";
+import { allValid, fail, own, ownValid, point, setValidStep, valid, values } from "./vector";
 
 let columns: u32 = 0;
+let shared: u32 = 0;
 
 /** Sets the address of the batch's columns. */
 export function setColumns(at: u32): void {
   columns = at;
+}
+
+/** Sets the address of the registers of the program that views share, which ran over all rows of the record. */
+export function setShared(registers: u32): void {
+  shared = registers;
+}
+
+/** dst = shared register x from row `from` on: no copy. */
+export function loadShared(dst: u32, x: u32, from: u32): void {
+  const source = shared + x * REGISTER_BYTES;
+  const validAt = load<u32>(source, REGISTER_VALID_AT);
+  const width = load<u32>(source, REGISTER_STEP_AT);
+  const validWidth = load<u32>(source, REGISTER_VALID_STEP_AT);
+  point(dst, load<u32>(source, REGISTER_VALUES_AT) + from * width, width, validAt == 0 ? 0 : validAt + from * validWidth);
+  setValidStep(dst, validWidth);
 }
 
 /** Bits from row `from` on as bytes of 0 or 1. */

@@ -19,6 +19,7 @@ import {
   OP_NEGATE,
   OP_NOT,
   OP_OR,
+  OP_SHARED,
   OP_WIDEN,
   OP_WINDOW,
 } from "../../kernels/abi";
@@ -27,7 +28,7 @@ import { dateTrunc } from "./calendar";
 import { cast } from "./cast";
 import { coalesce, compare, isNull, logic, not } from "./compare";
 import { coupons, doubleForms, keyHashes, textForms } from "./hash";
-import { gather, loadColumn, loadEntries } from "./load";
+import { gather, loadColumn, loadEntries, loadShared } from "./load";
 import { begin, copyValid, errorCount, own, step, values } from "./vector";
 import { windowBounds } from "./window";
 
@@ -68,10 +69,8 @@ function execute(at: u32, from: u32, n: u32): void {
       compare(dst, a, b, x, y, imm != 0, n);
       break;
     case OP_AND:
-      logic(dst, a, b, 0, n);
-      break;
     case OP_OR:
-      logic(dst, a, b, 1, n);
+      logic(dst, a, b, load<u32>(at) == OP_OR ? 1 : 0, n);
       break;
     case OP_NOT:
       not(dst, a, n);
@@ -105,6 +104,9 @@ function execute(at: u32, from: u32, n: u32): void {
       break;
     case OP_KEY_HASH:
       keyHashes(dst, a, x, y, n);
+      break;
+    case OP_SHARED:
+      loadShared(dst, x, from);
       break;
     default:
       abort("unknown operation");

@@ -55,6 +55,10 @@ export function point(r: u32, at: u32, width: u32, validAt: u32): void {
   store<u32>(register, 1, REGISTER_VALID_STEP_AT);
 }
 
+export function setValidStep(r: u32, width: u32): void {
+  store<u32>(registers + r * REGISTER_BYTES, width, REGISTER_VALID_STEP_AT);
+}
+
 /** The register's own value buffer, made its values of `width` bytes. */
 export function own(r: u32, width: u32): u32 {
   const register = registers + r * REGISTER_BYTES;

@@ -88,6 +88,8 @@ export const OP_KEY_TEXT = 17;
 export const OP_KEY_DOUBLE = 18;
 /** dst = hash of key form a, as I; x = class I, H, or S for a form of text */
 export const OP_KEY_HASH = 19;
+/** dst = register x of the shared program, which has a value for each row of the record */
+export const OP_SHARED = 20;
 
 export const CLASS_B = 1;
 export const CLASS_I = 2;

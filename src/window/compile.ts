@@ -4,7 +4,7 @@ import { KEY_COLUMN_BYTES, STATE_HLL } from "../../kernels/abi.ts";
 import type { EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { RowLayout } from "./layout.ts";
-import { Lowering } from "./lower.ts";
+import { Lowering, type SharedRegisters } from "./lower.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { Program, ProgramArea } from "./program.ts";
 
@@ -44,17 +44,23 @@ export interface CompiledView {
   readonly outputs: readonly number[];
 }
 
-/** Compiles a view; null when the program area is full. `dictionaries`: ordinals that are dictionaries in the batch. */
+/** What a program depends on beside the plan: ordinals that are dictionaries in the batch, and what views share (null: nothing). */
+export interface BatchShape {
+  readonly dictionaries: ReadonlySet<number>;
+  readonly shared: SharedRegisters | null;
+}
+
+/** Compiles a view; null when the program area is full. */
 export function compileView(
   { memory, area }: { readonly memory: FoldMemory; readonly area: ProgramArea },
   plan: ViewPlan,
   { layout, shape }: { readonly layout: RowLayout; readonly shape: StreamShape },
-  dictionaries: ReadonlySet<number>,
+  batch: BatchShape,
 ): CompiledView | null {
   const lowering = new Lowering({
     eventTime: shape.eventTime,
     window: plan.window?.kind === "tumble" ? plan.window : null,
-    dictionaries,
+    ...batch,
   });
   const time = lowering.time();
   const filter = plan.filter === null ? -1 : lowering.rows(plan.filter, "value");

@@ -72,7 +72,12 @@ function havingMask(
   const former = memory.columns;
   const batch = new Batch(memory);
   batch.open(image, rowCount);
-  const lowering = new Lowering({ eventTime: -1, window: null, dictionaries: new Set() });
+  const lowering = new Lowering({
+    eventTime: -1,
+    window: null,
+    dictionaries: new Set(),
+    shared: null,
+  });
   const register = lowering.rows(having, "value");
   for (const ordinal of lowering.columns) batch.load(ordinal);
   // The vectors of the program at hand may still be read: this one has its own.

@@ -8,6 +8,7 @@ import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import type { PageMeter } from "./page-meter.ts";
 import type { ProgramArea } from "./program.ts";
+import type { SharedPrograms } from "./shared-program.ts";
 
 /** What a view must know of a record. */
 export interface RecordFacts {
@@ -114,8 +115,11 @@ export interface Fold {
   readonly state: ViewState;
   /** The stream's watermark after the last record, µs; null = −∞. */
   readonly watermarkUs: bigint | null;
-  /** Gets the program for a batch ready; gives the ordinals of the columns to load, or null when the program area is full. */
-  prepare(batch: Batch): readonly number[] | null;
+  /**
+   * Gets the program for a batch ready, which leaves to `sharing` (null: nobody) what other views may ask too; gives the ordinals of the columns
+   * to load, or null when the program area is full.
+   */
+  prepare(batch: Batch, sharing: SharedPrograms | null): readonly number[] | null;
   /** Forgets programs: the program area was cleared. */
   forgetPrograms(): void;
   /** Passes a record of another stream. */

@@ -4,6 +4,7 @@ import * as abi from "../../kernels/abi.ts";
 import { assert, must, unreachable } from "../base/assert.ts";
 import type { SqlType } from "../event/schema.ts";
 import type { Expr, TumbleWindow } from "../view/plan.ts";
+import { canRaise } from "../view/render.ts";
 import { lowerCast } from "./lower-cast.ts";
 import { classOf, rangeOf, textKey, widthOf } from "./classes.ts";
 import { ProgramBuilder, ROWS } from "./program.ts";
@@ -54,6 +55,12 @@ const UNITS: ReadonlyMap<string, number> = new Map([
   ["millennium", abi.TRUNC_MILLENNIUM],
 ]);
 
+/** Registers with a value for each row of the record, which the views of a stream share. */
+export interface SharedRegisters {
+  /** The register that has what is wanted of `expr`, which no row can fail for. */
+  register(expr: Expr, want: Want): number;
+}
+
 export interface LowerOptions {
   /** Ordinal of the event-time column. */
   readonly eventTime: number;
@@ -61,6 +68,8 @@ export interface LowerOptions {
   readonly window: TumbleWindow | null;
   /** Ordinals of the columns that are dictionaries in this batch. */
   readonly dictionaries: ReadonlySet<number>;
+  /** Null: nobody shares this program's expressions. */
+  readonly shared: SharedRegisters | null;
 }
 
 /** Lowers the expressions of one view for batches of one shape. */
@@ -86,7 +95,11 @@ export class Lowering {
     const key = `${domain} ${want} ${textKey(expr)}`;
     const known = this.#made.get(key);
     if (known !== undefined) return known;
-    const register = this.#make(expr, want, domain);
+    const { shared } = this.#options;
+    const register =
+      shared !== null && domain === ROWS && isShareable(expr)
+        ? this.builder.emit(ROWS, 16, { op: abi.OP_SHARED, x: shared.register(expr, want) })
+        : this.#make(expr, want, domain);
     this.#made.set(key, register);
     return register;
   }
@@ -329,6 +342,13 @@ export class Lowering {
     });
     return found;
   }
+}
+
+/** Whether an expression has the same value for every view of a stream, and no row can fail for it. */
+function isShareable(expr: Expr): boolean {
+  if (expr.op === "column") return expr.column.from === "image";
+  if (expr.op === "constant") return false;
+  return !canRaise(expr) && expr.args.every((arg) => arg.op === "constant" || isShareable(arg));
 }
 
 function wantedWidth(want: Want, kind: number): number {

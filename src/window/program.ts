@@ -39,7 +39,7 @@ export interface Section {
   readonly domain: number;
   readonly address: number;
   readonly count: number;
-  /** Registers that get room for the domain's size before each run. */
+  /** Its registers: those of dictionaries get room for the domain's size before each run. */
   readonly registers: readonly { readonly register: number; readonly width: number }[];
 }
 
@@ -88,6 +88,10 @@ export class ProgramBuilder {
     [ROWS, []],
   ]);
 
+  get registerCount(): number {
+    return this.#registers.length;
+  }
+
   /** Adds an instruction whose result is a new register of `width` bytes a value. */
   emit(domain: number, width: number, instruction: Instruction): number {
     const dst = this.register(domain, width);
@@ -132,7 +136,7 @@ export class ProgramBuilder {
       );
       const own = this.#registers
         .map(({ width }, register) => ({ register, width }))
-        .filter(({ register }) => this.#registers[register]?.domain === domain && domain !== ROWS);
+        .filter(({ register }) => this.#isOf(register, domain));
       sections.push({ domain, address, count: code.length, registers: own });
     }
     const rows = must(
@@ -144,6 +148,11 @@ export class ProgramBuilder {
       rows,
       dictionaries: sections.filter((section) => section.domain !== ROWS),
     };
+  }
+
+  #isOf(register: number, domain: number): boolean {
+    const { domain: own, constant } = must(this.#registers[register], "register");
+    return own === domain && constant === null;
   }
 
   #writeRegisters(memory: FoldMemory, area: ProgramRoom, address: number): boolean {

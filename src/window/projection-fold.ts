@@ -28,6 +28,7 @@ import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { ScratchImage, type RowsImage } from "./scratch-image.ts";
+import type { SharedPrograms } from "./shared-program.ts";
 import { ViewProgram } from "./view-program.ts";
 
 /** A projection groups nothing. */
@@ -77,8 +78,8 @@ export class ProjectionFold implements Fold {
     return { root: this.#root, position: this.#position, watermarkUs: this.#watermarkUs, counts };
   }
 
-  prepare(batch: Batch): readonly number[] | null {
-    return this.#program.prepare(batch);
+  prepare(batch: Batch, sharing: SharedPrograms | null): readonly number[] | null {
+    return this.#program.prepare(batch, sharing);
   }
 
   forgetPrograms(): void {

@@ -36,6 +36,7 @@ import { lateImage, type LateEvent } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
+import type { SharedPrograms } from "./shared-program.ts";
 import { ViewProgram } from "./view-program.ts";
 
 /** Makes the header page of a view of sessions; its address is the view's root. */
@@ -104,8 +105,8 @@ export class SessionFold implements Fold {
     return this.#watermarkUs;
   }
 
-  prepare(batch: Batch): readonly number[] | null {
-    return this.#program.prepare(batch);
+  prepare(batch: Batch, sharing: SharedPrograms | null): readonly number[] | null {
+    return this.#program.prepare(batch, sharing);
   }
 
   forgetPrograms(): void {

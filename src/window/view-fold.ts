@@ -32,6 +32,7 @@ import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { Panes } from "./panes.ts";
+import type { SharedPrograms } from "./shared-program.ts";
 import { ViewProgram } from "./view-program.ts";
 import { WindowSet } from "./window-set.ts";
 
@@ -91,8 +92,8 @@ export class ViewFold implements Fold, Lower {
     return this.#watermarkUs;
   }
 
-  prepare(batch: Batch): readonly number[] | null {
-    return this.#program.prepare(batch);
+  prepare(batch: Batch, sharing: SharedPrograms | null): readonly number[] | null {
+    return this.#program.prepare(batch, sharing);
   }
 
   forgetPrograms(): void {

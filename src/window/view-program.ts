@@ -7,7 +7,8 @@ import type { Batch } from "./batch.ts";
 import { compileView, type CompiledView, type StreamShape } from "./compile.ts";
 import type { FoldPlace } from "./fold.ts";
 import type { RowLayout } from "./layout.ts";
-import { bindRegister } from "./program.ts";
+import { runDictionaries } from "./dictionaries.ts";
+import type { SharedPrograms } from "./shared-program.ts";
 
 export class ViewProgram {
   readonly #place: FoldPlace;
@@ -29,19 +30,20 @@ export class ViewProgram {
   }
 
   /** Gets the program for a batch ready, compiled when its shape is new; gives the columns to load, or null when the program area is full. */
-  prepare(batch: Batch): readonly number[] | null {
-    this.#ready = this.#compile(batch);
+  prepare(batch: Batch, sharing: SharedPrograms | null): readonly number[] | null {
+    this.#ready = this.#compile(batch, sharing);
     return this.#ready?.columns ?? null;
   }
 
-  #compile(batch: Batch): CompiledView | null {
+  #compile(batch: Batch, sharing: SharedPrograms | null): CompiledView | null {
     const { plan, shape, layout } = this.#view;
     let key = "";
     for (const ordinal of shape.texts) key += batch.entryCount(ordinal) >= 0 ? "d" : "p";
+    const dictionaries = new Set(shape.texts.filter((ordinal) => batch.entryCount(ordinal) >= 0));
+    const shared = sharing?.of(key, { eventTime: shape.eventTime, dictionaries }) ?? null;
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
-    const dictionaries = new Set(shape.texts.filter((ordinal) => batch.entryCount(ordinal) >= 0));
-    const made = compileView(this.#place, plan, { layout, shape }, dictionaries);
+    const made = compileView(this.#place, plan, { layout, shape }, { dictionaries, shared });
     if (made !== null) this.#compiled.set(key, made);
     return made;
   }
@@ -63,34 +65,8 @@ export class ViewProgram {
       );
       data.setBigInt64(values, BigInt(receivedAtUs), true);
     }
-    this.#runDictionaries(batch, compiled);
+    runDictionaries(this.#place.memory, batch, program);
     return compiled;
-  }
-
-  /** Runs the parts of the program that depend on dictionary entries only, over entries and a null. */
-  #runDictionaries(batch: Batch, { program }: CompiledView): void {
-    const { memory } = this.#place;
-    for (const section of program.dictionaries) {
-      const count = batch.entryCount(section.domain) + 1;
-      for (const { register, width } of section.registers)
-        bindRegister(
-          memory,
-          program.registers + register * REGISTER_BYTES,
-          memory.take(count * (width + 1)),
-          count * width,
-        );
-      const errors = memory.take(count);
-      memory.u8.fill(0, errors, errors + count);
-      const failed = memory.call.runProgram(
-        section.address,
-        section.count,
-        program.registers,
-        errors,
-        0,
-        count,
-      );
-      batch.setErrors(section.domain, failed > 0 ? errors : 0);
-    }
   }
 
   /** Runs over `rows` rows from number `row` on; returns how many errors there were. */

@@ -8,7 +8,7 @@ import type { EventSchema } from "../event/schema.ts";
 import { FOLD_PAGES_MAX } from "../limits.ts";
 import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import { Batch } from "./batch.ts";
+import { BatchPrograms } from "./batch-programs.ts";
 import { streamShape } from "./compile.ts";
 import type {
   Fold,
@@ -25,7 +25,6 @@ import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { PendingOutputs } from "./pending-outputs.ts";
 import { PageMeter } from "./page-meter.ts";
-import { ProgramArea } from "./program.ts";
 import { restorePages, takeChanges, type SavedPage } from "./saved-pages.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
 import { SuspendedFold } from "./suspended-fold.ts";
@@ -80,8 +79,7 @@ const NO_EVENTS: ViewCounts = {
 
 export class Windows {
   readonly #memory: FoldMemory;
-  readonly #area = new ProgramArea();
-  readonly #batch: Batch;
+  readonly #programs: BatchPrograms;
   readonly #meter: PageMeter;
   readonly #pageCountMax: number;
   /** Pages that a view may take. */
@@ -92,7 +90,7 @@ export class Windows {
 
   constructor(instance: KernelInstance<FoldKernels>, pageCountMax: number = FOLD_PAGES_MAX) {
     this.#memory = new FoldMemory(instance, pageCountMax);
-    this.#batch = new Batch(this.#memory);
+    this.#programs = new BatchPrograms(this.#memory, this.#views);
     this.#meter = new PageMeter(this.#memory.call);
     this.#pageCountMax = pageCountMax;
   }
@@ -128,7 +126,7 @@ export class Windows {
       `view ${plan.name} is at another position than ${plan.rollupOf}`,
     );
     const view = { plan, shape: streamShape(schema), below };
-    const place = { memory: this.#memory, area: this.#area, meter: this.#meter };
+    const place = { memory: this.#memory, area: this.#programs.area, meter: this.#meter };
     this.#views.set(plan.name, makeFold(place, view, state));
     this.#meter.charge(null);
     this.#bounds.set(plan.name, (options.memoryMaxBytes ?? Infinity) / FOLD_PAGE_BYTES);
@@ -241,31 +239,13 @@ export class Windows {
   }
 
   #apply(record: EventsRecord, readers: readonly Fold[]): ViewOutput[] {
-    const batch = this.#batch;
-    batch.begin(record.image, record.rowCount);
-    const columns = this.#prepare(readers);
-    const behind = must(readers[0], "reader").behindColumn;
-    if (!batch.isZero(behind)) columns.add(behind);
-    for (const ordinal of columns) batch.load(ordinal);
+    const batch = this.#programs.begin(record, readers);
     const outputs = readers.flatMap(({ plan }) => {
       this.#makeRoom(record);
       return this.#charged(plan.name, (view) => view.fold(batch, record));
     });
     this.#suspendLarge(readers);
     return outputs;
-  }
-
-  /** Gets programs for the batch at hand ready and gives the columns that they read. When their area is full all programs make room, once. */
-  #prepare(readers: readonly Fold[]): Set<number> {
-    for (const attempt of ["first", "second"]) {
-      const columns = readers.map((view) => view.prepare(this.#batch));
-      const ready = columns.filter((list) => list !== null);
-      if (ready.length === readers.length) return new Set(ready.flat());
-      assert(attempt === "first", "the views of one stream fill the program area");
-      this.#area.clear();
-      for (const view of this.#views.values()) view.forgetPrograms();
-    }
-    return new Set();
   }
 
   /** The ledger holds the outputs of a kind up to `position`: they are let go. */
