@@ -295,10 +295,11 @@ test(
     const endless = appliance.ask(
       "SELECT count(*) FROM range(100000) a, range(100000) b, range(1000) c",
     );
-    const begin = performance.now();
+    let hasEnded = false;
+    void endless.then(() => (hasEnded = true));
     expect(await appliance.send(event())).toMatchObject({ accepted: 1 });
     expect((await appliance.rows("SELECT 42")).rows).toEqual([[42]]);
-    expect(performance.now() - begin).toBeLessThan(20_000);
+    expect(hasEnded).toBe(false);
     const response = await endless;
     expect(response.status).toBe(408);
     expect(await response.text()).toContain("2000 ms");
