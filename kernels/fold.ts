@@ -101,10 +101,10 @@ export interface FoldKernels {
     lateAt: number,
     count: number,
   ): number;
-  /** Counts a late event in each selected row, at offset `revision`, and lists rows of closed windows as corrected. */
-  markCorrected(root: number, revision: number, selected: number): void;
-  /** Lists rows as corrected: `count` addresses, u32 each. */
-  listCorrected(root: number, revision: number, rows: number, count: number): void;
+  /** Counts a late event in each selected row, at offset `revision`, and lists rows of closed windows as corrected; returns how many. */
+  markCorrected(root: number, revision: number, selected: number): number;
+  /** Lists rows as corrected: `count` addresses, u32 each; returns how many were not. */
+  listCorrected(root: number, revision: number, rows: number, count: number): number;
   /** Keeps only those of the selected events whose windows are closed; returns how many. */
   selectClosed(selected: number): number;
   /** Counts a change of a window in its version. */
@@ -114,6 +114,34 @@ export interface FoldKernels {
   setClosed(window: number): void;
   /** Windows that end at or before a time; they are the oldest ones. Windows of one size only. */
   windowsEndedBy(root: number, watermarkUs: bigint): number;
+
+  /**
+   * Writes a window's groups in 2^bits parts, by the highest bits of their tags: as many offsets from `to` and one more, u32 each, between
+   * which the parts lie. `places`: PLACE_BYTES each, what of a row lies outside of it.
+   */
+  packGroups(
+    window: number,
+    keys: number,
+    keyCount: number,
+    places: number,
+    placeCount: number,
+    rowBytes: number,
+    bits: number,
+    to: number,
+  ): void;
+  /** Adds the groups of a part to a window that has none of them. */
+  unpackGroups(
+    window: number,
+    keys: number,
+    keyCount: number,
+    places: number,
+    placeCount: number,
+    rowBytes: number,
+    from: number,
+    bytes: number,
+  ): void;
+  /** Tags of the selected rows, u32 each. */
+  tagsOf(keys: number, keyCount: number, selected: number, to: number): void;
 
   /** Header of a view of sessions. The calls below are about one of them; what they mean: assembly/fold/session.ts. */
   createSessions(gapUs: bigint, rowBytes: number): number;

@@ -1,6 +1,6 @@
 // The views' place in the log: records are folded in place as they become durable, unless outputs that wait for their tables take all the
-// room there is. Then records stay in the log only, and are read again from there when the tables have taken outputs. A synchronous
-// step; when it is called is the caller's.
+// room there is, or closed windows that wait for a checkpoint to leave memory. Then records stay in the log only, and are read again from
+// there when there is room. A synchronous step; when it is called is the caller's.
 import type { Engine, SealedRecord } from "./engine.ts";
 import { BACKLOG_READ_BYTES, PENDING_OUTPUT_BYTES_MAX } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
@@ -36,11 +36,15 @@ export class EngineBacklog {
 
   /** Whether folding waits until tables take outputs: one record more may have gone beyond the bound. */
   get isWaiting(): boolean {
-    return this.isBehind && this.#isFull;
+    return this.isBehind && this.#hasOutputs;
+  }
+
+  get #hasOutputs(): boolean {
+    return this.#engine.windows.pendingBytes >= this.#outputBytesMax;
   }
 
   get #isFull(): boolean {
-    return this.#engine.windows.pendingBytes >= this.#outputBytesMax;
+    return this.#hasOutputs || this.#engine.windows.closedWindows.isFull;
   }
 
   /** Takes records that became durable, in order: folds them, or leaves them to the log. Their images are free then. */

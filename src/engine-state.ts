@@ -58,6 +58,8 @@ export function checkpointChange(
     segments: ids.segments,
     expiredSegments: engine.expiredIds(),
     sealedSegments: [],
+    closedParts: views.closedParts,
+    droppedParts: views.droppedParts,
   };
 }
 
@@ -71,7 +73,9 @@ export function restoreEngine(
     loaded.readers.find((reader) => reader.name === name)?.body ?? null;
   const windows = bodyOf(WINDOWS_READER);
   const restored =
-    windows === null ? [] : engine.windows.restore(loaded.pages, windows, loaded.outputs);
+    windows === null
+      ? []
+      : engine.windows.restore(loaded.pages, windows, loaded.outputs, loaded.closedWindows);
   const accounting = bodyOf(ACCOUNTING_READER);
   if (accounting !== null) engine.accounting.restore(accounting);
   engine.addViews(
@@ -95,7 +99,8 @@ function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
 
 /**
  * Repeats the log after position `from`, which the views have folded; admission's checkpoint contains it up to `admitted`. What the views
- * put out stays pending in `windows`; when it has reached its bound they fold no further, and the rest is the backlog's. Throws as
+ * put out stays pending in `windows`; when it has reached its bound, or closed windows wait for a checkpoint to leave memory, they fold no
+ * further, and the rest is the backlog's. Throws as
  * LogReader does.
  */
 export function replayLog(
@@ -116,7 +121,8 @@ export function replayLog(
     const records = log.read(position, REPLAY_READ_BYTES);
     for (const record of records) {
       engine.replay(record, at.admitted);
-      isFolding &&= engine.windows.pendingBytes < outputBytesMax;
+      const { pendingBytes, closedWindows } = engine.windows;
+      isFolding &&= pendingBytes < outputBytesMax && !closedWindows.isFull;
       if (isFolding) engine.foldRecord(record);
     }
     const last = records.at(-1);

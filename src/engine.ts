@@ -26,6 +26,7 @@ import { clockControl, clockControlOf } from "./log/clock-control.ts";
 import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
 import { Accounting, type Accounts } from "./reader/accounting.ts";
 import type { ViewPlan } from "./view/plan.ts";
+import type { ClosedParts } from "./window/closed-part.ts";
 import type { ViewOutput } from "./window/output.ts";
 import { Windows } from "./window/windows.ts";
 
@@ -61,6 +62,7 @@ export interface EngineOptions {
   readonly modules: KernelModules;
   readonly idKey: HashKey;
   readonly generations?: GenerationFolder; // absent = ids are never sealed
+  readonly closedParts?: ClosedParts; // absent = closed windows never leave memory
   readonly streams: readonly EngineStream[];
   /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
   readonly bodiesBytes: number;
@@ -127,12 +129,10 @@ export class Engine {
       rowsMax: RECORD_ROWS_MAX,
       imageBytesMax: IMAGE_BYTES_MAX,
     });
-    this.admission = new Admission(
-      instantiate<AdmitKernels>(modules.admit, ADMIT_MEMORY_BYTES_MAX),
-      options.idKey,
-      options.generations ?? null,
-    );
-    this.windows = new Windows(instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX));
+    const admit = instantiate<AdmitKernels>(modules.admit, ADMIT_MEMORY_BYTES_MAX);
+    this.admission = new Admission(admit, options.idKey, options.generations ?? null);
+    const fold = instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX);
+    this.windows = new Windows(fold, undefined, { disk: options.closedParts ?? null });
     for (const stream of options.streams) this.#addStream(stream);
     this.#intake = new Intake(this.#decoder, this.admission, options.idKey);
   }

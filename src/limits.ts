@@ -17,7 +17,6 @@ export const SLOT_PARTS_MAX = 1024;
 
 /** Requests that wait in main for a slot; beyond it 503 with Retry-After. At 310 KB each: 320 MB, within the 2 GB of a full run. */
 export const WAITING_REQUESTS_MAX = 1024;
-
 /** Bytes of bodies that wait in main for a slot; beyond it 503 with Retry-After. */
 export const WAITING_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -26,7 +25,6 @@ export const RECORD_ROWS_MAX = 8192;
 
 /** Bytes of one batch image: 8,192 rows x 12 columns x 8 bytes + 1 MB of text fit. A record ends where the next event might not. */
 export const IMAGE_BYTES_MAX = 4 * 1024 * 1024;
-
 /** Images between engine and log: when none is free, decoding waits for the disk (and producers for decoding). */
 export const IMAGE_COUNT = 12;
 
@@ -47,7 +45,6 @@ export const LOG_PAGE_BYTES = 8192;
  * without a journal commit of the file system (145 instead of 335 µs); one in that many pays for the zeros. At most an eighth of a file.
  */
 export const WAL_AHEAD_BYTES = 1024 * 1024;
-
 /** Commits above this many bytes write their own way: at 300 KB a commit the journal is a tenth of the sync. */
 export const WAL_AHEAD_COMMIT_BYTES_MAX = 64 * 1024;
 
@@ -62,7 +59,6 @@ export const DISK_FREE_BYTES_MIN = 512 * 1024 * 1024;
 
 /** Log files that one reader keeps open: the one it reads and the newest. Reopening scans the -wal, 1 ms per MB. */
 export const LOG_READER_FILES_MAX = 2;
-
 /** Heads looked at together when a reader decides how many records fit: 64 x 100 bytes. */
 export const LOG_HEADS_PER_LOOK = 64;
 
@@ -72,10 +68,8 @@ export const LOG_HEADS_PER_LOOK = 64;
  * 720 MB.
  */
 export const DEDUP_IDS_MAX = 24_000_000;
-
 /** Highest `dedup_ids_max`: at 30 bytes an id 3.6 GB of the admit memory's 4 GB. */
 export const DEDUP_IDS_CEILING = 120_000_000;
-
 /** Lowest `dedup_ids_max`: a record of RECORD_ROWS_MAX rows must fit, eight times over. */
 export const DEDUP_IDS_MIN = 65_536;
 
@@ -90,7 +84,6 @@ export const ADMIT_MEMORY_BYTES_MAX = 65_535 * 65_536;
 
 /** Ids since the last checkpoint, all streams: 16 M x 16 bytes = 256 MB, 10 s at 1.6 M events/s. Beyond it 503 until one is taken. */
 export const DELTA_IDS_MAX = 16_000_000;
-
 /** Ids since the last checkpoint after which the next is due: 16 MB for its transaction, 1.4 s at 700,000 events/s. */
 export const DELTA_IDS_DUE = 1_000_000;
 
@@ -105,13 +98,10 @@ export const SEALED_FILTER_BITS = 16;
  * Smaller ones for a small `dedup_ids_max`: an eighth of it.
  */
 export const SEAL_IDS_MAX = 4 * 1024 * 1024;
-
 /** Generations that are merged into one: at 8.6 G ids 4 M grow to 1 G in four merges, and 15 generations are looked at on average. */
 export const SEAL_MERGE_FAN = 4;
-
 /** A generation spans at most this share of the TTL: that much more disk holds ids that have expired, and that much a merge. */
 export const SEAL_SPAN_SHARE = 1 / 8;
-
 /** Ids that a merge copies in one step: 2 MB, some 25 ms of the export thread. */
 export const SEAL_STEP_IDS = 128 * 1024;
 
@@ -129,7 +119,6 @@ export const GZIP_FAST_BYTES_MAX = 64 * 1024;
 
 /** Bodies that are coming in, all connections together, bytes: 16 of the largest, 256 that are read at once. Beyond it 503. */
 export const BODIES_BYTES_MAX = 256 * 1024 * 1024;
-
 /** Largest body that Bun collects at once: it counts as a whole from its beginning. Of a larger one what has come counts. */
 export const BODY_AT_ONCE_BYTES_MAX = 1024 * 1024;
 
@@ -153,13 +142,11 @@ export const EXPORT_MEMORY_BYTES_MAX = 1024 * 1024 * 1024;
 
 /** Rows staged before a data page is cut: 20 records of 1,000. A page has at most 20,480 + 8,192 rows, see PAGE_ROWS_MAX. */
 export const STAGE_ROWS = 20_480;
-
 /** Bytes of images staged before a data page is cut, whatever the rows: about four pages of 1 MB. */
 export const STAGE_BYTES = 8 * 1024 * 1024;
 
 /** Rows of one data page: STAGE_ROWS and one more record; a larger output image is cut into several pages. */
 export const PAGE_ROWS_MAX = 32_768;
-
 /** Bytes of one data page before compression: strings beyond it are cut into several pages; a single longer string is one page. */
 export const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -171,7 +158,6 @@ export const DICTIONARIES_BYTES_MAX = 192 * 1024 * 1024;
 
 /** Rows after which a raw epoch is cut: 40-60 MB compressed. */
 export const EPOCH_ROWS_MAX = 1_000_000;
-
 /** Compressed bytes after which an epoch is cut: bounds what is held in memory until then. */
 export const EPOCH_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -216,10 +202,8 @@ export const CLOCK_BEHIND_US_MAX = 60_000_000;
 
 /** Questions that run at a time, each with a DuckDB of its own: two cores, and two more so that endless ones do not hold up short ones. */
 export const QUERY_RUNNING_MAX = 4;
-
 /** Questions that wait for a place; beyond it 503 with Retry-After. Ten heavy clients with several requests each wait, none fails. */
 export const QUERY_WAITING_MAX = 64;
-
 /** ms that a question waits for its place: 64 waiting / 4 running x 10 s of the longest. Beyond it 503. */
 export const QUERY_WAIT_MS_MAX = 60_000;
 
@@ -255,7 +239,6 @@ export const QUERY_REST_RSS_BYTES_MAX = 130 * 1024 * 1024;
 
 /** Bytes of one answer, in the format asked for; larger: 400 with advice. Four of them: 256 MB. */
 export const QUERY_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
-
 /** Rows of one answer: 64 MB at 16 bytes a row of JSON. */
 export const QUERY_ANSWER_ROWS_MAX = 4_000_000;
 
@@ -282,7 +265,6 @@ export const QUERY_CALL_PRODUCT_MAX = 1_000_000;
 
 /** Bytes of one event; larger ones are refused as too_large. A quarter of an image, so that a record of one event always fits. */
 export const EVENT_BYTES_MAX = 1024 * 1024;
-
 /** Raw bytes that a dead letter keeps: all of nearly every event, the beginning of a giant one. */
 export const REJECT_RAW_BYTES_MAX = 65_536;
 
@@ -352,8 +334,25 @@ export const PENDING_OUTPUT_BYTES_MAX = 128 * 1024 * 1024;
 /** Decoded bytes of the log that views catch up with at a time: some 20 records of 1,000 clicks, 10 ms; producers' turns come in between. */
 export const BACKLOG_READ_BYTES = 4 * 1024 * 1024;
 
-/** How long corrections of one view are gathered, µs of received time: a row that many late events touch is put out once a second. */
+/** How long corrections of one view are gathered, µs of received time, and how many rows at most: their windows stay in memory so long. */
 export const CORRECTIONS_EVERY_US = 1_000_000;
+export const CORRECTED_ROWS_MAX = 8192;
+
+/**
+ * Closed windows that late events may correct, of all views. Beyond `pagesKept` (384 MB: three hours of minutes with 10,000 groups of 200 bytes)
+ * the ones that were touched longest ago leave with a checkpoint, `leaveBytesMax` in each; beyond `pagesMax` that could leave views fold no further
+ * until one is taken. Views' other state has all pages but `pagesReserved`: pagesMax, and 4 for each corrected row and each row of a record.
+ * On disk a window is in parts of `partGroups`, 20 KB each, and comes back by parts. One of more than `packBytesMax` (scratch) stays.
+ */
+export const CLOSED_WINDOWS = {
+  pagesKept: 24_576,
+  pagesMax: 32_768,
+  pagesReserved: 98_304,
+  leaveBytesMax: 64 * 1024 * 1024,
+  packBytesMax: 96 * 1024 * 1024,
+  partGroups: 128,
+  bitsMax: 16,
+} as const;
 
 /**
  * Age of the oldest row after which an epoch with corrections is cut, µs. Each may write the files of all windows anew that late events
@@ -378,7 +377,7 @@ export const SOURCE_PARTITIONS_MAX = 1024;
 /** Bytes of a source partition's name: a host name or a UUID fits; it is in the header of every record of it. */
 export const PARTITION_NAME_BYTES_MAX = 128;
 
-/** Longest `late.allowed`, µs: 7 days. Every window that it leaves open to corrections stays in the fold memory. */
+/** Longest `late.allowed`, µs: 7 days. What of it is not in memory is on disk. */
 export const LATE_ALLOWED_US_MAX = 7 * 86_400_000_000;
 
 /** Bytes of events that a rehearsal (`millrace test`, `preview`) takes in at once: 1,000 events of 4 KB; a longer event is refused there. */

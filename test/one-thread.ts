@@ -7,7 +7,7 @@ import { seeded } from "../bench/load-body.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { configurationChange, type AppliedConfiguration } from "../src/admit/applied.ts";
 import { must } from "../src/base/assert.ts";
-import type { CheckpointStore } from "../src/checkpoint/store.ts";
+import { NO_CHECKPOINT, type CheckpointStore } from "../src/checkpoint/store.ts";
 import { Engine, type EngineStream, type EngineView, type SealedRecord } from "../src/engine.ts";
 import { EngineBacklog } from "../src/engine-backlog.ts";
 import {
@@ -173,7 +173,7 @@ export class Life {
   #recover(store: CheckpointStore | null): void {
     const engine = this.#engine;
     const { log, covered } = this.#disk;
-    const loaded = store?.load() ?? { readers: [], outputs: [], pages: [], segments: [] };
+    const loaded = store?.load() ?? NO_CHECKPOINT;
     const views: EngineView[] = PLANS.map((plan) => ({
       plan,
       since: must(this.#applied.views[plan.name], "applied view").since,

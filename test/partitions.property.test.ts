@@ -3,7 +3,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { AppliedConfiguration } from "../src/admit/applied.ts";
-import type { CheckpointChange } from "../src/checkpoint/store.ts";
+import { NO_CHECKPOINT, type CheckpointChange } from "../src/checkpoint/store.ts";
 import { Engine } from "../src/engine.ts";
 import { checkpointChange, replayLog, restoreEngine } from "../src/engine-state.ts";
 import { MemoryLog } from "../src/log/memory-log.ts";
@@ -34,7 +34,7 @@ function newEngine(): Engine {
 function started(log: MemoryLog, saved: CheckpointChange | null): Engine {
   const engine = newEngine();
   const views = EXAMPLE_PLANS.plans.map((plan) => ({ plan, since: 0 }));
-  restoreEngine(engine, saved ?? { readers: [], outputs: [], pages: [], segments: [] }, views);
+  restoreEngine(engine, { ...NO_CHECKPOINT, ...saved }, views);
   const positionOf = (name: string): number =>
     saved?.readers.find((reader) => reader.name === name)?.position ?? 0;
   replayLog(engine, log.openReader(), {

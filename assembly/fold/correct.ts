@@ -61,30 +61,36 @@ export function assignCorrections(root: u32, time: u32, behind: u32, size: i64, 
   return selected;
 }
 
-/** Lists a row as corrected, once. */
-function list(root: u32, row: u32, revision: u32): void {
+/** Lists a row as corrected, once; returns 1 when it was not listed. */
+function list(root: u32, row: u32, revision: u32): u32 {
   const at = row + revision;
-  if (load<u32>(at, REVISION_NEXT_AT) != 0) return;
+  if (load<u32>(at, REVISION_NEXT_AT) != 0) return 0;
   const head = load<u32>(root, ROOT_CORRECTED_AT);
   store<u32>(at, head == 0 ? CORRECTED_LAST : head, REVISION_NEXT_AT);
   store<u32>(root, row, ROOT_CORRECTED_AT);
   touch(at);
   touch(root);
+  return 1;
 }
 
-/** Counts a late event in the rows of the `n` selected events; those of closed windows are listed as corrected, once. */
-export function markCorrected(root: u32, revision: u32, n: u32): void {
+/** Counts a late event in the rows of the `n` selected events; those of closed windows are listed as corrected, once. Returns how many. */
+export function markCorrected(root: u32, revision: u32, n: u32): u32 {
+  let listed: u32 = 0;
   for (let j: u32 = 0; j < n; j++) {
     const row = load<u32>(WORK_ROWS_AT + (j << 2));
     const at = row + revision;
     store<u64>(at, load<u64>(at) + 1);
-    if (load<u32>(load<u32>(row, ROW_WINDOW_AT), WINDOW_CLOSED_AT) != 0) list(root, row, revision);
+    if (load<u32>(load<u32>(row, ROW_WINDOW_AT), WINDOW_CLOSED_AT) != 0)
+      listed += list(root, row, revision);
   }
+  return listed;
 }
 
-/** Lists the `n` rows whose addresses are at `rows` as corrected. */
-export function listCorrected(root: u32, revision: u32, rows: u32, n: u32): void {
-  for (let j: u32 = 0; j < n; j++) list(root, load<u32>(rows + (j << 2)), revision);
+/** Lists the `n` rows whose addresses are at `rows` as corrected; returns how many were not. */
+export function listCorrected(root: u32, revision: u32, rows: u32, n: u32): u32 {
+  let listed: u32 = 0;
+  for (let j: u32 = 0; j < n; j++) listed += list(root, load<u32>(rows + (j << 2)), revision);
+  return listed;
 }
 
 /** Keeps only those of the `n` selected events whose windows are closed; returns how many. */

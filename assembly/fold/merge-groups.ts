@@ -19,7 +19,7 @@ import { touch } from "./pages";
 import { allocateText, appendRow, storeText } from "./window";
 
 /** The tag of a row's keys, as `findGroups` computes it from their registers. */
-function tagOf(row: u32, keys: u32, keyCount: u32): u32 {
+export function tagOf(row: u32, keys: u32, keyCount: u32): u32 {
   const nulls = load<u32>(row, ROW_NULLS_AT);
   let hash: u64 = 0;
   for (let k: u32 = 0; k < keyCount; k++) {

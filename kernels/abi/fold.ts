@@ -181,6 +181,10 @@ export const STATE_LAST_S = 20;
 export const PICKED_NULL = 1;
 export const PICKED_VALUE = 2;
 
+// ## What of a row lies outside of it, for packed groups. 8 bytes: u32 kind (PLACE_KEY: a key of text; STATE_*: text, sketch), u32 offset
+export const PLACE_BYTES = 8;
+export const PLACE_KEY = 0;
+
 // ## Window header, at the start of the window's first page
 export const WINDOW_START_AT = 0;
 export const WINDOW_END_AT = 8;

@@ -1,10 +1,12 @@
 // Adapter of the checkpoint store: `state.db`, one SQLite database, one transaction per checkpoint. Owns the schema and the only
 // statements that touch it. It knows nothing of what pages and bodies mean.
-import { Database, SQLiteError } from "bun:sqlite";
+import { Database } from "bun:sqlite";
 import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
 import { STATE_PAGE_BYTES, STATE_WAL_BYTES_MAX } from "../limits.ts";
 import type { ViewOutput } from "../window/output.ts";
+import { changeClosed, CLOSED_DDL, closedWindows } from "./sqlite-closed.ts";
+import { checked, damaged, hashOf, openError, type Stored } from "./sqlite-damage.ts";
 import {
   CheckpointError,
   CheckpointFailedError,
@@ -20,7 +22,9 @@ import {
 /** "MRST": SQLite's application_id of state.db. */
 const APPLICATION_ID = 0x4d525354;
 /** The schema's version, SQLite's user_version. */
-const FORMAT_VERSION = 2;
+const FORMAT_VERSION = 3;
+/** The version before it, without groups of closed windows: the table is added. */
+const BEFORE_CLOSED_PARTS = 2;
 
 /**
  * In every table `hash` is xxHash3 of `bytes`, exclusive-or xxHash3 of the row's key as text, 8 bytes little-endian: it finds changed
@@ -65,15 +69,9 @@ CREATE TABLE segments (
   bytes BLOB NOT NULL               -- admission's own format
 ) STRICT;
 CREATE INDEX segments_expired ON segments (stream, newest_received_at);
-`;
+${CLOSED_DDL}`;
 
 const PAGES_PER_SPACE = 0x1_0000_0000;
-
-/** What is stored of a value. */
-interface Stored {
-  readonly hash: Uint8Array;
-  readonly bytes: Uint8Array;
-}
 
 type ReaderRow = Stored & { readonly name: string; readonly position: number };
 type SegmentRow = Stored & {
@@ -121,6 +119,7 @@ class SqliteCheckpointStore implements CheckpointStore {
       outputs: [...this.#outputs()],
       pages: this.#pages(),
       segments: this.#segments(),
+      closedWindows: closedWindows(this.#database),
     };
   }
 
@@ -131,6 +130,7 @@ class SqliteCheckpointStore implements CheckpointStore {
       this.#database.run("BEGIN IMMEDIATE");
       this.#remove(change);
       this.#insert(change);
+      changeClosed(this.#database, { parts: change.closedParts, dropped: change.droppedParts });
       this.#files.reach("checkpoint.save.inside");
       this.#database.run("COMMIT");
       this.#files.reach("checkpoint.save.after");
@@ -249,14 +249,14 @@ class SqliteCheckpointStore implements CheckpointStore {
 
   #readerOf(row: ReaderRow): ReaderCheckpoint {
     const { name, position } = row;
-    return { name, position, body: this.#restore(readerKey(name, position), row) };
+    return { name, position, body: checked(this.#path, readerKey(name, position), row) };
   }
 
   *#outputs(): Generator<ViewOutput> {
     type Row = Stored & OutputKey & { readonly row_count: number };
     for (const row of this.#rows<Row>("SELECT * FROM outputs ORDER BY id")) {
       const { view, kind, op, position, row_count: rowCount } = row;
-      const image = this.#restore(outputKey(row), row);
+      const image = checked(this.#path, outputKey(row), row);
       yield { view, kind, ...(op === null ? {} : { op }), position, rowCount, image };
     }
   }
@@ -272,7 +272,7 @@ class SqliteCheckpointStore implements CheckpointStore {
       const space = names.get(id);
       if (space === undefined)
         throw new CheckpointError(damaged(this.#path, `space ${id} has no name`));
-      yield { space, page, bytes: this.#restore(pageKey(space, page), row) };
+      yield { space, page, bytes: checked(this.#path, pageKey(space, page), row) };
     }
   }
 
@@ -298,7 +298,7 @@ class SqliteCheckpointStore implements CheckpointStore {
 
   #segmentOf(row: SegmentRow): IdSegment {
     const { stream, newest_received_at: newestReceivedAtUs } = row;
-    const bytes = this.#restore(segmentKey(stream, newestReceivedAtUs), row);
+    const bytes = checked(this.#path, segmentKey(stream, newestReceivedAtUs), row);
     return { stream, newestReceivedAtUs, bytes };
   }
 
@@ -310,13 +310,6 @@ class SqliteCheckpointStore implements CheckpointStore {
       throw openError(error, this.#path);
     }
   }
-
-  #restore(key: string, stored: Stored): Uint8Array {
-    const { hash, bytes } = stored;
-    if (Buffer.compare(hash, hashOf(key, bytes)) !== 0)
-      throw new CheckpointError(damaged(this.#path, `the checksum of ${key} differs`));
-    return bytes;
-  }
 }
 
 const readerKey = (name: string, position: number): string => `reader ${name} at ${position}`;
@@ -327,13 +320,6 @@ type OutputKey = Pick<ViewOutput, "view" | "kind" | "position"> & {
 };
 const outputKey = ({ view, kind, op, position }: OutputKey): string =>
   `output ${kind} ${op ?? "append"} of ${view} at ${position}`;
-
-function hashOf(key: string, bytes: Uint8Array): Uint8Array {
-  const hash = new Uint8Array(8);
-  const value = Bun.hash.xxHash3(bytes) ^ Bun.hash.xxHash3(key);
-  new DataView(hash.buffer).setBigUint64(0, value, true);
-  return hash;
-}
 
 function placeOf(space: number, page: number): number {
   assert(Number.isInteger(page) && page >= 0 && page < PAGES_PER_SPACE, `${page} is a page`);
@@ -361,7 +347,12 @@ function prepareSchema(database: Database, path: string, jobId: string): void {
     throw new CheckpointError(
       `${path} has state format ${version}, newer than ${FORMAT_VERSION}, the newest known here. Start the Millrace version that wrote it`,
     );
-  if (version < FORMAT_VERSION)
+  if (version === BEFORE_CLOSED_PARTS) {
+    database.run("BEGIN IMMEDIATE");
+    database.run(CLOSED_DDL);
+    database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
+    database.run("COMMIT");
+  } else if (version < FORMAT_VERSION)
     throw new CheckpointError(
       `${path} has state format ${version}, from before the first release: this one knows ${FORMAT_VERSION}. Begin a new data folder`,
     );
@@ -370,18 +361,4 @@ function prepareSchema(database: Database, path: string, jobId: string): void {
     throw new CheckpointError(
       `${path} belongs to another data folder (job ${owner}, not ${jobId}). Move it back to where it came from`,
     );
-}
-
-function openError(error: unknown, path: string): unknown {
-  if (!(error instanceof SQLiteError)) return error;
-  if (error.code !== "SQLITE_NOTADB" && !(error.code ?? "").startsWith("SQLITE_CORRUPT"))
-    return error;
-  return new CheckpointError(damaged(path, error.message));
-}
-
-function damaged(path: string, what: string): string {
-  return (
-    `${path} is damaged or not a checkpoint of Millrace (${what}). Copy the data folder aside, check the disk, and restore the folder ` +
-    "from a backup"
-  );
 }

@@ -1,5 +1,6 @@
 // Nouns: what a checkpoint holds and how it changes. A checkpoint is the state of all readers of the log at their positions, saved in
 // one transaction, so that a start finds either the whole one before or the whole one after. Adapter: sqlite-store.ts.
+import type { ClosedPart, ClosedWindow, DroppedParts } from "../window/closed-part.ts";
 import type { ViewOutput } from "../window/output.ts";
 
 /** A reader (admission, a view, an export): its fold contains the log up to `position`; `body` is the reader's own format. */
@@ -53,6 +54,9 @@ export interface CheckpointChange {
   readonly expiredSegments: readonly { readonly stream: string; readonly beforeUs: number }[];
   /** Segments of `stream` up to and including `through` are in a sealed generation: they are dropped. */
   readonly sealedSegments: readonly { readonly stream: string; readonly through: number }[];
+  /** Groups of closed windows that left memory. */
+  readonly closedParts: readonly ClosedPart[];
+  readonly droppedParts: readonly DroppedParts[];
 }
 
 /** The newest whole checkpoint. Pages and segments are read while they are iterated, each list once, before the first `save`. */
@@ -64,6 +68,8 @@ export interface LoadedCheckpoint {
   readonly pages: Iterable<StatePage>;
   /** In the order in which they were saved. */
   readonly segments: Iterable<IdSegment>;
+  /** Closed windows with groups outside of memory, by view and start. */
+  readonly closedWindows: readonly ClosedWindow[];
 }
 
 /** A change that changes nothing: spread it and fill in what does. */
@@ -77,6 +83,17 @@ export const NO_CHANGE: CheckpointChange = {
   segments: [],
   expiredSegments: [],
   sealedSegments: [],
+  closedParts: [],
+  droppedParts: [],
+};
+
+/** What a new store loads. */
+export const NO_CHECKPOINT: LoadedCheckpoint = {
+  readers: [],
+  outputs: [],
+  pages: [],
+  segments: [],
+  closedWindows: [],
 };
 
 /** Where checkpoints are kept: one store per data folder, used by one thread at a time. */

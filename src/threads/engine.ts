@@ -245,7 +245,9 @@ class EngineThread {
 
   #tick(): void {
     this.#pins.answer();
-    if (this.#engine.admission.checkpointDue) this.#checkpoints.take();
+    const { admission, windows } = this.#engine;
+    if (admission.checkpointDue || windows.closedWindows.isDue) this.#checkpoints.take();
+    this.#scheduleCatchUp();
     toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog) });
   }
 

@@ -2,6 +2,7 @@
 // A fold holds the view's open state in pages of the fold memory; it knows nothing of checkpoints.
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
+import type { PartialWindow } from "./closed-windows.ts";
 import type { CompiledView, StreamShape } from "./compile.ts";
 import type { RowsImage } from "./images.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -9,6 +10,7 @@ import type { ViewOutput } from "./output.ts";
 import type { PageMeter } from "./page-meter.ts";
 import type { ProgramArea } from "./program.ts";
 import type { SharedPrograms } from "./shared-program.ts";
+import type { Spill } from "./spill.ts";
 
 /** What a view must know of a record. */
 export interface RecordFacts {
@@ -51,6 +53,8 @@ export interface ViewState {
   readonly suspended?: Suspension;
   /** received_at of the last record that put corrections out, µs; absent where there was none. */
   readonly correctedAtUs?: number;
+  /** Closed windows that are in pages in part; the others of them are whole. */
+  readonly closed?: readonly PartialWindow[];
 }
 
 /** Open groups of a view, for /metrics. */
@@ -72,6 +76,7 @@ export interface FoldPlace {
   readonly memory: FoldMemory;
   readonly area: ProgramArea;
   readonly meter: PageMeter;
+  readonly spill: Spill;
 }
 
 /** What a fold folds: a plan over the images of a stream. */
@@ -134,6 +139,8 @@ export interface Fold {
   corrected(): RowsImage[];
   /** What a rollup of this view reads; null: there can be none. */
   readonly lower: Lower | null;
+  /** Pages of what cannot leave memory; null: all that the view has. */
+  readonly openPages: number | null;
   stats(): ViewStats;
   /** Gives back all memory of the view. */
   free(): void;

@@ -10,8 +10,9 @@ import {
   WORK_RESULT_AT,
 } from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
-import { CORRECTIONS_EVERY_US } from "../limits.ts";
+import { CORRECTED_ROWS_MAX, CORRECTIONS_EVERY_US } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import { ClosedWindows, type PartialWindow } from "./closed-windows.ts";
 import type { CompiledView } from "./compile.ts";
 import type { RecordFacts, Upper } from "./fold.ts";
 import type { Grid } from "./grid.ts";
@@ -20,6 +21,7 @@ import type { RowLayout } from "./layout.ts";
 import { correctAbove } from "./rollup-lift.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
+import type { Spill } from "./spill.ts";
 
 /** What became of the late rows of a chunk. */
 export interface Corrected {
@@ -50,8 +52,9 @@ export class LateUpdate {
   readonly #grid: Grid | null;
   readonly #uppers: readonly Upper[];
   readonly #allowedUs: bigint;
-  /** Windows that were put out and are kept. */
-  #kept: number;
+  readonly #closed: ClosedWindows;
+  /** Rows of closed windows that changed since they were put out. */
+  #listed: number;
   /** received_at of the last record that put corrections out. */
   #correctedAtUs: number;
 
@@ -63,8 +66,13 @@ export class LateUpdate {
       readonly layout: RowLayout;
       readonly grid: Grid | null;
       readonly uppers: readonly Upper[];
+      readonly spill: Spill;
     },
-    state: { readonly root: number; readonly correctedAtUs?: number },
+    state: {
+      readonly root: number;
+      readonly correctedAtUs?: number;
+      readonly closed?: readonly PartialWindow[];
+    },
   ) {
     this.#memory = memory;
     this.#plan = view.plan;
@@ -75,13 +83,30 @@ export class LateUpdate {
     this.#uppers = view.uppers;
     this.#allowedUs = BigInt(view.plan.late.allowedUs);
     this.#correctedAtUs = state.correctedAtUs ?? 0;
-    this.#kept = 0;
-    while (this.#kept < this.#windowCount && this.#isClosed(this.#kept)) this.#kept++;
+    const windows: number[] = [];
+    while (windows.length < this.#windowCount && this.#isClosed(windows.length))
+      windows.push(memory.call.windowAt(this.#root, windows.length));
+    const closed = {
+      spill: view.spill,
+      name: view.plan.name,
+      layout: view.layout,
+      root: state.root,
+    };
+    this.#closed = new ClosedWindows(memory, closed, { windows, partial: state.closed ?? [] });
+    const rows = this.#rows(0);
+    this.#listed = rows.length;
+    for (const row of rows)
+      this.#closed.hold(must(memory.words()[(row + ROW_WINDOW_AT) / 4], "window"));
   }
 
-  /** Windows that are closed and not final: the oldest ones of the view's list. */
+  /** Windows in pages that are closed and not final: the oldest ones of the view's list. */
   get kept(): number {
-    return this.#kept;
+    return this.#closed.count;
+  }
+
+  /** Closed windows that are in pages in part. */
+  get partial(): readonly PartialWindow[] {
+    return this.#closed.partial;
   }
 
   get correctedAtUs(): number {
@@ -98,7 +123,7 @@ export class LateUpdate {
     { lateAt, count }: { readonly lateAt: number; readonly count: number },
   ): Corrected {
     const { call, data } = this.#memory;
-    const { time, keys, states } = compiled;
+    const { time } = compiled;
     const { sizeUs, offsetUs } = must(this.#grid, "windows of one size");
     const selected = call.assignCorrections(
       this.#root,
@@ -113,30 +138,54 @@ export class LateUpdate {
     );
     const beyond = data.getUint32(WORK_RESULT_AT + RESULT_LATE_AT, true);
     const failed = data.getUint32(WORK_RESULT_AT + RESULT_FAILED_AT, true);
-    if (selected > 0) {
-      call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
-      for (const { kind, offset, arg, filter } of states)
-        call.updateStates(kind, offset, arg, filter, selected);
-      call.markCorrected(this.#root, this.#revision, selected);
-      correctAbove(this.#memory, this.#uppers, { compiled, selected });
-    }
+    if (selected > 0) this.correct(compiled, selected);
     return { beyond, failed, applied: selected - failed };
+  }
+
+  /** Folds the first `selected` rows of the work area into their windows there, and lists what of closed ones they change. */
+  correct(compiled: CompiledView, selected: number): void {
+    const { call } = this.#memory;
+    const { keys, states } = compiled;
+    this.#closed.reach(keys, selected);
+    call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
+    for (const { kind, offset, arg, filter } of states)
+      call.updateStates(kind, offset, arg, filter, selected);
+    this.#listed += call.markCorrected(this.#root, this.#revision, selected);
+    correctAbove(this.#memory, this.#uppers, { compiled, selected });
+  }
+
+  /** Before another window is merged into one that may be closed: all of it must be there. */
+  reach(window: number): void {
+    this.#closed.reachWhole(window);
+  }
+
+  /** All rows of a closed window have changed. */
+  listAll(window: number): void {
+    const { call } = this.#memory;
+    const rows = this.#memory.take(0);
+    const count = call.listRows(window, this.#layout.rowBytes, rows);
+    this.#closed.hold(window);
+    this.#listed += call.listCorrected(this.#root, this.#revision, rows, count);
   }
 
   /**
    * After a record: windows that the watermark has reached are put out and kept, corrected rows are put out again, final windows are freed.
-   * Corrections wait until a record is received CORRECTIONS_EVERY_US after the last one that put some out, or a window becomes final: a
-   * function of the log, and every row is out before its window goes.
+   * Corrections wait until a record is received CORRECTIONS_EVERY_US after the last one that put some out, CORRECTED_ROWS_MAX rows wait, or a
+   * window becomes final: a function of the log, and every row is out before its window goes.
    */
   close(record: RecordFacts, watermarkUs: bigint): Closed {
     const { call } = this.#memory;
     const closed = this.#publish(call.windowsEndedBy(this.#root, watermarkUs), record.position);
-    const final = call.windowsEndedBy(this.#root, watermarkUs - this.#allowedUs);
-    const isDue = record.receivedAtUs >= this.#correctedAtUs + CORRECTIONS_EVERY_US;
-    const corrections = final > 0 || isDue ? this.#corrections(record) : [];
-    if (final > 0) {
-      call.closeWindows(this.#root, final);
-      this.#kept -= final;
+    const finalUs = watermarkUs - this.#allowedUs;
+    const isFinal = this.#closed.oldestEndUs <= finalUs;
+    const isDue =
+      this.#listed >= CORRECTED_ROWS_MAX ||
+      record.receivedAtUs >= this.#correctedAtUs + CORRECTIONS_EVERY_US;
+    const corrections = isFinal || isDue ? this.#corrections(record) : [];
+    if (isFinal) {
+      const final = call.windowsEndedBy(this.#root, finalUs);
+      if (final > 0) call.closeWindows(this.#root, final);
+      this.#closed.finish(finalUs);
     }
     return { ...closed, outputs: [...closed.outputs, ...corrections] };
   }
@@ -149,10 +198,11 @@ export class LateUpdate {
 
   /** Puts out those of the oldest `ended` windows that were not: the newest of them, and such as late events have made. */
   #publish(ended: number, position: number): Closed {
-    if (ended === this.#kept) return { outputs: [], applied: 0, starts: [] };
+    const fresh = ended - this.kept;
+    if (fresh === 0) return { outputs: [], applied: 0, starts: [] };
     const memory = this.#memory;
     const windows: number[] = [];
-    for (let index = ended - 1; windows.length < ended - this.#kept; index--)
+    for (let index = ended - 1; windows.length < fresh; index--)
       if (!this.#isClosed(index)) windows.unshift(memory.call.windowAt(this.#root, index));
     const outputs = windowImages(memory, this.#layout, windows).map((rows): ViewOutput => ({
       view: this.#plan.name,
@@ -164,9 +214,9 @@ export class LateUpdate {
     for (const window of windows) {
       applied += Number(memory.pageI64(window + WINDOW_APPLIED_AT));
       memory.call.setClosed(window);
+      this.#closed.add(window);
       for (const upper of this.#uppers) upper.merge(window);
     }
-    this.#kept = ended;
     const starts = windows.map((window) => memory.pageI64(window + WINDOW_START_AT));
     return { outputs, applied, starts };
   }
@@ -175,12 +225,15 @@ export class LateUpdate {
     const rows = this.#rows(1);
     if (rows.length === 0) return [];
     this.#correctedAtUs = receivedAtUs;
-    return rowImages(this.#memory, this.#layout, rows).map((images): ViewOutput => ({
+    this.#listed = 0;
+    const images = rowImages(this.#memory, this.#layout, rows);
+    this.#closed.release();
+    return images.map((image): ViewOutput => ({
       view: this.#plan.name,
       kind: "rows",
       op: "upsert",
       position,
-      ...images,
+      ...image,
     }));
   }
 
@@ -202,6 +255,11 @@ export class LateUpdate {
     return [...windows]
       .toSorted(([a], [b]) => (startOf(a) < startOf(b) ? -1 : 1))
       .flatMap(([, rows]) => rows);
+  }
+
+  /** Gives back what is outside of pages. */
+  free(): void {
+    this.#closed.free();
   }
 
   get #windowCount(): number {

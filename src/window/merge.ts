@@ -12,11 +12,7 @@ export function mergeWindow(
   { from, to }: { readonly from: number; readonly to: number },
 ): void {
   const { mark, data } = memory;
-  const keysAt = memory.take(keys.length * KEY_COLUMN_BYTES);
-  keys.forEach(({ offset, kind }, index) => {
-    data.setUint32(keysAt + index * KEY_COLUMN_BYTES, offset, true);
-    data.setUint32(keysAt + index * KEY_COLUMN_BYTES + 4, kind, true);
-  });
+  const keysAt = keyPlaces(memory, { keys });
   // Numbers of late events add up as counts do.
   const places = revision === null ? [] : [{ kind: STATE_COUNT, offset: revision }];
   const merged = [...states, ...places];
@@ -27,4 +23,15 @@ export function mergeWindow(
   });
   memory.call.mergeGroups(from, to, keysAt, keys.length, statesAt, merged.length, rowBytes);
   memory.rewind(mark);
+}
+
+/** Keys for kernels that read rows, in scratch: offsets and kinds, without registers. */
+export function keyPlaces(memory: FoldMemory, { keys }: Pick<RowLayout, "keys">): number {
+  const { data } = memory;
+  const at = memory.take(keys.length * KEY_COLUMN_BYTES);
+  keys.forEach(({ offset, kind }, index) => {
+    data.setUint32(at + index * KEY_COLUMN_BYTES, offset, true);
+    data.setUint32(at + index * KEY_COLUMN_BYTES + 4, kind, true);
+  });
+  return at;
 }

@@ -51,6 +51,12 @@ export class Panes {
     this.#closedUs = state.closedUs ?? FIRST_US;
   }
 
+  readonly openPages = null;
+
+  get state(): { readonly root: number } {
+    return { root: this.root };
+  }
+
   /** Windows that end at or before it are closed, µs. */
   get closedUs(): bigint {
     return this.#closedUs;

@@ -43,6 +43,7 @@ const NO_GROUPS: RowLayout = {
 
 export class ProjectionFold implements Fold {
   readonly plan: ViewPlan;
+  readonly openPages = null;
   readonly behindColumn: number;
   /** There is nothing to roll up. */
   readonly lower = null;

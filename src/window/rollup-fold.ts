@@ -31,7 +31,6 @@ import type { FoldMemory } from "./memory.ts";
 import { mergeWindow } from "./merge.ts";
 import type { ViewOutput } from "./output.ts";
 import type { PageMeter } from "./page-meter.ts";
-import { correctAbove } from "./rollup-lift.ts";
 import { WindowSet } from "./window-set.ts";
 
 /** An image of an open window and what it was made of. */
@@ -58,20 +57,16 @@ export class RollupFold implements Fold, Upper, Lower {
   #position: number;
 
   /** Continues from `state`, whose counts are those of the view below when this one began. */
-  constructor(
-    { memory, meter }: FoldPlace,
-    view: FoldView & { readonly below: Lower },
-    state: ViewState,
-  ) {
+  constructor(place: FoldPlace, view: FoldView & { readonly below: Lower }, state: ViewState) {
     this.plan = view.plan;
     this.#below = view.below;
-    this.#memory = memory;
-    this.#meter = meter;
+    this.#memory = place.memory;
+    this.#meter = place.meter;
     this.#layout = rowLayout(view.plan);
     this.#behind = view.shape.behind;
     this.#rangeOf = rangesOf(view.plan.window);
     const parts = { plan: view.plan, layout: this.#layout, grid: null };
-    this.#windows = new WindowSet(memory, parts, state);
+    this.#windows = new WindowSet(place, parts, state);
     this.#base = state.counts;
     this.#watermarkUs = state.watermarkUs;
     this.#position = state.position;
@@ -87,13 +82,11 @@ export class RollupFold implements Fold, Upper, Lower {
   }
 
   get state(): ViewState {
-    const { root, lateUpdate } = this.#windows;
     return {
-      root,
+      ...this.#windows.state,
       position: this.#position,
       watermarkUs: this.#watermarkUs,
       counts: this.#base,
-      ...(lateUpdate === null ? {} : { correctedAtUs: lateUpdate.correctedAtUs }),
     };
   }
 
@@ -156,13 +149,12 @@ export class RollupFold implements Fold, Upper, Lower {
   #merge(window: number): void {
     const memory = this.#memory;
     const to = this.#windowOf(window);
+    const { lateUpdate } = this.#windows;
+    lateUpdate?.reach(to);
     mergeWindow(memory, this.#layout, { from: window, to });
     // A window below that late events alone have made, after this one was put out: all of this one is put out again.
-    if (memory.pageU32(to + WINDOW_CLOSED_AT) === 0) return;
-    const rows = memory.take(0);
-    const count = memory.call.listRows(to, this.#layout.rowBytes, rows);
-    const revision = must(this.#layout.revision, "a revision in the rows");
-    memory.call.listCorrected(this.#windows.root, revision, rows, count);
+    if (lateUpdate === null || memory.pageU32(to + WINDOW_CLOSED_AT) === 0) return;
+    lateUpdate.listAll(to);
     for (const upper of this.#windows.uppers) upper.merge(window);
   }
 
@@ -182,13 +174,7 @@ export class RollupFold implements Fold, Upper, Lower {
       above.set(window, to);
       u32[at] = to;
     }
-    const { keys, states } = compiled;
-    call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
-    for (const { kind, offset, arg, filter } of states)
-      call.updateStates(kind, offset, arg, filter, selected);
-    const revision = must(this.#layout.revision, "a revision in the rows");
-    call.markCorrected(this.#windows.root, revision, selected);
-    correctAbove(this.#memory, this.#windows.uppers, { compiled, selected });
+    must(this.#windows.lateUpdate, "late policy update above as below").correct(compiled, selected);
   }
 
   /** Header of the window that holds a window below, made when it is not there. */
@@ -253,6 +239,10 @@ export class RollupFold implements Fold, Upper, Lower {
 
   corrected(): RowsImage[] {
     return this.#windows.corrected();
+  }
+
+  get openPages(): number | null {
+    return this.#windows.openPages;
   }
 
   stats(): ViewStats {

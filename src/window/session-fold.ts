@@ -57,6 +57,7 @@ export class SessionFold implements Fold {
   /** Rollups are of tumbling windows. */
   readonly lower = null;
   readonly plan: ViewPlan;
+  readonly openPages = null;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;
   readonly #shape: StreamShape;

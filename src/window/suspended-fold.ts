@@ -9,6 +9,7 @@ import type { ViewOutput } from "./output.ts";
 
 export class SuspendedFold implements Fold {
   readonly plan: ViewPlan;
+  readonly openPages = null;
   /** A rollup of it is suspended with it. */
   readonly lower = null;
   readonly behindColumn: number;

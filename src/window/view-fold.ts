@@ -62,7 +62,7 @@ export class ViewFold implements Fold, Lower {
     const parts = { plan: view.plan, layout: this.#layout, grid: this.#grid };
     this.#windows =
       window.kind === "tumble"
-        ? new WindowSet(memory, parts, state)
+        ? new WindowSet(place, parts, state)
         : new Panes(memory, parts, { root: state.root, closedUs: state.watermarkUs });
     this.#position = state.position;
     this.#watermarkUs = state.watermarkUs;
@@ -78,13 +78,11 @@ export class ViewFold implements Fold, Lower {
   }
 
   get state(): ViewState {
-    const { lateUpdate } = this.#windows;
     return {
-      root: this.#windows.root,
+      ...this.#windows.state,
       position: this.#position,
       watermarkUs: this.#watermarkUs,
       counts: this.counts,
-      ...(lateUpdate === null ? {} : { correctedAtUs: lateUpdate.correctedAtUs }),
     };
   }
 
@@ -265,6 +263,10 @@ export class ViewFold implements Fold, Lower {
   get #set(): WindowSet {
     assert(this.#windows instanceof WindowSet, "rollups of tumbling windows");
     return this.#windows;
+  }
+
+  get openPages(): number | null {
+    return this.#windows.openPages;
   }
 
   stats(): ViewStats {

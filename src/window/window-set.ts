@@ -3,11 +3,20 @@
 import {
   ROOT_WINDOWS_AT,
   WINDOW_APPLIED_AT,
+  WINDOW_PAGES_AT,
   WINDOW_START_AT,
   WINDOW_VERSION_AT,
 } from "../../kernels/abi.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { OpenWindow, RecordFacts, Upper, ViewCounts, ViewStats } from "./fold.ts";
+import type {
+  FoldPlace,
+  OpenWindow,
+  RecordFacts,
+  Upper,
+  ViewCounts,
+  ViewState,
+  ViewStats,
+} from "./fold.ts";
 import type { Grid } from "./grid.ts";
 import { windowImages, type RowsImage } from "./images.ts";
 import { LateUpdate, type Closed } from "./late-update.ts";
@@ -31,9 +40,9 @@ export class WindowSet {
   readonly #open = new Map<bigint, OpenWindow>();
 
   constructor(
-    memory: FoldMemory,
+    { memory, spill }: Pick<FoldPlace, "memory" | "spill">,
     view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid | null },
-    state: { readonly root: number; readonly correctedAtUs?: number },
+    state: Pick<ViewState, "root" | "correctedAtUs" | "closed">,
   ) {
     this.#memory = memory;
     this.#plan = view.plan;
@@ -42,7 +51,7 @@ export class WindowSet {
     this.lateUpdate =
       view.layout.revision === null
         ? null
-        : new LateUpdate(memory, { ...view, uppers: this.uppers }, state);
+        : new LateUpdate(memory, { ...view, uppers: this.uppers, spill }, state);
   }
 
   /**
@@ -108,6 +117,22 @@ export class WindowSet {
     this.uppers.splice(this.uppers.indexOf(upper), 1);
   }
 
+  /** What of the state a checkpoint keeps outside of pages. */
+  get state(): Pick<ViewState, "root" | "correctedAtUs" | "closed"> {
+    const { root, lateUpdate } = this;
+    if (lateUpdate === null) return { root };
+    return { root, correctedAtUs: lateUpdate.correctedAtUs, closed: lateUpdate.partial };
+  }
+
+  /** Pages of the open windows; null: there are no others. */
+  get openPages(): number | null {
+    if (this.lateUpdate === null) return null;
+    return this.open.reduce(
+      (sum, window) => sum + this.#memory.pageU32(window + WINDOW_PAGES_AT),
+      0,
+    );
+  }
+
   /** Headers of the windows that are not closed. */
   get open(): number[] {
     return this.#windows(this.lateUpdate?.kept ?? 0);
@@ -125,6 +150,7 @@ export class WindowSet {
   /** Gives back all memory. */
   free(): void {
     this.#memory.call.freeRoot(this.root);
+    this.lateUpdate?.free();
     this.#open.clear();
   }
 }

@@ -9,6 +9,7 @@ import { FOLD_PAGES_MAX } from "../limits.ts";
 import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { BatchPrograms } from "./batch-programs.ts";
+import type { ClosedPart, ClosedWindow, DroppedParts } from "./closed-part.ts";
 import { streamShape } from "./compile.ts";
 import type {
   Fold,
@@ -26,7 +27,9 @@ import type { ViewOutput } from "./output.ts";
 import { PendingOutputs } from "./pending-outputs.ts";
 import { PageMeter } from "./page-meter.ts";
 import { restorePages, takeChanges, type SavedPage } from "./saved-pages.ts";
+import { Room, type Stop } from "./room.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
+import { Spill, type SpillOptions } from "./spill.ts";
 import { SuspendedFold } from "./suspended-fold.ts";
 
 /** Changes since the checkpoint before: merged page by page they are the state at a batch boundary. */
@@ -40,6 +43,9 @@ export interface WindowsCheckpoint {
   readonly outputs: readonly ViewOutput[];
   /** Outputs at or below these positions need not be kept. */
   readonly covered: readonly CoveredOutput[];
+  /** Groups of closed windows that left the pages; those that nobody will ask for are dropped first. */
+  readonly closedParts: readonly ClosedPart[];
+  readonly droppedParts: readonly DroppedParts[];
 }
 
 /** A view found in a checkpoint. `addView` with an equal plan continues it; `dropView` frees it. */
@@ -58,16 +64,6 @@ export interface WindowsStats extends ViewStats {
   readonly pendingOutputs: number;
 }
 
-/** Pages that one event may take in a view: a window, its first bucket and a page of rows, text or sketch. */
-const ROW_PAGES_MAX = 3;
-/** Pages for what grows by the record: lists of windows, directories, nodes over panes. */
-const SPARE_PAGES = 1024;
-
-function sizeText(pages: number): string {
-  const kilobytes = (pages * FOLD_PAGE_BYTES) / 1024;
-  return kilobytes < 10_000 ? `${Math.round(kilobytes)} KB` : `${Math.round(kilobytes / 1024)} MB`;
-}
-
 const NO_EVENTS: ViewCounts = {
   accepted: 0,
   filtered: 0,
@@ -81,18 +77,23 @@ export class Windows {
   readonly #memory: FoldMemory;
   readonly #programs: BatchPrograms;
   readonly #meter: PageMeter;
-  readonly #pageCountMax: number;
-  /** Pages that a view may take. */
-  readonly #bounds = new Map<string, number>();
+  readonly #spill: Spill;
   readonly #views = new Map<string, Fold>();
+  readonly #room: Room;
   readonly #restored = new Map<string, SavedView>();
   readonly #outputs = new PendingOutputs();
 
-  constructor(instance: KernelInstance<FoldKernels>, pageCountMax: number = FOLD_PAGES_MAX) {
+  constructor(
+    instance: KernelInstance<FoldKernels>,
+    pageCountMax: number = FOLD_PAGES_MAX,
+    spill: SpillOptions = { disk: null },
+  ) {
     this.#memory = new FoldMemory(instance, pageCountMax);
     this.#programs = new BatchPrograms(this.#memory, this.#views);
     this.#meter = new PageMeter(this.#memory.call);
-    this.#pageCountMax = pageCountMax;
+    this.#spill = new Spill(spill, this.#meter);
+    const parts = { call: this.#memory.call, meter: this.#meter, spill: this.#spill };
+    this.#room = new Room(this.#views, parts, pageCountMax);
   }
 
   /**
@@ -126,10 +127,15 @@ export class Windows {
       `view ${plan.name} is at another position than ${plan.rollupOf}`,
     );
     const view = { plan, shape: streamShape(schema), below };
-    const place = { memory: this.#memory, area: this.#programs.area, meter: this.#meter };
+    const place = {
+      memory: this.#memory,
+      area: this.#programs.area,
+      meter: this.#meter,
+      spill: this.#spill,
+    };
     this.#views.set(plan.name, makeFold(place, view, state));
     this.#meter.charge(null);
-    this.#bounds.set(plan.name, (options.memoryMaxBytes ?? Infinity) / FOLD_PAGE_BYTES);
+    this.#room.bind(plan.name, options.memoryMaxBytes ?? null);
   }
 
   /** Runs what a view does; the pages that it takes are counted as its own. */
@@ -140,36 +146,26 @@ export class Windows {
     return result;
   }
 
-  /** Suspends the views that have more pages than they may have. */
+  /** Suspends views until each is within its bound, with its rollups. */
   #suspendLarge(views: readonly Fold[]): void {
     for (const { plan } of views) {
-      const pagesMax = this.#bounds.get(plan.name) ?? Infinity;
-      if (this.#meter.of(plan.name) > pagesMax)
-        this.#suspend(plan.name, `its state is larger than its bound, ${sizeText(pagesMax)}`);
+      if (plan.rollupOf !== null) continue;
+      let stop = this.#room.beyondBound(plan.name);
+      for (; stop !== null; stop = this.#room.beyondBound(plan.name)) this.#suspend(stop);
     }
   }
 
-  /** Makes room for what a record's events may take in one view: the largest views are suspended. */
+  /** Makes room for what a record's events may take in one view. */
   #makeRoom(record: EventsRecord): void {
-    const need =
-      record.rowCount * ROW_PAGES_MAX +
-      Math.ceil((record.image.byteLength * 2) / FOLD_PAGE_BYTES) +
-      SPARE_PAGES;
-    while (this.#memory.call.pagesUsed() + need > this.#pageCountMax) {
-      const largest = [...this.#views.keys()].reduce((a, b) =>
-        this.#meter.of(b) > this.#meter.of(a) ? b : a,
-      );
-      if (this.#meter.of(largest) === 0) return;
-      const size = sizeText(this.#meter.of(largest));
-      this.#suspend(largest, `views have no more room, and its state is the largest, ${size}`);
-    }
+    let stop = this.#room.withoutRoom(record);
+    for (; stop !== null; stop = this.#room.withoutRoom(record)) this.#suspend(stop);
   }
 
   /** Gives back the state of a view and of the rollups over it; what it has put out stays. */
-  #suspend(name: string, reason: string): void {
+  #suspend({ view: name, reason }: Stop): void {
     for (const { plan, state } of this.#views.values())
       if (plan.rollupOf === name && state.suspended === undefined)
-        this.#suspend(plan.name, `${name}, which it reads, is suspended`);
+        this.#suspend({ view: plan.name, reason: `${name}, which it reads, is suspended` });
     const view = this.#view(name);
     const { plan, counts, position, state } = view;
     const shape = { behind: view.behindColumn };
@@ -199,8 +195,10 @@ export class Windows {
     const above = [...this.#views.values()].find(({ plan }) => plan.rollupOf === name);
     assert(above === undefined, `view ${above?.plan.name} reads ${name}: it is removed first`);
     const restored = this.#restored.get(name);
-    if (restored !== undefined && restored.state.suspended === undefined)
+    if (restored !== undefined && restored.state.suspended === undefined) {
       freeRoot(this.#memory, restored.plan, restored.state.root);
+      this.#spill.forget(name);
+    }
     this.#views.get(name)?.free();
     this.#restored.delete(name);
     this.#views.delete(name);
@@ -256,6 +254,11 @@ export class Windows {
   /** Bytes of all outputs that are not covered. */
   get pendingBytes(): number {
     return this.#outputs.bytes;
+  }
+
+  /** Whether views should fold no further before a checkpoint, with which closed windows leave; `isDue`: one should be taken. */
+  get closedWindows(): { readonly isFull: boolean; readonly isDue: boolean } {
+    return this.#spill;
   }
 
   /** Outputs of a view that are not covered, in order of position. */
@@ -314,14 +317,18 @@ export class Windows {
   }
 
   /**
-   * What changed since the checkpoint before. The caller makes it durable with the positions; it must not get lost. Pages are copied
-   * into what `room` gives for their bytes, so that a caller with a buffer at hand saves the allocation of as much as the state is large.
+   * What changed since the checkpoint before, which is durable. The caller makes it durable with the positions; it must not get lost. Pages are
+   * copied into what `room` gives for their bytes, so that a caller with a buffer at hand saves the allocation of as much as the state is
+   * large. Closed windows beyond what memory should hold leave it.
    */
   takeCheckpoint(
     room: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
   ): WindowsCheckpoint {
     const outputs = this.#outputs.takeFresh();
+    this.#memory.clearScratch();
+    const closed = this.#spill.takeChange((name) => this.#room.closedPagesOf(name));
     return {
+      ...closed,
       ...takeChanges(this.#memory, room),
       body: this.#body(),
       outputs,
@@ -342,17 +349,20 @@ export class Windows {
   }
 
   /**
-   * Puts a merged checkpoint back into an empty instance; `outputs` in any order. Gives the views that it holds: `addView` them, or
-   * `dropView` those that are no longer configured or have changed. Throws when the body is of another version.
+   * Puts a merged checkpoint back into an empty instance; `outputs` in any order, `closed` are the windows with groups outside of memory. Gives
+   * the views that it holds: `addView` them, or `dropView` those that are no longer configured or have changed. Throws when the body is of
+   * another version.
    */
   restore(
     pages: Iterable<SavedPage>,
     body: Uint8Array,
     outputs: Iterable<ViewOutput>,
+    closed: readonly ClosedWindow[] = [],
   ): RestoredView[] {
     assert(this.#views.size === 0, "restore comes before views are added");
     const root = decodeRoot(body);
     restorePages(this.#memory, pages);
+    this.#spill.restore(closed);
     this.#outputs.restore(root.covered, outputs);
     for (const view of root.views) this.#restored.set(view.plan.name, view);
     return root.views.map(({ plan, state }) => ({

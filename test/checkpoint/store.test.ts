@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
+import { SqliteClosedParts } from "../../src/checkpoint/sqlite-closed.ts";
 import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
 import {
   CheckpointError,
@@ -88,6 +89,61 @@ describe("checkpoint store", () => {
       page("b", 2, 5),
       page("a", 4_294_967_295, 4),
     ]);
+    store.close();
+  });
+
+  test("groups of closed windows are replaced, dropped and read beside the writer", () => {
+    const path = newPath();
+    const store = open(path);
+    const part = (view: string, startUs: bigint, number: number, seed: number) => ({
+      view,
+      startUs,
+      endUs: startUs + 60n,
+      bits: 3,
+      part: number,
+      bytes: bytesOf(seed, 5000),
+    });
+    const far = 2n ** 63n - 61n;
+    const parts = [
+      part("a", 0n, 7, 1),
+      part("a", 60n, 0, 2),
+      part("a", far, 1, 3),
+      part("b", 0n, 7, 4),
+    ];
+    store.save({ ...NO_CHANGE, closedParts: parts });
+    const reader = new SqliteClosedParts(path);
+    const stored = (view: string, startUs: bigint, number: number): Uint8Array | null =>
+      reader.closedPart(view, startUs, number);
+    for (const { view, startUs, part: number, bytes } of parts)
+      expect(stored(view, startUs, number)).toEqual(bytes);
+    expect(stored("a", 60n, 1)).toBeNull();
+    store.save({
+      ...NO_CHANGE,
+      closedParts: [part("a", 60n, 0, 5), part("b", 0n, 6, 6)],
+      droppedParts: [
+        { view: "a", endUs: 60n },
+        { view: "b", endUs: null },
+      ],
+    });
+    expect(stored("a", 0n, 7)).toBeNull();
+    expect(stored("b", 0n, 7)).toBeNull();
+    expect(stored("a", 60n, 0)).toEqual(bytesOf(5, 5000));
+    const window = (view: string, startUs: bigint) => ({
+      view,
+      startUs,
+      endUs: startUs + 60n,
+      bits: 3,
+    });
+    expect(store.load().closedWindows).toEqual([
+      window("a", 60n),
+      window("a", far),
+      window("b", 0n),
+    ]);
+    const damage = new Database(path);
+    damage.run("UPDATE closed_parts SET part = 2 WHERE view = 'b'");
+    damage.close();
+    expect(() => stored("b", 0n, 2)).toThrow(CheckpointError);
+    reader.close();
     store.close();
   });
 
@@ -221,13 +277,13 @@ describe("a store that is not as it was left", () => {
       "belongs to another data folder (job job, not another)",
     );
     const newer = new Database(ours);
-    newer.run("PRAGMA user_version = 3");
+    newer.run("PRAGMA user_version = 4");
     newer.close();
-    expect(() => open(ours)).toThrow(/state format 3, newer than 2/);
+    expect(() => open(ours)).toThrow(/state format 4, newer than 3/);
     const older = new Database(ours);
     older.run("PRAGMA user_version = 1");
     expect(() => open(ours)).toThrow("state format 1, from before the first release");
-    older.run("PRAGMA user_version = 2");
+    older.run("PRAGMA user_version = 3");
     older.close();
     truncateSync(ours, 20_000);
     expect(() => contentOf(open(ours))).toThrow(CheckpointError);

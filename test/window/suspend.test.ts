@@ -63,7 +63,10 @@ test("a view beyond its bound stops with its rollups, others go on", () => {
   }
   expect(at).toBeGreaterThan(5);
   expect([...windows.suspended]).toEqual([
-    ["many", { at: at + 1, reason: "its state is larger than its bound, 2048 KB" }],
+    [
+      "many",
+      { at: at + 1, reason: "it and what else is made of many are larger than the bound, 2048 KB" },
+    ],
     ["many_1h", { at: at + 1, reason: "many, which it reads, is suspended" }],
   ]);
   const [many, hour, few] = windows.stats();
