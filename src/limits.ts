@@ -342,7 +342,7 @@ export const CORRECTED_ROWS_MAX = 8192;
  * Closed windows that late events may correct, of all views. Beyond `pagesKept` (384 MB: three hours of minutes with 10,000 groups of 200 bytes)
  * the ones that were touched longest ago leave with a checkpoint, `leaveBytesMax` in each; beyond `pagesMax` that could leave views fold no further
  * until one is taken. Views' other state has all pages but `pagesReserved`: pagesMax, and 4 for each corrected row and each row of a record.
- * On disk a window is in parts of `partGroups`, 20 KB each, and comes back by parts. One of more than `packBytesMax` (scratch) stays.
+ * On disk a window is in parts of `partGroups` at most, some 5 KB each, and comes back by parts. One of more than `packBytesMax` (scratch) stays.
  */
 export const CLOSED_WINDOWS = {
   pagesKept: 24_576,
@@ -350,7 +350,7 @@ export const CLOSED_WINDOWS = {
   pagesReserved: 98_304,
   leaveBytesMax: 64 * 1024 * 1024,
   packBytesMax: 96 * 1024 * 1024,
-  partGroups: 128,
+  partGroups: 64,
   bitsMax: 16,
 } as const;
 

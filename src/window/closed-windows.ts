@@ -326,6 +326,7 @@ export class ClosedWindows implements Leavers {
         view: this.#view,
         used: entry.used,
         pages: entry.pages,
+        isPartial: entry.loaded !== null,
         leave: () => this.#leave(entry),
       }));
   }

@@ -10,6 +10,8 @@ export interface Leaving {
   /** Higher: touched later. */
   readonly used: number;
   readonly pages: number;
+  /** Only some of it came back. */
+  readonly isPartial: boolean;
   /** Takes it out of the pages; gives its groups. */
   leave(): readonly ClosedPart[];
 }
@@ -125,7 +127,8 @@ export class Spill {
 
   /**
    * Lets windows leave, the one that was touched longest ago first, until as many are in pages as should be, and of each view no more pages than
-   * `roomOf` it. What the call before gave is on disk by now.
+   * `roomOf` it; and all that came back in parts, since a part is a tenth of the pages that the checkpoint would hold instead. What the call
+   * before gave is on disk by now.
    */
   takeChange(roomOf: (view: string) => number): SpillChange {
     const droppedParts = this.#dropped;
@@ -142,7 +145,7 @@ export class Spill {
     for (const window of all.toSorted((a, b) => a.used - b.used)) {
       if (bytes > CLOSED_WINDOWS.leaveBytesMax) break;
       const viewOver = overOf.get(window.view) ?? 0;
-      if (over <= 0 && viewOver <= 0) continue;
+      if (over <= 0 && viewOver <= 0 && !window.isPartial) continue;
       const payer = this.#meter.charge(window.view);
       for (const part of window.leave()) {
         this.#underway.set(`${part.view} ${part.startUs} ${part.part}`, part.bytes);
