@@ -142,7 +142,7 @@ function wholePass(at: Case, hash: Bun.CryptoHasher | null): void {
   for (const body of at.bodies) {
     at.decoder.begin("clicks");
     at.decoder.add(body);
-    at.decoder.forAdmission(KEY);
+    at.decoder.forAdmission(KEY, 0);
     const { storedBytes } = at.decoder.seal(ACCEPTED, null, at.target);
     hash?.update(new Uint8Array(at.decoder.memory, at.target, storedBytes).slice());
   }

@@ -77,7 +77,7 @@ function duckRows(load: Load, rows: number): string {
 function timesOf(image: Uint8Array): BigInt64Array {
   const view = new DataView(image.buffer, image.byteOffset);
   const at = view.getUint32(
-    IMAGE_HEADER_BYTES + SCHEMA.eventTime * COLUMN_BYTES + COLUMN_VALUES_AT,
+    IMAGE_HEADER_BYTES + must(SCHEMA.eventTime, "a column") * COLUMN_BYTES + COLUMN_VALUES_AT,
     true,
   );
   return new BigInt64Array(image.buffer, image.byteOffset + at, RECORD_ROWS);

@@ -7,6 +7,7 @@ import type { FoldKernels } from "../kernels/fold.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { instantiate } from "../kernels/host.ts";
 import { DuckDb, duckText } from "../src/base/duckdb.ts";
+import { must } from "../src/base/assert.ts";
 import { buildImage, imageRows, type Cell } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
@@ -75,7 +76,7 @@ function images(): Uint8Array[] {
 function timesOf(image: Uint8Array): BigInt64Array {
   const view = new DataView(image.buffer, image.byteOffset);
   const at = view.getUint32(
-    IMAGE_HEADER_BYTES + SCHEMA.eventTime * COLUMN_BYTES + COLUMN_VALUES_AT,
+    IMAGE_HEADER_BYTES + must(SCHEMA.eventTime, "a column") * COLUMN_BYTES + COLUMN_VALUES_AT,
     true,
   );
   return new BigInt64Array(image.buffer, image.byteOffset + at, RECORD_ROWS);

@@ -15,13 +15,14 @@ export interface AdmitKernels {
   moveDirectory(stream: number, to: number, depthMax: number): void;
   /** Erases all ids that have outlived the TTL by a 64th, and all that are sealed. 15 ms at 24 M ids, more when ids are sealed. */
   sweepAll(stream: number, receivedMs: bigint): void;
-  /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`, `sealed`: 0 = none. */
+  /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`, `sealed`, `marks`: 0 = none. */
   admitRows(
     stream: number,
     rows: number,
     hashes: number,
     idValid: number,
     sealed: number,
+    marks: number,
     times: number,
     receivedMs: bigint,
     verdicts: number,

@@ -119,10 +119,14 @@ export class Appliance {
 }
 
 /** The streams of a configuration with their schemas. */
-export function engineStreams({ config, schemas }: CheckedConfig): EngineStream[] {
+export function engineStreams({ config, schemas, conditions }: CheckedConfig): EngineStream[] {
   return config.streams.flatMap((stream) => {
     const checked = schemas.get(stream.name);
-    return checked === undefined ? [] : [{ ...stream, schema: checked.schema }];
+    if (checked === undefined) return [];
+    const punctuated = conditions.get(stream.name);
+    return [
+      { ...stream, schema: checked.schema, ...(punctuated === undefined ? {} : { punctuated }) },
+    ];
   });
 }
 

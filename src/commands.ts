@@ -183,7 +183,7 @@ function rehearseFile(
   } catch (error) {
     throw new CommandError(error instanceof Error ? error.message : String(error));
   }
-  return rehearse(readEventLines(text), { stream, receivedAtUs: null }, config);
+  return rehearse(readEventLines(text), { stream, receivedAtUs: null, untilUs: null }, config);
 }
 
 function show(relation: Relation, counts: Readonly<ViewCounts>, tools: CommandTools): void {

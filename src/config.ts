@@ -42,7 +42,7 @@ export const STREAM_KEYS = {
     default: null,
     required: true,
     description:
-      "The member that says when the event happened: a required timestamp of the schema.",
+      "The member that says when the event happened: a required timestamp of the schema; or received_at: when it was received.",
   },
   event_id: {
     type: "text",
@@ -69,13 +69,20 @@ export const STREAM_KEYS = {
     type: "duration",
     default: "10s",
     zero: true,
-    description: "How far behind the newest event others may come without being late.",
+    description:
+      "How far behind the newest event others may come without being late; 0s where nothing else is written with event_time: received_at and with watermark.punctuated.",
   },
   idle_after: {
     type: "duration",
     default: null,
     description:
       "After this long without a request a source partition no longer holds the watermark back; unset: it does for ever.",
+  },
+  "watermark.punctuated": {
+    type: "text",
+    default: null,
+    description:
+      "A condition over an event, as after WHERE: only events that satisfy it move the watermark, to their time. Unset: every event does.",
   },
   max_future: {
     type: "duration",
@@ -193,7 +200,6 @@ export const SETTING_KEYS = {
 /** Keys of later releases: refused as such, not as unknown. `*` stands for any name. */
 export const LATER_KEYS: readonly string[] = [
   "streams.*.kafka",
-  "streams.*.watermark",
   "streams.*.compatibility",
   "views.*.late.reconcile_every",
   "views.*.ttl",

@@ -1,7 +1,8 @@
 // The views' place in the log: records are folded in place as they become durable, unless outputs that wait for their tables take all the
 // room there is, or closed windows that wait for a checkpoint to leave memory. Then records stay in the log only, and are read again from
 // there when there is room. A synchronous step; when it is called is the caller's.
-import type { Engine, SealedRecord } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import type { SealedRecord } from "./engine-records.ts";
 import { BACKLOG_READ_BYTES, PENDING_OUTPUT_BYTES_MAX } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
 import type { ControlRecord } from "./log/record.ts";

@@ -1,9 +1,9 @@
 // The engine: decode, admit, fold, as synchronous steps over three WASM memories. What it decides depends on its inputs alone: bodies and
 // `now` up to the log, records after it. Reads no clock and writes no file: the caller (pipeline.ts on one thread, threads/engine.ts
 // beside the log's thread) makes records durable between `take` and `fold`.
-import { Admission, type AdmissionFull, type GenerationFolder } from "./admit/admission.ts";
+import { Admission, type GenerationFolder } from "./admit/admission.ts";
 import type { ControlDraft } from "./admit/applied.ts";
-import { Intake, type Body, type Outcome } from "./admit/intake.ts";
+import { Intake, type Body } from "./admit/intake.ts";
 import { instantiate } from "../kernels/host.ts";
 import type { AdmitKernels } from "../kernels/admit.ts";
 import type { DecodeKernels } from "../kernels/decode.ts";
@@ -21,12 +21,13 @@ import {
   IMAGE_COUNT,
   RECORD_ROWS_MAX,
 } from "./limits.ts";
-import type { Reject } from "./event/reject.ts";
+import type { SealedRecord, Source, Taken } from "./engine-records.ts";
 import { clockControl, clockControlOf } from "./log/clock-control.ts";
 import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
 import { Accounting, type Accounts } from "./reader/accounting.ts";
 import type { ViewPlan } from "./view/plan.ts";
 import type { ClosedParts } from "./window/closed-part.ts";
+import { Condition } from "./window/condition.ts";
 import type { ViewOutput } from "./window/output.ts";
 import { Windows } from "./window/windows.ts";
 
@@ -46,6 +47,8 @@ export interface EngineStream {
   readonly dedupDiskMaxBytes: number;
   readonly outOfOrdernessUs: number;
   readonly idleAfterUs: number | null;
+  /** A plan whose filter says which events move the watermark; absent: every one does. */
+  readonly punctuated?: ViewPlan;
   readonly maxFutureUs: number | null;
   readonly maxPastUs: number | null;
 }
@@ -68,44 +71,6 @@ export interface EngineOptions {
   readonly bodiesBytes: number;
 }
 
-/** An admitted record before it is durable. Its image lies in the decode memory at `address` until `fold` gives it back. */
-export interface SealedRecord {
-  readonly position: number;
-  readonly stream: string;
-  readonly partition: string;
-  readonly schemaId: number;
-  readonly receivedAtUs: number;
-  readonly watermarkUs: bigint | null;
-  readonly rowCount: number;
-  readonly duplicateCount: number;
-  readonly rejects: readonly Reject[];
-  readonly address: number;
-  readonly storedBytes: number;
-}
-
-/** Where bodies come from. */
-export interface Source {
-  readonly stream: string;
-  readonly partition: string;
-}
-
-export type Taken =
-  | {
-      readonly kind: "taken";
-      /** Null when the bodies held no event at all. */
-      readonly sealed: SealedRecord | null;
-      readonly outcomes: readonly Outcome[];
-      readonly used: number;
-      readonly cursor: DecodeCursor | null;
-    }
-  /** Nothing was taken of the first `used` bodies: refuse them. */
-  | {
-      readonly kind: "full";
-      readonly reason: AdmissionFull["reason"];
-      readonly used: number;
-      readonly cursor: null;
-    };
-
 export class Engine {
   readonly bodiesBase: number;
   readonly admission: Admission;
@@ -113,6 +78,8 @@ export class Engine {
   readonly #streams = new Map<string, EngineStream>();
   readonly accounting = new Accounting();
   readonly #since = new Map<string, number>();
+  /** Of the streams with punctuated watermarks. */
+  readonly #conditions = new Map<string, Condition>();
   readonly #decoder: Decoder;
   readonly #intake: Intake;
   readonly #freeImages: number[];
@@ -133,7 +100,12 @@ export class Engine {
     this.admission = new Admission(admit, options.idKey, options.generations ?? null);
     const fold = instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX);
     this.windows = new Windows(fold, undefined, { disk: options.closedParts ?? null });
-    for (const stream of options.streams) this.#addStream(stream);
+    for (const stream of options.streams) {
+      this.#addStream(stream);
+      const { name, punctuated, schema } = stream;
+      if (punctuated !== undefined)
+        this.#conditions.set(name, new Condition(modules.fold, punctuated, schema));
+    }
     this.#intake = new Intake(this.#decoder, this.admission, options.idKey);
   }
 
@@ -144,17 +116,28 @@ export class Engine {
 
   /** Adds views: those of a restored checkpoint go on. Others of the checkpoint are dropped. Call once, after any restore. */
   addViews(views: readonly EngineView[], restored: readonly string[]): void {
-    this.accounting.count(
-      views
-        .filter(({ plan }) => plan.rollupOf === null)
-        .map(({ plan, since }) => ({ view: plan.name, stream: plan.stream, since })),
-    );
     for (const { plan, ...options } of views) {
       this.windows.addView(plan, this.#stream(plan.stream).schema, options);
       this.#since.set(plan.name, options.since);
     }
+    const stats = this.windows.stats();
+    this.accounting.count(
+      views.map(({ plan: { name: view, stream, rollupOf }, since }) => {
+        // A rollup takes over what is open below, and stands where that does: behind `since` when the log is replayed.
+        const begun = stats.find((one) => one.view === view)?.counts.accepted ?? 0;
+        const isRollup = rollupOf !== null;
+        return { view, stream, since, from: isRollup ? 0 : since, accepted: isRollup ? begun : 0 };
+      }),
+    );
     const kept = new Set(views.map(({ plan }) => plan.name));
     for (const name of restored) if (!kept.has(name)) this.windows.dropView(name);
+  }
+
+  /** What moves a stream's watermark, for people. */
+  movedBy(stream: string): "events" | "condition" | "receipt" {
+    const { punctuated, schema } = this.#stream(stream);
+    if (schema.eventTime === null) return "receipt";
+    return punctuated === undefined ? "events" : "condition";
   }
 
   /** The log position after which a view counts events. */
@@ -181,7 +164,7 @@ export class Engine {
     return watermarks;
   }
 
-  /** Where the events up to `folded` went. A rollup has no events of its own. */
+  /** Where the events up to `folded` went. */
   get accounts(): Accounts {
     const views = this.windows.stats().flatMap(({ view, counts }) => {
       const counted = this.accounting.view(view);
@@ -189,7 +172,13 @@ export class Engine {
       const { stream, accepted } = counted;
       return [{ view, stream, ...counts, accepted }];
     });
-    return { streams: this.accounting.streams, views };
+    const watermarks = this.streamNames.map((stream) => {
+      // A checkpoint of the first releases has it with the views only.
+      const known = this.accounting.watermarkUs(stream);
+      const viewsUs = this.windows.streamWatermarkUs(stream)?.toString() ?? null;
+      return { stream, watermarkUs: known === undefined ? viewsUs : known };
+    });
+    return { streams: this.accounting.streams, views, watermarks };
   }
 
   /** Ids of each stream received before these times are outside of its dedup_ttl: a checkpoint may drop them. */
@@ -226,9 +215,11 @@ export class Engine {
   ): Taken {
     const address = must(this.#freeImages.at(-1), "a free image: ask hasRoom first");
     const receivedAtUs = this.#logTime(at.nowUs);
+    const condition = this.#conditions.get(stream);
     const taken = this.#intake.step(stream, bodies, {
       receivedAtUs,
       partition,
+      condition: condition ?? null,
       target: address,
       cursor: at.cursor,
     });
@@ -249,6 +240,7 @@ export class Engine {
       schemaId: this.#stream(stream).schema.id,
       receivedAtUs,
       watermarkUs: clock.watermarkUs,
+      ...(condition === undefined ? {} : { markedUs: clock.highestUs(partition) }),
       rowCount,
       duplicateCount,
       rejects,
@@ -392,6 +384,7 @@ export class Engine {
       dedupTtlUs: stream.schema.eventId === null ? null : stream.dedupTtlUs,
       outOfOrdernessUs: stream.outOfOrdernessUs,
       idleAfterUs: stream.idleAfterUs,
+      eventTime: stream.schema.eventTime === null ? "received_at" : "column",
       maxFutureUs: stream.maxFutureUs,
       maxPastUs: stream.maxPastUs,
       idsMax: stream.dedupIdsMax,

@@ -8,7 +8,8 @@ import { buildKernels } from "../kernels/build.ts";
 import { configurationChange, type AppliedConfiguration } from "../src/admit/applied.ts";
 import { must } from "../src/base/assert.ts";
 import { NO_CHECKPOINT, type CheckpointStore } from "../src/checkpoint/store.ts";
-import { Engine, type EngineStream, type EngineView, type SealedRecord } from "../src/engine.ts";
+import { Engine, type EngineStream, type EngineView } from "../src/engine.ts";
+import type { SealedRecord } from "../src/engine-records.ts";
 import { EngineBacklog } from "../src/engine-backlog.ts";
 import {
   ADMISSION_READER,
@@ -91,6 +92,17 @@ async function examplePlans(): Promise<{ stream: EngineStream; plans: readonly V
 }
 
 export const EXAMPLE_PLANS = await examplePlans();
+
+/** A plan over the example's stream whose filter is this condition: what makes its watermarks punctuated. */
+export async function conditionOf(text: string): Promise<ViewPlan> {
+  const { name, schema } = EXAMPLE_PLANS.stream;
+  const parser = await ViewParser.open();
+  const sql = `SELECT event_time FROM ${name} WHERE ${text}`;
+  const result = await parser.parse({ name: "condition", sql, streams: [{ name, schema }] });
+  parser.close();
+  if (result.kind === "faults") throw new Error(JSON.stringify(result.faults));
+  return result.plan;
+}
 const { stream: STREAM, plans: PLANS } = EXAMPLE_PLANS;
 
 function columnsOf(plan: ViewPlan, kind: ViewOutput["kind"]): readonly ImageColumn[] {

@@ -9,7 +9,7 @@ import { checkpointChange, replayLog, restoreEngine } from "../src/engine-state.
 import { MemoryLog } from "../src/log/memory-log.ts";
 import { Pipeline, pipelineBodyBytes } from "../src/pipeline.ts";
 import { unaccounted } from "../src/reader/accounting.ts";
-import { bodyOf, CLICKS, EXAMPLE_PLANS, MODULES } from "./one-thread.ts";
+import { bodyOf, CLICKS, conditionOf, EXAMPLE_PLANS, MODULES } from "./one-thread.ts";
 
 const START_US = Date.UTC(2019, 9, 2) * 1000;
 const APPLIED: AppliedConfiguration = {
@@ -21,18 +21,22 @@ const APPLIED: AppliedConfiguration = {
 };
 const IDLE_AFTER_US = 20_000_000;
 
-function newEngine(): Engine {
+/** Only views move the watermark of a punctuated stream. */
+const VIEWS_ONLY = await conditionOf("event_type = 'view'");
+
+function newEngine(isPunctuated: boolean): Engine {
+  const punctuated = isPunctuated ? { punctuated: VIEWS_ONLY } : {};
   return new Engine({
     modules: MODULES,
     idKey: { k0: 1n, k1: 2n },
-    streams: [{ ...EXAMPLE_PLANS.stream, idleAfterUs: IDLE_AFTER_US }],
+    streams: [{ ...EXAMPLE_PLANS.stream, ...punctuated, idleAfterUs: IDLE_AFTER_US }],
     bodiesBytes: pipelineBodyBytes(1024 * 1024),
   });
 }
 
 /** An engine that starts on a checkpoint, if there is one, and the log behind it. */
-function started(log: MemoryLog, saved: CheckpointChange | null): Engine {
-  const engine = newEngine();
+function started(log: MemoryLog, saved: CheckpointChange | null, isPunctuated: boolean): Engine {
+  const engine = newEngine(isPunctuated);
   const views = EXAMPLE_PLANS.plans.map((plan) => ({ plan, since: 0 }));
   restoreEngine(engine, { ...NO_CHECKPOINT, ...saved }, views);
   const positionOf = (name: string): number =>
@@ -84,42 +88,47 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
   let late = 0;
   let ticks = 0;
   fc.assert(
-    fc.property(fc.array(step, { minLength: 4, maxLength: 25 }), (steps) => {
-      const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
-      const engine = started(log, null);
-      const pipeline = new Pipeline(engine, log.openWriter(), null);
-      let saved: CheckpointChange | null = null;
-      let nowUs = START_US;
-      for (const at of steps) {
-        nowUs += at.waitUs;
-        for (const tick of engine.ticks(nowUs)) {
-          pipeline.control(tick);
-          ticks++;
+    fc.property(
+      fc.array(step, { minLength: 4, maxLength: 25 }),
+      fc.boolean(),
+      (steps, isPunctuated) => {
+        const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
+        const engine = started(log, null, isPunctuated);
+        const pipeline = new Pipeline(engine, log.openWriter(), null);
+        let saved: CheckpointChange | null = null;
+        let nowUs = START_US;
+        for (const at of steps) {
+          nowUs += at.waitUs;
+          for (const tick of engine.ticks(nowUs)) {
+            pipeline.control(tick);
+            ticks++;
+          }
+          if (at.what === "events") {
+            const bytes = bodyOf(CLICKS.slice(at.from, at.from + at.count), "ndjson");
+            pipeline.turn("clicks", { bytes, format: "ndjson", partition: at.partition }, nowUs);
+          } else if (at.what === "change") {
+            const change = { names: [at.partition], to: at.to };
+            pipeline.control(engine.changePartitions("clicks", change, nowUs));
+          } else if (at.what === "all") {
+            for (const record of engine.changeAllPartitions(at.all, nowUs))
+              pipeline.control(record);
+          } else if (saved === null) {
+            // The first change of a store is all there is; the engine goes on.
+            saved = checkpointChange(engine, APPLIED);
+          }
         }
-        if (at.what === "events") {
-          const bytes = bodyOf(CLICKS.slice(at.from, at.from + at.count), "ndjson");
-          pipeline.turn("clicks", { bytes, format: "ndjson", partition: at.partition }, nowUs);
-        } else if (at.what === "change") {
-          const change = { names: [at.partition], to: at.to };
-          pipeline.control(engine.changePartitions("clicks", change, nowUs));
-        } else if (at.what === "all") {
-          for (const record of engine.changeAllPartitions(at.all, nowUs)) pipeline.control(record);
-        } else if (saved === null) {
-          // The first change of a store is all there is; the engine goes on.
-          saved = checkpointChange(engine, APPLIED);
+        const expected = facts(engine);
+        expect(facts(started(log, null, isPunctuated))).toEqual(expected);
+        if (saved !== null) expect(facts(started(log, saved, isPunctuated))).toEqual(expected);
+        const [stream] = engine.accounts.streams;
+        for (const account of engine.accounts.views) {
+          expect(unaccounted(account)).toBe(0);
+          expect(account.accepted).toBe(stream?.accepted ?? 0);
+          closed += account.applied;
+          late += account.late;
         }
-      }
-      const expected = facts(engine);
-      expect(facts(started(log, null))).toEqual(expected);
-      if (saved !== null) expect(facts(started(log, saved))).toEqual(expected);
-      const [stream] = engine.accounts.streams;
-      for (const account of engine.accounts.views) {
-        expect(unaccounted(account)).toBe(0);
-        expect(account.accepted).toBe(stream?.accepted ?? 0);
-        closed += account.applied;
-        late += account.late;
-      }
-    }),
+      },
+    ),
     { numRuns: Number(process.env["RUNS"] ?? 20) },
   );
   // The runs are about something: windows closed, events were late, partitions fell idle.

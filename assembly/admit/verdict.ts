@@ -62,9 +62,12 @@ function isValid(bitmap: usize, row: u32): bool {
   return !bitmap || ((load<u8>(bitmap + (row >> 3)) >> <u8>(row & 7)) & 1) != 0;
 }
 
-function moveWatermark(time: i64, received: i64, outOfOrderness: i64): void {
-  highest = max(highest, min(time, received));
-  newest = max(newest, highest);
+/** An event that counts is seen; one that `moves` moves its partition's watermark, and with it the stream's. */
+function see(time: i64, received: i64, outOfOrderness: i64, moves: bool): void {
+  const clamped = min(time, received);
+  newest = max(newest, clamped);
+  if (!moves) return;
+  highest = max(highest, clamped);
   watermark = max(watermark, min(minus(highest, outOfOrderness), cap));
 }
 
@@ -92,11 +95,11 @@ function endBatch(stream: usize): void {
 /**
  * Decides on `rows` events. `hashes`: 16 bytes a row, or 0 = no event has an id; `idValid`: bitmap of rows that have one, or 0 = all.
  * `sealed`: a byte a row, 1 = its id was accepted within the TTL and is sealed on disk; or 0 = no row's was.
- * `times`: i64 µs a row. Writes a verdict byte and `_behind` (i64 µs) a row, and the counts into the stream block.
+ * `marks`: a byte a row, 1 = it moves the watermark; or 0 = every row does. `times`: i64 µs a row. Writes a verdict byte and `_behind` (i64 µs) a row, and the counts into the stream block.
  */
 export function admitRows(
-  stream: usize, rows: u32, hashes: usize, idValid: usize, sealed: usize, times: usize, receivedMs: i64, verdicts: usize,
-  behind: usize,
+  stream: usize, rows: u32, hashes: usize, idValid: usize, sealed: usize, marks: usize, times: usize, receivedMs: i64,
+  verdicts: usize, behind: usize,
 ): void {
   beginBatch(stream, receivedMs, rows);
   const received = receivedMs * 1000;
@@ -151,7 +154,7 @@ export function admitRows(
       store<i64>(behind + (<usize>row << 3), difference < 0 ? i64.MAX_VALUE : difference);
       behindRows++;
     }
-    moveWatermark(time, received, outOfOrderness);
+    see(time, received, outOfOrderness, !marks || load<u8>(marks + row) != 0);
   }
   endBatch(stream);
   store<u32>(stream, accepted, STREAM_ACCEPTED_AT);
@@ -161,7 +164,10 @@ export function admitRows(
   store<u32>(stream, behindRows, STREAM_BEHIND_ROWS_AT);
 }
 
-/** Does again what `admitRows` did for events that it accepted: recovery from the log. Arguments as there. */
+/**
+ * Does again what `admitRows` did for events that it accepted: recovery from the log. Arguments as there. Every row moves the partition's
+ * highest: the host has that of a punctuated stream from the log.
+ */
 export function replayRows(
   stream: usize, rows: u32, hashes: usize, idValid: usize, times: usize, receivedMs: i64,
 ): void {
@@ -179,7 +185,7 @@ export function replayRows(
       else if (insert(high, low)) renewAhead(hashes, row + 1, rows);
       appendDelta(stream, high, low, <u32>receivedMs);
     }
-    moveWatermark(load<i64>(times + (<usize>row << 3)), received, outOfOrderness);
+    see(load<i64>(times + (<usize>row << 3)), received, outOfOrderness, true);
   }
   endBatch(stream);
 }

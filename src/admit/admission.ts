@@ -46,6 +46,8 @@ export interface Batch {
   readonly idValid: Uint8Array | null;
   /** µs since the epoch. */
   readonly eventTimes: BigInt64Array;
+  /** A byte a row, 1 = it moves the watermark if it is accepted; absent = every row does. */
+  readonly marks?: Uint8Array;
   readonly rowCount: number;
 }
 
@@ -83,9 +85,11 @@ export interface Arrival {
 /** Accepted events as the log holds them: an EventsRecord's image, and its watermark, which stays, whatever `out_of_orderness` is now. */
 export interface ReplayedEvents extends Arrival {
   readonly watermarkUs: bigint | null;
+  /** As in EventsRecord. */
+  readonly markedUs?: bigint | null;
   readonly image: Uint8Array;
-  /** Ordinals in the image of the event-time column, and of the id column or null. */
-  readonly eventTime: number;
+  /** Ordinals in the image of the event-time column (null: it is received_at), and of the id column or null. */
+  readonly eventTime: number | null;
   readonly eventId: number | null;
 }
 
@@ -155,6 +159,7 @@ export class Admission {
       ids > 0 ? buffers.hashes : 0,
       batch.idValid === null ? 0 : buffers.idValid,
       sealed === null ? 0 : buffers.sealed,
+      batch.marks === undefined ? 0 : buffers.marks,
       buffers.times,
       BigInt(receivedMs),
       buffers.verdicts,
@@ -334,12 +339,16 @@ export class Admission {
       assert(column < view.getUint32(IMAGE_COLUMNS_AT, true), "the column is in the image");
       return IMAGE_HEADER_BYTES + column * COLUMN_BYTES;
     };
-    const time = descriptor(events.eventTime);
-    assert(view.getUint8(time + COLUMN_PHYSICAL_AT) === PHYSICAL_I64, "event times are i64");
-    let times = at + view.getUint32(time + COLUMN_VALUES_AT, true);
+    let times = at;
+    if (events.eventTime !== null) {
+      const time = descriptor(events.eventTime);
+      assert(view.getUint8(time + COLUMN_PHYSICAL_AT) === PHYSICAL_I64, "event times are i64");
+      times += view.getUint32(time + COLUMN_VALUES_AT, true);
+    }
     if (times === at) {
+      const timeUs = events.eventTime === null ? BigInt(events.receivedAtUs) : 0n;
       times = buffers.times;
-      new BigInt64Array(this.#kernels.memory.buffer, times, rows).fill(0n);
+      new BigInt64Array(this.#kernels.memory.buffer, times, rows).fill(timeUs);
     }
     let hashes = 0;
     let idValid = 0;
@@ -356,7 +365,7 @@ export class Admission {
     }
     stream.beginRows(events.partition, events.receivedAtUs);
     this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, BigInt(receivedMs));
-    stream.endRows(events.partition);
+    stream.endRows(events.partition, events.markedUs);
     stream.clock.decided(events.watermarkUs);
     if (stream.deltaIds >= CHUNK_ENTRIES) this.#cutSegment(stream);
   }

@@ -16,6 +16,7 @@ export interface BatchBuffers {
   readonly hashes: number;
   readonly idValid: number;
   readonly sealed: number;
+  readonly marks: number;
   readonly times: number;
   readonly verdicts: number;
   readonly behind: number;
@@ -53,6 +54,8 @@ export class AdmitBuffers {
       const bytes = Math.ceil(rows / 8);
       new Uint8Array(memory, buffers.idValid, bytes).set(batch.idValid.subarray(0, bytes));
     }
+    if (batch.marks !== undefined)
+      new Uint8Array(memory, buffers.marks, rows).set(batch.marks.subarray(0, rows));
     new BigInt64Array(memory, buffers.times, rows).set(batch.eventTimes.subarray(0, rows));
     return buffers;
   }
@@ -61,10 +64,11 @@ export class AdmitBuffers {
     const hashes = this.#kernels.allocate(rowsMax * 16);
     const idValid = this.#kernels.allocate(rowsMax / 8);
     const sealed = this.#kernels.allocate(rowsMax);
+    const marks = this.#kernels.allocate(rowsMax);
     const times = this.#kernels.allocate(rowsMax * 8);
     const verdicts = this.#kernels.allocate(rowsMax);
     const behind = this.#kernels.allocate(rowsMax * 8);
-    return { rowsMax, hashes, idValid, sealed, times, verdicts, behind };
+    return { rowsMax, hashes, idValid, sealed, marks, times, verdicts, behind };
   }
 
   /** Room for 16 bytes for each of `count` dictionary entries. */

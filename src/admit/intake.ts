@@ -31,6 +31,11 @@ export interface Outcome {
   readonly done: boolean;
 }
 
+/** A condition over events: a byte for each row of a batch image, 1 = it is true. */
+interface RowCondition {
+  rows(image: Uint8Array, receivedAtUs: number): Uint8Array;
+}
+
 /** One record's content, its image at the target address, and the outcomes of the bodies in it. */
 export interface Intaken {
   readonly full: false;
@@ -75,6 +80,8 @@ export class Intake {
       readonly receivedAtUs: number;
       /** The source partition of all of them. */
       readonly partition: string;
+      /** Which events move the watermark; null: all do. */
+      readonly condition: RowCondition | null;
       readonly target: number;
       readonly cursor: DecodeCursor | null;
     },
@@ -91,7 +98,10 @@ export class Intake {
       if (cursor !== null) break;
       bytes += body.bytes;
     }
-    const batch = this.#decoder.forAdmission(this.#key);
+    // Admission needs to know before there is a record: the condition is looked at in an image of all rows.
+    const marks = at.condition?.rows(this.#decoder.preview(at.target), at.receivedAtUs);
+    const rows = this.#decoder.forAdmission(this.#key, at.receivedAtUs);
+    const batch = marks === undefined ? rows : { ...rows, marks };
     const admitted = this.#admission.admit(stream, batch, at);
     if (admitted.full) return { full: true, reason: admitted.reason, used: decoded.length };
     const sealed = this.#decoder.seal(admitted.verdicts, admitted.behind, at.target);

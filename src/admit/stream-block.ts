@@ -176,10 +176,14 @@ export class StreamBlock {
     this.#setTime(STREAM_CAP_AT, capUs);
   }
 
-  /** After them: takes over what they moved. */
-  endRows(partition: string): void {
-    const highestUs = this.#view.getBigInt64(STREAM_HIGHEST_AT, true);
-    this.clock.end(partition, highestUs === NONE ? null : highestUs);
+  /** After them: takes over what they moved. `markedUs`: the partition's highest as the log has it, where it has one. */
+  endRows(partition: string, markedUs = this.#time(STREAM_HIGHEST_AT)): void {
+    this.clock.end(partition, { highestUs: markedUs, newestUs: this.#time(STREAM_NEWEST_AT) });
+  }
+
+  #time(at: number): bigint | null {
+    const us = this.#view.getBigInt64(at, true);
+    return us === NONE ? null : us;
   }
 
   /** Takes over the times of a checkpoint. */

@@ -4,24 +4,29 @@
 // Every method is a step that a record of the log makes, so the same records give the same clock (design section 3).
 import { assert, must } from "../base/assert.ts";
 import { SOURCE_PARTITIONS_MAX } from "../limits.ts";
-import { isIdle, type PartitionState } from "../time/rules.ts";
+import { followsClock, isIdle, type PartitionState } from "../time/rules.ts";
 
 /** Times are 64-bit µs and saturate: the lowest stands for "none yet", so no time is that low. */
 const I64_MIN = -(2n ** 63n);
 const I64_MAX = 2n ** 63n - 1n;
+
+/** How far a watermark that follows the clock may lie behind it, µs. A tick is some 150 bytes of the log: 13 MB a day. */
+const CLOCK_FOLLOW_US = 1_000_000;
 
 /** How a stream's time moves. Durations in µs. */
 export interface ClockSettings {
   readonly outOfOrdernessUs: number;
   /** null = a silent partition is never idle. */
   readonly idleAfterUs: number | null;
+  /** What the event time is; absent = a column of the events. */
+  readonly eventTime?: "column" | "received_at";
 }
 
 /** A source partition as a checkpoint holds it. */
 export interface PartitionClock {
   readonly name: string;
   readonly state: PartitionState;
-  /** Highest min(event time, received_at) that it delivered, µs; null = no event yet. */
+  /** Highest min(event time, received_at) of the events that move its watermark, µs; null = none yet. */
   readonly highestUs: bigint | null;
   /** received_at of its last record, or of when it was added, connected or resumed, µs. */
   readonly heardAtUs: number;
@@ -40,7 +45,7 @@ export interface ClockState {
 
 const NEW_CLOCK: ClockState = { timeUs: 0, watermarkUs: null, newestUs: null, partitions: [] };
 
-/** What admits the rows of one record: every accepted event moves the partition's highest and with it the watermark, up to the cap. */
+/** What admits the rows of one record: accepted events (of a punctuated stream those that satisfy its condition) move the partition's highest and with it the watermark, up to the cap. */
 export interface RowClock {
   readonly watermarkUs: bigint | null;
   readonly newestUs: bigint | null;
@@ -126,6 +131,11 @@ export class StreamClock {
     return this.#newestUs;
   }
 
+  /** Highest min(event time, received_at) of a partition's events that move its watermark, µs; null = none yet. */
+  highestUs(name: string): bigint | null {
+    return this.#partitions.get(name)?.highestUs ?? null;
+  }
+
   /** Whether a record of this partition may come at `atUs`: it is known, or there is room for one more. */
   hasRoomFor(name: string, atUs: number): boolean {
     return (
@@ -155,11 +165,11 @@ export class StreamClock {
     };
   }
 
-  /** The events of the record that has begun are admitted: the highest of its partition is this now. */
-  end(name: string, highestUs: bigint | null): void {
+  /** The events of the record that has begun are admitted: the highest of its partition and the newest of the stream are these now. */
+  end(name: string, seen: Pick<RowClock, "highestUs" | "newestUs">): void {
     const partition = must(this.#partitions.get(name), "the partition of a record");
-    partition.highestUs = highest(partition.highestUs, highestUs);
-    this.#newestUs = highest(this.#newestUs, highestUs);
+    partition.highestUs = highest(partition.highestUs, seen.highestUs);
+    this.#newestUs = highest(this.#newestUs, seen.newestUs);
     this.#raise(lowest(this.#watermarkOf(partition.highestUs), this.#capUs));
   }
 
@@ -195,9 +205,14 @@ export class StreamClock {
     this.#watermarkUs = watermarkUs;
   }
 
-  /** When a tick would change something: the next partition falls idle, µs of log time; null = never. */
+  /**
+   * When a tick is due, µs of log time: the next partition falls idle, or all are and the watermark follows the clock by steps of
+   * CLOCK_FOLLOW_US; null = never.
+   */
   get dueAtUs(): number | null {
     let dueAtUs: number | null = null;
+    if (this.#followsClock && this.#partitions.size > 0 && this.#active() === undefined)
+      return this.#timeUs + CLOCK_FOLLOW_US;
     for (const partition of this.#partitions.values()) {
       const idleAtUs = this.#idleAtUs(partition);
       if (idleAtUs !== null && (dueAtUs === null || idleAtUs < dueAtUs)) dueAtUs = idleAtUs;
@@ -279,11 +294,20 @@ export class StreamClock {
     this.#watermarkUs = highest(this.#watermarkUs, wantedUs);
   }
 
-  /** To the lowest of the active partitions, or to the highest seen when all are idle. */
+  #active(): Partition | undefined {
+    return [...this.#partitions.values()].find((partition) => !this.#isIdle(partition));
+  }
+
+  get #followsClock(): boolean {
+    return followsClock(this.#settings.eventTime ?? "column");
+  }
+
+  /** As the table FOLLOWS says. */
   #move(): void {
-    const active = [...this.#partitions.values()].find((partition) => !this.#isIdle(partition));
-    // Without an active partition all there are are idle: nothing that was seen holds the watermark back.
-    if (active === undefined) this.#raise(this.#newestUs);
+    if (this.#partitions.size === 0) return;
+    const active = this.#active();
+    if (active === undefined)
+      this.#raise(this.#followsClock ? BigInt(this.#timeUs) : this.#newestUs);
     else this.#raise(lowest(this.#watermarkOf(active.highestUs), this.#capFor(active)));
   }
 }

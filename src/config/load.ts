@@ -16,12 +16,11 @@ import {
   QUERY_THREADS_MAX,
 } from "../limits.ts";
 import type { Fault, Place } from "./fault.ts";
-import { readOverrides } from "./overrides.ts";
-import type { Override } from "./overrides.ts";
+import { readOverrides, type Override } from "./overrides.ts";
 import { similar } from "../base/similar.ts";
+import { checkWatermark, withWatermark } from "./watermark.ts";
 import { parseValue } from "./values.ts";
-import { readYaml } from "./yaml.ts";
-import type { ListNode, MapNode, Node, ScalarNode } from "./yaml.ts";
+import { readYaml, type ListNode, type MapNode, type Node, type ScalarNode } from "./yaml.ts";
 
 /** Everything that decides a configuration. */
 export interface ConfigInput {
@@ -66,6 +65,10 @@ class Loader {
   constructor(input: ConfigInput) {
     this.#input = input;
     this.#start = { source: input.shown, line: 1, column: 1 };
+  }
+
+  isWritten(key: string): boolean {
+    return this.overrides.has(key) || this.scalars.has(key);
   }
 
   fault(place: Place, key: string | null, problem: string, instead: string | null): void {
@@ -136,7 +139,7 @@ class Loader {
     if (LATER_KEYS.includes(pattern))
       return this.fault(place, dotted, "this key is not in this release", "leave it out");
     const depth = names.within.split(".").length;
-    const siblings = names.known.map((name) => name.split(".")[depth - 1] ?? "");
+    const siblings = names.known.flatMap((name) => name.split(".")[depth - 1] ?? []);
     this.faultUnknown(place, dotted, names.key, siblings);
   }
 
@@ -340,16 +343,11 @@ function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<stri
       );
   }
   for (const view of config.views) checkLate(loader, view);
-  for (const stream of config.streams) checkDedupBounds(loader, stream);
+  for (const stream of config.streams) {
+    checkDedupBounds(loader, stream);
+    checkWatermark(loader, stream);
+  }
   checkQueryBounds(loader, config.settings);
-  for (const { name, eventTime } of config.streams)
-    if (eventTime === "received_at")
-      loader.fault(
-        loader.placeOf(`streams.${name}.event_time`),
-        `streams.${name}.event_time`,
-        "received_at as event time is not in this release",
-        "name a required timestamp of the schema",
-      );
 }
 
 /** Reads a configuration. Never throws: every fault comes back, with its place and what to write instead. */
@@ -383,7 +381,9 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
       ...loader.fields(group === "streams" ? STREAMS : VIEWS, `${group}.${name}`, place),
     }));
   const config: Config = {
-    streams: members("streams", streams) as StreamConfig[],
+    streams: (members("streams", streams) as StreamConfig[]).map((stream) =>
+      withWatermark(loader, stream),
+    ),
     views: members("views", views) as ViewConfig[],
     settings: settingsOf(loader, start),
   };

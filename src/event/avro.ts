@@ -3,6 +3,7 @@
 import avro from "avsc";
 import { ENUM_SYMBOLS_MAX, EVENT_COLUMNS_MAX } from "../limits.ts";
 import {
+  RECEIVED_AT,
   RESERVED_NAMES,
   type Decoding,
   type EventColumn,
@@ -225,15 +226,16 @@ function chosen(
   columns: readonly EventColumn[],
   choice: AvroChoice,
   faults: AvroFault[],
-): { eventTime: number; eventId: number | null } {
+): { eventTime: number | null; eventId: number | null } {
   const find = (name: string, role: string): number => {
     const ordinal = columns.findIndex((candidate) => candidate.name === name);
     if (ordinal < 0)
       faults.push({ path: "$.fields", message: `${role} "${name}" is not a field of this schema` });
     return ordinal;
   };
-  const eventTime = find(choice.eventTime, "event_time");
-  const time = columns[eventTime];
+  const isReceipt = choice.eventTime === RECEIVED_AT;
+  const eventTime = isReceipt ? null : find(choice.eventTime, "event_time");
+  const time = eventTime === null ? undefined : columns[eventTime];
   if (time && (time.type.kind !== "TIMESTAMPTZ" || time.nullable)) {
     const message = `event_time "${time.name}" must be a timestamp-millis or timestamp-micros that is not null`;
     faults.push({ path: `$.fields[${eventTime}].type`, message });

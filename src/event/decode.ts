@@ -14,7 +14,7 @@ import {
 import { eiselLemirePowers } from "./powers.ts";
 import type { Reject } from "./reject.ts";
 import { rejectOf, type RejectedEvent } from "./refuse.ts";
-import type { EventSchema } from "./schema.ts";
+import { eventTimeName, type EventSchema } from "./schema.ts";
 import { SchemaBlock } from "./schema-block.ts";
 
 export interface DecoderOptions {
@@ -191,19 +191,25 @@ export class Decoder {
     };
   }
 
-  /** Ids' hashes under `key` and event times of all rows of the batch. */
-  forAdmission(key: { readonly k0: bigint; readonly k1: bigint }): AdmissionBatch {
+  /** Ids' hashes under `key` and event times of all rows of the batch; `receivedAtUs` for streams whose event time that is. */
+  forAdmission(
+    key: { readonly k0: bigint; readonly k1: bigint },
+    receivedAtUs: number,
+  ): AdmissionBatch {
     const { call } = this.#instance;
     const rowCount = this.#result(L.RESULT_ROWS);
     call.forAdmission(key.k0, key.k1);
-    const hasIds = this.#schema().eventId !== null;
+    const { eventId, eventTime } = this.#schema();
+    const hasIds = eventId !== null;
+    const eventTimes = new BigInt64Array(this.#buffer, call.timesAddress() >>> 0, rowCount);
+    if (eventTime === null) eventTimes.fill(BigInt(receivedAtUs));
     const ids = call.idsAddress() >>> 0;
     const valid = call.idsValidAddress() >>> 0;
     return {
       rowCount,
       hashes: hasIds ? this.#u8.subarray(ids, ids + rowCount * 16) : null,
       idValid: hasIds ? this.#u8.subarray(valid, valid + Math.ceil(rowCount / 8)) : null,
-      eventTimes: new BigInt64Array(this.#buffer, call.timesAddress() >>> 0, rowCount),
+      eventTimes,
     };
   }
 
@@ -225,6 +231,17 @@ export class Decoder {
     return { rowCount: sealedRows, storedBytes, totalBytes: storedBytes };
   }
 
+  /** As `seal` of all rows, accepted or not: what they look like before admission. A later `seal` may write over it. */
+  preview(target: number): Uint8Array {
+    const rowCount = this.#result(L.RESULT_ROWS);
+    const { storedBytes } = this.seal(
+      new Uint8Array(rowCount).fill(L.VERDICT_ACCEPTED),
+      null,
+      target,
+    );
+    return this.#u8.subarray(target, target + storedBytes);
+  }
+
   /** Which event of its request a row is, counted from 0. */
   eventIndexOf(row: number): number {
     return must(this.#u32[(this.#rowAt(row) + L.ROW_INDEX) >>> 2], "row");
@@ -239,8 +256,7 @@ export class Decoder {
 
   /** Name of the event-time column of the batch's stream. */
   eventTimeName(): string {
-    const schema = this.#schema();
-    return must(schema.columns[schema.eventTime], "event time").name;
+    return eventTimeName(this.#schema());
   }
 
   #schema(): EventSchema {

@@ -106,7 +106,8 @@ export class SchemaBlock {
       [L.SCHEMA_REQUIRED_AT]: requiredAt,
       [L.SCHEMA_TEMPLATE_AT]: instance.allocate(L.TEMPLATE_BYTES + (count + 1) * L.STEP_BYTES),
       [L.SCHEMA_EVENTS_DECLARED]: schema.columns.some(({ name }) => name === "events") ? 1 : 0,
-      [L.SCHEMA_TIME_FIELD]: schema.eventTime,
+      // Without a column the host writes the times: it knows when the events were received.
+      [L.SCHEMA_TIME_FIELD]: schema.eventTime ?? 0,
       [L.SCHEMA_ID_FIELD]: schema.eventId ?? L.FIELD_NONE,
       [L.SCHEMA_IMAGE_FIXED]: this.imageFixedBytes,
       [L.SCHEMA_IMAGE_PER_ROW]: this.imageRowBytes,

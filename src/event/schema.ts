@@ -9,7 +9,7 @@ import {
   PHYSICAL_I64,
   PHYSICAL_UTF8,
 } from "../../kernels/abi.ts";
-import { unreachable } from "../base/assert.ts";
+import { must, unreachable } from "../base/assert.ts";
 
 /** A SQL type as DuckDB names it. Times are µs since the epoch, UTC. */
 export type SqlType =
@@ -89,11 +89,20 @@ export interface EventSchema {
   /** From 1, per stream, counted up with each schema version in the log. */
   readonly id: number;
   readonly columns: readonly EventColumn[];
-  /** Ordinal of the event-time column: TIMESTAMPTZ, not nullable. */
-  readonly eventTime: number;
+  /** Ordinal of the event-time column: TIMESTAMPTZ, not nullable. null: the event time is `received_at`. */
+  readonly eventTime: number | null;
   /** Ordinal of the event-id column (VARCHAR, BIGINT or INTEGER), or null. */
   readonly eventId: number | null;
 }
+
+/** Name of the column of the raw relation that is the event time. */
+export function eventTimeName({ columns, eventTime }: EventSchema): string {
+  if (eventTime === null) return RECEIVED_AT;
+  return must(columns[eventTime], "the event-time column").name;
+}
+
+/** As a configuration says `event_time: received_at`, and the name of the column. */
+export const RECEIVED_AT = "received_at";
 
 /** Names that a schema may not declare, because relations add them. */
 export const RESERVED_NAMES: readonly string[] = [

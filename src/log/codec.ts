@@ -1,7 +1,8 @@
 // LogRecord <-> bytes. Owns the record's format: header, compression, checksums, versions. It does no I/O.
 //
-// Header, little-endian, RECORD_HEADER_BYTES then the names of the stream and of the source partition (UTF-8, may be empty):
-//    0 u32 magic "MRR1"          4 u8 version 2     5 u8 kind (1 events, 2 control)   6 u8 flags   7 u8 control kind
+// Header, little-endian, RECORD_HEADER_BYTES, the names of the stream and of the source partition (UTF-8, may be empty), in version 3 `markedUs`
+// (i64 µs, the lowest = none), which only records of streams with punctuated watermarks have:
+//    0 u32 magic "MRR1"          4 u8 version 2, 3     5 u8 kind (1 events, 2 control)   6 u8 flags   7 u8 control kind
 //    8 u64 position             16 u64 received_at, µs
 //   24 u32 schema id            28 u32 rows        32 u32 duplicates                 36 u32 rejects
 //   40 u32 body bytes, raw      44 u32 body bytes, stored
@@ -23,13 +24,15 @@ import { decodeRejects, encodeRejects, RejectSectionError } from "./reject-codec
 
 /** "MRR1" */
 const RECORD_MAGIC = 0x3152524d;
-/** The only version that was released. 1, of builds before the first release, had no watermark and no source partition. */
+/** Version 1, of builds before the first release, had no watermark and no source partition. */
 const RECORD_VERSION = 2;
+const RECORD_VERSION_MARKED = 3;
 const RECORD_HEADER_BYTES = 88;
+const MARKED_BYTES = 8;
 const WATERMARK_AT = 64;
 const PAYLOAD_HASH_AT = 72;
 const HEADER_HASH_AT = 80;
-/** A watermark of −∞. */
+/** A watermark of −∞, or no event that moved it. */
 const NO_WATERMARK = -(2n ** 63n);
 const KIND_EVENTS = 1;
 const KIND_CONTROL = 2;
@@ -49,6 +52,7 @@ const CONTROL_CODES: Readonly<Record<ControlKind, number>> = {
   reconcile: 9,
 };
 
+const NOTHING = new Uint8Array(0);
 const utf8 = new TextEncoder();
 const text = new TextDecoder();
 const strictText = new TextDecoder("utf-8", { fatal: true });
@@ -81,6 +85,7 @@ export interface RecordHead {
   readonly schemaId: number;
   /** As in EventsRecord; null in control records. */
   readonly watermarkUs: bigint | null;
+  readonly markedUs?: bigint | null;
   readonly rowCount: number;
   readonly duplicateCount: number;
   readonly rejectCount: number;
@@ -105,16 +110,15 @@ export function encodeRecord(
 ): EncodedRecord {
   const isEvents = record.kind === "events";
   const body = isEvents ? squeezeImage(record.image, packer) : squeeze(utf8.encode(record.body));
-  const rejects = squeeze(isEvents ? encodeRejects(record.rejects) : new Uint8Array(0));
+  const rejects = squeeze(isEvents ? encodeRejects(record.rejects) : NOTHING);
   const payload = join([...body.parts, ...rejects.parts]);
   const stream = utf8.encode(record.stream ?? "");
   const partition = utf8.encode(isEvents ? record.partition : "");
-  const header = new Uint8Array(RECORD_HEADER_BYTES + stream.length + partition.length);
-  header.set(stream, RECORD_HEADER_BYTES);
-  header.set(partition, RECORD_HEADER_BYTES + stream.length);
+  const marked = isEvents && record.markedUs !== undefined ? markedBytes(record.markedUs) : NOTHING;
+  const header = join([new Uint8Array(RECORD_HEADER_BYTES), stream, partition, marked]);
   const view = new DataView(header.buffer);
   view.setUint32(0, RECORD_MAGIC, true);
-  view.setUint8(4, RECORD_VERSION);
+  view.setUint8(4, marked === NOTHING ? RECORD_VERSION : RECORD_VERSION_MARKED);
   view.setUint8(5, isEvents ? KIND_EVENTS : KIND_CONTROL);
   view.setUint8(
     6,
@@ -150,15 +154,16 @@ export function decodeHead(position: number, header: Uint8Array): RecordHead {
   if (kind !== KIND_EVENTS && kind !== KIND_CONTROL)
     throw new CorruptRecordError(position, `record kind ${kind} is not known here`, ADVICE_NEWER);
   const partitionAt = RECORD_HEADER_BYTES + view.getUint32(56, true);
-  const watermarkUs = view.getBigInt64(WATERMARK_AT, true);
+  const namesEnd = partitionAt + view.getUint32(60, true);
   return {
     kind: kind === KIND_EVENTS ? "events" : "control",
     position,
     receivedAtUs: getUint64(view, 16),
     stream: text.decode(header.subarray(RECORD_HEADER_BYTES, partitionAt)),
-    partition: text.decode(header.subarray(partitionAt)),
+    partition: text.decode(header.subarray(partitionAt, namesEnd)),
     schemaId: view.getUint32(24, true),
-    watermarkUs: watermarkUs === NO_WATERMARK ? null : watermarkUs,
+    watermarkUs: timeAt(view, WATERMARK_AT),
+    ...(header.length > namesEnd ? { markedUs: timeAt(view, namesEnd) } : {}),
     rowCount: view.getUint32(28, true),
     duplicateCount: view.getUint32(32, true),
     rejectCount: view.getUint32(36, true),
@@ -205,6 +210,15 @@ export function decodeRecord(encoded: {
   }
 }
 
+function timeAt(view: DataView, at: number): bigint | null {
+  const us = view.getBigInt64(at, true);
+  return us === NO_WATERMARK ? null : us;
+}
+
+function markedBytes(markedUs: bigint | null): Uint8Array {
+  return new Uint8Array(BigInt64Array.of(markedUs ?? NO_WATERMARK).buffer);
+}
+
 function eventsRecord(head: RecordHead, image: Uint8Array, rejects: Uint8Array): EventsRecord {
   return {
     kind: "events",
@@ -214,6 +228,7 @@ function eventsRecord(head: RecordHead, image: Uint8Array, rejects: Uint8Array):
     schemaId: head.schemaId,
     receivedAtUs: head.receivedAtUs,
     watermarkUs: head.watermarkUs,
+    ...(head.markedUs === undefined ? {} : { markedUs: head.markedUs }),
     rowCount: head.rowCount,
     duplicateCount: head.duplicateCount,
     rejects: decodeRejects(rejects),
@@ -245,10 +260,10 @@ function checkedHeader(position: number, header: Uint8Array): DataView {
     throw new CorruptRecordError(position, "the header is not one of a log record");
   // a newer header may have another layout and checksum: say so before anything else
   const version = view.getUint8(4);
-  if (version > RECORD_VERSION)
+  if (version > RECORD_VERSION_MARKED)
     throw new CorruptRecordError(
       position,
-      `record format version ${version} is newer than ${RECORD_VERSION}, the newest known here`,
+      `record format version ${version} is newer than ${RECORD_VERSION_MARKED}, the newest known here`,
       ADVICE_NEWER,
     );
   if (version < RECORD_VERSION)
@@ -257,11 +272,13 @@ function checkedHeader(position: number, header: Uint8Array): DataView {
       `record format version ${version} is older than ${RECORD_VERSION}, the oldest known here`,
       ADVICE_OLDER,
     );
+  const tailBytes = version === RECORD_VERSION_MARKED ? MARKED_BYTES : 0;
   const zeroed = header.slice();
   zeroed.fill(0, HEADER_HASH_AT, RECORD_HEADER_BYTES);
   if (
     header.length < RECORD_HEADER_BYTES ||
-    header.length !== RECORD_HEADER_BYTES + view.getUint32(56, true) + view.getUint32(60, true) ||
+    header.length !==
+      RECORD_HEADER_BYTES + view.getUint32(56, true) + view.getUint32(60, true) + tailBytes ||
     Bun.hash.xxHash3(zeroed) !== view.getBigUint64(HEADER_HASH_AT, true)
   )
     throw new CorruptRecordError(position, "the checksum of the header differs");

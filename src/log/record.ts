@@ -18,6 +18,11 @@ export interface EventsRecord {
   readonly receivedAtUs: number;
   /** The stream's watermark after the record, µs; null = −∞. Never below that of a record before. */
   readonly watermarkUs: bigint | null;
+  /**
+   * Of a stream with punctuated watermarks: the highest min(event time, received_at) of the partition's events up to here that moved its
+   * watermark, µs; null = none yet. Absent: every event moves it.
+   */
+  readonly markedUs?: bigint | null;
   readonly rowCount: number;
   readonly duplicateCount: number;
   /** Events refused by decode or admission: dead letters, every one of them. */

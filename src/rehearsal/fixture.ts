@@ -42,7 +42,11 @@ export type FixtureResult =
 interface Settings {
   readonly stream: EngineStream;
   readonly receivedAtUs: number | null;
+  /** How far the clock goes on behind the last event; null: it does not. */
+  readonly untilUs: number | null;
 }
+
+const SETTINGS = ["stream", "out_of_orderness", "received_at", "until"];
 
 /** Runs a fixture. */
 export function runFixture(files: FixtureFiles, config: RehearsalConfig): FixtureResult {
@@ -90,6 +94,7 @@ export function rehearse(
   const plans = config.plans.filter((plan) => plan.stream === stream.name);
   const rehearsal = new Rehearsal(config.modules, { streams: [stream], plans });
   rehearsal.send(stream.name, lines, receivedAtUs);
+  if (settings.untilUs !== null) rehearsal.until(settings.untilUs);
   return rehearsal;
 }
 
@@ -100,6 +105,10 @@ function newestEventTimeUs(
   { modules }: RehearsalConfig,
 ): number {
   if (lines.every(({ receivedAtUs }) => receivedAtUs !== null)) return 0;
+  if (stream.schema.eventTime === null)
+    throw new EventLineError(
+      `events of ${stream.name} have no time but that of their receipt: write {"received_at": "2019-10-01T00:30:00Z", "event": {...}} lines`,
+    );
   const timeless = { ...stream, maxFutureUs: null, maxPastUs: null };
   const trial = new Rehearsal(modules, { streams: [timeless], plans: [] });
   trial.send(stream.name, lines, Number.MAX_SAFE_INTEGER);
@@ -107,15 +116,15 @@ function newestEventTimeUs(
   return Math.max(0, Math.ceil(Number(newestUs) / 1000) * 1000);
 }
 
-/** test.yaml: `stream`, `out_of_orderness`, `received_at`. A string is what is wrong. */
+/** test.yaml: SETTINGS. A string is what is wrong. */
 function readSettings(text: string, { streams }: RehearsalConfig): Settings | string {
   const { root, faults } = readYaml(text, SETTINGS_FILE);
   const [fault] = faults;
   if (fault !== undefined) return faultText(fault);
   const given = new Map<string, string>();
   for (const { key, node } of root.kind === "map" ? root.entries : []) {
-    if (node.kind !== "scalar" || !["stream", "out_of_orderness", "received_at"].includes(key))
-      return `${SETTINGS_FILE}: ${key} is not understood; settings are stream, out_of_orderness, received_at`;
+    if (node.kind !== "scalar" || !SETTINGS.includes(key))
+      return `${SETTINGS_FILE}: ${key} is not understood; settings are ${SETTINGS.join(", ")}`;
     given.set(key, node.text);
   }
   const named = given.get("stream");
@@ -123,19 +132,26 @@ function readSettings(text: string, { streams }: RehearsalConfig): Settings | st
   const stream = named === undefined ? only : streams.find(({ name }) => name === named);
   if (stream === undefined)
     return `${SETTINGS_FILE}: name one of the streams: stream: ${streams.map(({ name }) => name).join(" or ")}`;
-  const receivedAt = given.get("received_at");
-  const us = receivedAt === undefined ? null : timeUs(receivedAt);
-  if (receivedAt !== undefined && us === null)
-    return `${SETTINGS_FILE}: received_at ${JSON.stringify(receivedAt)} is not a time`;
+  const [receivedAtUs, untilUs] = ["received_at", "until"].map((key) => timeOf(given.get(key)));
+  for (const [key, us] of Object.entries({ received_at: receivedAtUs, until: untilUs }))
+    if (us === undefined)
+      return `${SETTINGS_FILE}: ${key} ${JSON.stringify(given.get(key))} is not a time`;
+  const times = { receivedAtUs: receivedAtUs ?? null, untilUs: untilUs ?? null };
   const distance = given.get("out_of_orderness");
-  const receivedAtUs = us === null ? null : Number(us / 1000n) * 1000;
-  if (distance === undefined) return { stream, receivedAtUs };
+  if (distance === undefined) return { stream, ...times };
   const parsed = parseValue(
     { type: "duration", default: null, zero: true, description: "" },
     distance,
   );
   if (!parsed.ok) return `${SETTINGS_FILE}: out_of_orderness: ${parsed.problem}; ${parsed.instead}`;
-  return { stream: { ...stream, outOfOrdernessUs: Number(parsed.value) }, receivedAtUs };
+  return { stream: { ...stream, outOfOrdernessUs: Number(parsed.value) }, ...times };
+}
+
+/** In whole ms; null: it is not given, undefined: it is no time. */
+function timeOf(text: string | undefined): number | null | undefined {
+  const us = text === undefined ? null : timeUs(text);
+  if (us !== null) return Number(us / 1000n) * 1000;
+  return text === undefined ? null : undefined;
 }
 
 /** What a file of expected rows is compared with. A string is what is wrong. */

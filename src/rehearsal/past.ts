@@ -4,7 +4,7 @@ import { instantiate } from "../../kernels/host.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import { must } from "../base/assert.ts";
 import { buildImage, streamImageColumns, type Cell } from "../event/image.ts";
-import type { EventSchema, SqlType } from "../event/schema.ts";
+import { eventTimeName, type EventSchema, type SqlType } from "../event/schema.ts";
 import { FOLD_MEMORY_BYTES_MAX, PREVIEW_PAGE_ROWS } from "../limits.ts";
 import { DEFAULT_PARTITION } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
@@ -100,7 +100,9 @@ export class Past {
       let to = from + 1;
       while (rows[to]?.position === first.position) to++;
       const cells = rows.slice(from, to).map((row) => row.cells);
-      for (const row of cells) this.#passed(row[this.#schema.eventTime], row[behind]);
+      const { eventTime } = this.#schema;
+      // Events that are in order of their receipt are never behind.
+      if (eventTime !== null) for (const row of cells) this.#passed(row[eventTime], row[behind]);
       this.#position++;
       this.#windows.fold({
         kind: "events",
@@ -145,7 +147,7 @@ function pageText(
   ];
   const conditions: string[] = [];
   if (page.range !== null) {
-    const time = quoteName(must(schema.columns[schema.eventTime], "event time").name);
+    const time = quoteName(eventTimeName(schema));
     const at = (us: bigint): string => `TIMESTAMPTZ ${quoteText(isoTime(us))}`;
     conditions.push(`${time} >= ${at(page.range.fromUs)}`, `${time} < ${at(page.range.toUs)}`);
   }

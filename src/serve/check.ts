@@ -8,6 +8,7 @@ import { loadConfig } from "../config/load.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { configurationRecord } from "../config/normal.ts";
 import type { EventSchema } from "../event/schema.ts";
+import { checkConditions } from "./check-condition.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { rollupPlans } from "../view/rollup.ts";
 import { missingFeatures } from "../window/supported.ts";
@@ -64,6 +65,8 @@ export interface CheckedConfig {
   readonly schemas: ReadonlyMap<string, { readonly schema: EventSchema; readonly text: string }>;
   /** In the configuration's order. */
   readonly plans: readonly ViewPlan[];
+  /** By stream with punctuated watermarks: a plan whose filter is the condition. */
+  readonly conditions: ReadonlyMap<string, ViewPlan>;
   /** The control record's body, and the hash of what decides results. */
   readonly record: { readonly body: string; readonly hash: string };
 }
@@ -93,6 +96,7 @@ export async function checkConfig(input: CheckInput, tools: CheckTools): Promise
   const loaded = loadConfig({ text, path, shown, workingFolder, flags, env });
   const faults = [...loaded.faults];
   const schemas = checkSchemas(loaded, tools, faults);
+  const conditions = await checkConditions(loaded, { schemas, tools }, faults);
   const plans = await checkViews(loaded, { schemas, tools }, faults);
   if (faults.length > 0) return { kind: "faults", faults: sortFaults(faults) };
   const texts = new Map([...schemas].map(([name, schema]) => [name, schema.text]));
@@ -101,11 +105,12 @@ export async function checkConfig(input: CheckInput, tools: CheckTools): Promise
     config: loaded.config,
     schemas,
     plans,
+    conditions,
     record: configurationRecord(loaded.config, texts),
   };
 }
 
-type Schemas = CheckedConfig["schemas"];
+export type Schemas = CheckedConfig["schemas"];
 
 function checkSchemas(loaded: LoadedConfig, tools: CheckTools, faults: Fault[]): Schemas {
   const schemas = new Map<string, { readonly schema: EventSchema; readonly text: string }>();

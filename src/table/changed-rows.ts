@@ -1,7 +1,7 @@
 // Copy-on-write: the rows of a view whose closed windows late events change, held as images until the epoch is cut. Files that hold a changed
 // row are written anew without it or with its new value; others stay as they are (no delete files: every engine reads the table). Decides
 // which files; epochs, names and disks are table-export.ts's.
-import { must } from "../base/assert.ts";
+import { assert, must } from "../base/assert.ts";
 import { CHANGES_EPOCH_BYTES_MAX, OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { ViewOutput } from "../window/output.ts";
 import { DayFiles, type FinishedDay } from "./day-files.ts";
@@ -142,7 +142,9 @@ class ChangedFiles implements FilesToWrite {
   constructor(place: Place, rows: { readonly fresh: Rows; readonly changed: Rows }) {
     this.#place = place;
     this.#keys = must(place.spec.keys, "keys of a table whose rows change");
-    this.#time = must(place.spec.day, "the time that parts it").ordinal;
+    const { ordinal } = must(place.spec.day, "the time that parts it");
+    assert(ordinal !== "received_at", "rows that change have a time of their own");
+    this.#time = ordinal;
     this.#fresh = rows.fresh;
     this.#changed = rows.changed;
     this.#candidates = this.#findCandidates();

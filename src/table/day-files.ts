@@ -5,7 +5,7 @@ import { EPOCH_BYTES_MAX, EPOCH_DAYS_MAX, STAGE_BYTES, STAGE_ROWS } from "../lim
 import type { FileColumn } from "./chunk.ts";
 import { ParquetFile, type FinishedFile } from "./parquet-file.ts";
 import type { ExportRoom } from "./room.ts";
-import { Stage, type Constant } from "./stage.ts";
+import { Stage, type Constant, type DayColumn } from "./stage.ts";
 
 /** A finished file and its day since the epoch, null when the table has no days. */
 export interface FinishedDay {
@@ -15,18 +15,18 @@ export interface FinishedDay {
 
 type OpenFiles = Map<number | null, ParquetFile>;
 
-/** Rows on their way into files. `dayColumn`: ordinal in the image of the column whose day parts the table, or null. */
+/** Rows on their way into files. */
 export class DayFiles {
   readonly #room: ExportRoom;
   readonly #columns: readonly FileColumn[];
-  readonly #dayColumn: number | null;
+  readonly #dayColumn: DayColumn;
   #stage: Stage;
   /** Full stages of too many days: their rows are in no file yet. */
   #wide: Stage[] = [];
   #files: OpenFiles = new Map();
   #rowCount = 0;
 
-  constructor(room: ExportRoom, columns: readonly FileColumn[], dayColumn: number | null) {
+  constructor(room: ExportRoom, columns: readonly FileColumn[], dayColumn: DayColumn) {
     this.#room = room;
     this.#columns = columns;
     this.#dayColumn = dayColumn;

@@ -3,6 +3,7 @@
 import { must } from "../base/assert.ts";
 import {
   ADMISSION_COLUMNS,
+  eventTimeName,
   IMAGE_EXTRA_COLUMNS,
   type Column,
   type EventSchema,
@@ -16,8 +17,8 @@ export interface TableSpec {
   readonly namespace: string;
   readonly name: string;
   readonly columns: readonly FileColumn[];
-  /** The TIMESTAMPTZ column of the batch images whose day parts the table, or null. */
-  readonly day: { readonly name: string; readonly ordinal: number } | null;
+  /** The TIMESTAMPTZ column of the batch images whose day parts the table, or their received_at, or null. */
+  readonly day: { readonly name: string; readonly ordinal: number | "received_at" } | null;
   /** Ordinals of the columns that tell a row from others, where rows change after they were put out: window and group keys. */
   readonly keys: readonly number[] | null;
 }
@@ -72,12 +73,11 @@ export function rawTable(namespace: string, stream: string, schema: EventSchema)
       must(RAW_SOURCES[column.name], "source of an admission column"),
     ),
   );
-  const time = must(schema.columns[schema.eventTime], "event time column");
   return {
     namespace,
     name: rawTableName(stream),
     columns: [...declared, ...extra, ...admission],
-    day: { name: time.name, ordinal: schema.eventTime },
+    day: { name: eventTimeName(schema), ordinal: schema.eventTime ?? "received_at" },
     keys: null,
   };
 }

@@ -34,6 +34,9 @@ export interface StagedColumn {
   readonly dictionaryOffsets: number;
 }
 
+/** What parts rows by its day: the ordinal of a TIMESTAMPTZ column of the images, or the first constant of each; null = nothing. */
+export type DayColumn = number | "received_at" | null;
+
 /** One staged image. */
 export interface Segment {
   readonly rowCount: number;
@@ -55,12 +58,13 @@ export interface DaySlices {
   readonly slices: readonly Slice[];
 }
 
+const US_PER_DAY = 86_400_000_000;
 const DAY_NONE = 0x7fffffffffffffffn;
 
 /** Staged images of one table, kept by reference; they share the room's arena, which is filled and used within one `take`. */
 export class Stage {
   readonly #room: ExportRoom;
-  readonly #dayColumn: number | null;
+  readonly #dayColumn: DayColumn;
   #images: Uint8Array[] = [];
   #constants: (readonly Constant[])[] = [];
   /** By image: the days that its rows lie on, and perhaps some others. */
@@ -69,8 +73,7 @@ export class Stage {
   rowCount = 0;
   imageBytes = 0;
 
-  /** `dayColumn`: ordinal of the TIMESTAMPTZ column whose day parts the rows, or null. */
-  constructor(room: ExportRoom, dayColumn: number | null) {
+  constructor(room: ExportRoom, dayColumn: DayColumn) {
     this.#room = room;
     this.#dayColumn = dayColumn;
   }
@@ -85,7 +88,8 @@ export class Stage {
     this.imageBytes += view.getUint32(IMAGE_STORED_BYTES_AT, true);
     if (this.#dayColumn === null) return;
     const days = new Set<number>();
-    addImageDays(image, this.#dayColumn, days);
+    if (this.#dayColumn === "received_at") days.add(dayOfReceipt(constants));
+    else addImageDays(image, this.#dayColumn, days);
     this.#imageDays.push(days);
     for (const day of days) this.#days.add(day);
   }
@@ -109,8 +113,12 @@ export class Stage {
     for (const [index, segment] of segments.entries())
       for (const day of this.#imageDays[index] ?? []) {
         if (!wanted.has(day)) continue;
-        const times = this.#times(segment, this.#dayColumn ?? 0);
         const { rowCount } = segment;
+        if (this.#dayColumn === "received_at") {
+          slices.set(day, [...(slices.get(day) ?? []), wholeSlice(segment)]);
+          continue;
+        }
+        const times = this.#times(segment, this.#dayColumn ?? 0);
         const count = kernels.selectDay(times, rowCount, BigInt(day), selectionAt, results);
         if (count === 0) continue;
         const list = slices.get(day) ?? [];
@@ -152,7 +160,7 @@ export class Stage {
     });
   }
 
-  #byDay(segments: readonly Segment[], dayColumn: number): DaySlices[] {
+  #byDay(segments: readonly Segment[], dayColumn: number | "received_at"): DaySlices[] {
     const { kernels, results } = this.#room;
     const days = new Map<number, Slice[]>();
     const put = (day: number, slice: Slice): void => {
@@ -164,12 +172,16 @@ export class Stage {
     let selectionAt = this.#room.selection.atLeast(this.rowCount * 4 + 8);
     for (const segment of segments) {
       if (segment.rowCount === 0) continue;
+      if (dayColumn === "received_at") {
+        put(dayOfReceipt(segment.constants), wholeSlice(segment));
+        continue;
+      }
       const times = this.#times(segment, dayColumn);
       kernels.daySpan(times, segment.rowCount, results);
       const span = this.#room.view(results, 16);
       const [first, last] = [span.getBigInt64(0, true), span.getBigInt64(8, true)];
       if (first === last) {
-        put(Number(first), { segment, rows: 0, from: 0, count: segment.rowCount });
+        put(Number(first), wholeSlice(segment));
         continue;
       }
       for (let day = first; day !== DAY_NONE;) {
@@ -191,10 +203,18 @@ export class Stage {
 }
 
 function wholeOf(segments: readonly Segment[]): DaySlices[] {
-  const slices = segments
-    .filter((segment) => segment.rowCount > 0)
-    .map((segment) => ({ segment, rows: 0, from: 0, count: segment.rowCount }));
+  const slices = segments.filter((segment) => segment.rowCount > 0).map(wholeSlice);
   return slices.length === 0 ? [] : [{ day: null, slices }];
+}
+
+function wholeSlice(segment: Segment): Slice {
+  return { segment, rows: 0, from: 0, count: segment.rowCount };
+}
+
+/** The day of the received_at that all rows of an image share: its first constant. */
+function dayOfReceipt([receivedAtUs]: readonly Constant[]): number {
+  assert(typeof receivedAtUs === "bigint", "the first constant is received_at");
+  return Math.floor(Number(receivedAtUs) / US_PER_DAY);
 }
 
 function stagedColumns(view: DataView, base: number): StagedColumn[] {

@@ -26,7 +26,7 @@ interface Picture {
 }
 
 function noPicture(): Picture {
-  return { position: -1, views: new Map(), accounts: { streams: [], views: [] } };
+  return { position: -1, views: new Map(), accounts: { streams: [], views: [], watermarks: [] } };
 }
 
 export class EnginePins {

@@ -23,6 +23,7 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
     })),
     streams: engine.streamNames.map((stream) => ({
       stream,
+      movedBy: engine.movedBy(stream),
       watermarkUs: textOf(engine.admission.clock(stream).watermarkUs),
       newestEventTimeUs: textOf(engine.admission.clock(stream).newestUs),
       partitions: engine.admission

@@ -4,12 +4,12 @@
 import type { AdmissionFull } from "../admit/admission.ts";
 import type { AnswerError } from "../admit/intake.ts";
 import type { Config } from "../config.ts";
-import type { EngineStream } from "../engine.ts";
+import type { Engine, EngineStream } from "../engine.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { LedgerWriter } from "../table/ledger.ts";
 import type { GenerationsChange } from "../checkpoint/sealer.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
-import type { Reject } from "../event/reject.ts";
+import type { SealedRecord } from "../engine-records.ts";
 import type { ControlKind } from "../log/record.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
@@ -134,6 +134,8 @@ export interface PartitionStatus {
 
 export interface StreamStatus {
   readonly stream: string;
+  readonly movedBy: ReturnType<Engine["movedBy"]>;
+  /** As admission has it: that of the views is in `Accounts`. */
   readonly watermarkUs: string | null;
   readonly newestEventTimeUs: string | null;
   readonly liveIds: number;
@@ -197,21 +199,7 @@ export type EngineToMain =
 
 /** An admitted record on its way to the log: the image lies in the decode memory until the record is durable and folded. */
 export type EngineToLog =
-  | {
-      readonly kind: "events";
-      readonly position: number;
-      readonly stream: string;
-      readonly partition: string;
-      readonly schemaId: number;
-      readonly receivedAtUs: number;
-      readonly watermarkUs: bigint | null;
-      readonly rowCount: number;
-      readonly duplicateCount: number;
-      readonly rejects: readonly Reject[];
-      readonly address: number;
-      readonly storedBytes: number;
-      readonly answers: Answers;
-    }
+  | (SealedRecord & { readonly kind: "events"; readonly answers: Answers })
   | {
       readonly kind: "control";
       readonly position: number;

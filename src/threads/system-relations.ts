@@ -10,10 +10,12 @@ export function systemRelations(
   engine: { readonly status: EngineStatus; readonly accounts: Accounts },
   log: { readonly durablePosition: number; readonly readers: readonly ReaderPosition[] },
 ): InlineRelation[] {
-  return [watermarks(engine.status), accounting(engine.accounts), readers(engine.status, log)];
+  const { status, accounts } = engine;
+  return [watermarks(status, accounts), accounting(accounts), readers(status, log)];
 }
 
-function watermarks(status: EngineStatus): InlineRelation {
+/** The stream's watermark is that of the pin's position; the other columns are of now. */
+function watermarks(status: EngineStatus, accounts: Accounts): InlineRelation {
   return {
     name: "millrace.watermarks",
     columns: [
@@ -26,16 +28,20 @@ function watermarks(status: EngineStatus): InlineRelation {
       { name: "partition_watermark", type: "TIMESTAMPTZ" },
       { name: "partition_newest_event_time", type: "TIMESTAMPTZ" },
       { name: "idle_at", type: "TIMESTAMPTZ" },
+      { name: "moved_by", type: "VARCHAR" },
     ],
-    rows: status.streams.flatMap(watermarkRows),
+    rows: status.streams.flatMap((stream) => {
+      const pinned = accounts.watermarks.find((one) => one.stream === stream.stream);
+      return watermarkRows({ ...stream, watermarkUs: pinned?.watermarkUs ?? null });
+    }),
   };
 }
 
 /** One a source partition, one of a stream that has none yet. */
 function watermarkRows(status: StreamStatus): Row[] {
-  const { stream, watermarkUs, newestEventTimeUs, liveIds, partitions } = status;
+  const { stream, movedBy, watermarkUs, newestEventTimeUs, liveIds, partitions } = status;
   const own = [stream, watermarkUs, newestEventTimeUs, String(liveIds)];
-  if (partitions.length === 0) return [[...own, null, null, null, null, null]];
+  if (partitions.length === 0) return [[...own, null, null, null, null, null, movedBy]];
   return partitions.map((at) => [
     ...own,
     at.partition,
@@ -43,6 +49,7 @@ function watermarkRows(status: StreamStatus): Row[] {
     at.watermarkUs,
     at.newestEventTimeUs,
     at.idleAtUs,
+    movedBy,
   ]);
 }
 

@@ -49,6 +49,78 @@ export const IDLE = decisionTable({
   ],
 });
 
+export const MOVES = decisionTable({
+  question: "Does an event move the watermark of its source partition?",
+  facts: {
+    watermark: {
+      "by every event": "nothing is configured, or `event_time: received_at`",
+      punctuated: "`watermark: {punctuated: <condition>}`",
+    },
+    condition: {
+      true: "the event satisfies the condition",
+      "not true": "it does not: false, or NULL, or an error",
+    },
+  },
+  answers: {
+    moves: "to min(event time, received_at) − `out_of_orderness`, unless it is there already",
+    stays: "the event counts, and time stands still",
+  },
+  rules: [
+    {
+      when: { watermark: ["by every event"] },
+      answer: "moves",
+      because: "there is no condition",
+    },
+    {
+      when: { watermark: ["punctuated"], condition: ["true"] },
+      answer: "moves",
+      because: "the producer says with it that what came before is complete",
+    },
+    {
+      when: { watermark: ["punctuated"], condition: ["not true"] },
+      answer: "stays",
+      because: "nothing is said about time",
+    },
+  ],
+});
+
+export const FOLLOWS = decisionTable({
+  question: "Where does a control record move the stream's watermark, unless it is there already?",
+  facts: {
+    partitions: {
+      "some active": "a source partition is not idle, or there is none yet",
+      "all idle": "there are some, and every one is idle",
+    },
+    "event time": {
+      column: "`event_time` names a member of the event",
+      received_at: "`event_time: received_at`",
+    },
+  },
+  answers: {
+    lowest:
+      "to the lowest watermark of the active partitions; nowhere while there is none or one has delivered nothing",
+    newest: "to the newest event time seen",
+    clock: "to the record's received_at",
+  },
+  rules: [
+    {
+      when: { partitions: ["some active"] },
+      answer: "lowest",
+      because: "each may deliver more of its own time",
+    },
+    {
+      when: { partitions: ["all idle"], "event time": ["column"] },
+      answer: "newest",
+      because: "nothing that was seen holds it back, and of later times nothing is known",
+    },
+    {
+      when: { partitions: ["all idle"], "event time": ["received_at"] },
+      answer: "clock",
+      because: "an event that comes later is received later",
+    },
+  ],
+});
+
 export const CLOSED = decisionTable({
   question: "Is a window closed?",
   facts: {
@@ -181,6 +253,8 @@ export const SESSION_LATE = decisionTable({
 /** All tables, in the order of the documentation. */
 export const TIME_TABLES: readonly DecisionTable<Facts, string>[] = [
   IDLE,
+  MOVES,
+  FOLLOWS,
   CLOSED,
   LATE,
   SESSION_LATE,
@@ -212,6 +286,17 @@ const IDLE_BY_STATE = {
 export function isIdle(state: PartitionState, isSilent: boolean): boolean {
   const when = IDLE_BY_STATE[state];
   return isSilent ? when.silent : when.heard;
+}
+
+/** The table FOLLOWS looked up once: where a control record moves the watermark while all partitions are idle. */
+const WITHOUT_ACTIVE = {
+  column: decide(FOLLOWS, { partitions: "all idle", "event time": "column" }),
+  received_at: decide(FOLLOWS, { partitions: "all idle", "event time": "received_at" }),
+} as const;
+
+/** Whether the watermark follows the clock while all partitions are idle. */
+export function followsClock(eventTime: "column" | "received_at"): boolean {
+  return WITHOUT_ACTIVE[eventTime] === "clock";
 }
 
 /** All tables as ARCHITECTURE.md prints them. */

@@ -1,7 +1,7 @@
 // Verb (pure): a plan -> one question that computes the view anew from the raw events and compares it with the view's rows, value by
 // value, inside DuckDB. One question sees one position, so stream and batch are of the same moment. Knows nothing of who is asked.
 // Names with a blank are ours: those of streams and views are plain words (config/load.ts).
-import type { EventSchema } from "../event/schema.ts";
+import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
 import { isoTime } from "../base/iso-time.ts";
 import { batchText } from "../view/batch.ts";
@@ -239,7 +239,7 @@ function rawText({ name, stream, window }: ViewPlan, options: ComparisonOptions)
   const conditions = [`_position > ${since}`];
   if (without.length > 0) conditions.push(`${PLACE} NOT IN (${without.join(", ")})`);
   if (range !== null && (window?.kind === "tumble" || window?.kind === "hop")) {
-    const time = quoteName(must(schema.columns[schema.eventTime], "event time").name);
+    const time = quoteName(eventTimeName(schema));
     conditions.push(`${time} >= ${timeText(range.fromUs)}`);
     conditions.push(`${time} < ${timeText(range.toUs)} + to_microseconds(${window.sizeUs})`);
   }

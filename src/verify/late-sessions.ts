@@ -1,8 +1,7 @@
 // Verb: which events were late for the sessions of a view, by the plain model of the session rule (kernels/reference/session.ts) over what
 // the raw relation says of them: time, keys, `_behind`.
 import { ReferenceSessions } from "../../kernels/reference/session.ts";
-import { must } from "../base/assert.ts";
-import type { EventSchema } from "../event/schema.ts";
+import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
 import { columnText } from "../view/batch.ts";
@@ -71,7 +70,7 @@ function eventsText(
   schema: EventSchema,
   page: { readonly after: bigint; readonly upTo: number | null },
 ): string {
-  const time = quoteName(must(schema.columns[schema.eventTime], "event time").name);
+  const time = quoteName(eventTimeName(schema));
   const render = {
     column: (ref: Parameters<typeof columnText>[0]) => columnText(ref, schema),
     guarded: true,

@@ -1,6 +1,11 @@
 // Verb: plan -> SQL that DuckDB runs over a raw relation and that gives the view's rows: the oracle for tests and verify. Operations
 // that can raise are wrapped in TRY, as kernels give NULL for each by itself; columns have the types of the view's table.
-import { sqlTypeText, type EventSchema, IMAGE_EXTRA_COLUMNS } from "../event/schema.ts";
+import {
+  eventTimeName,
+  sqlTypeText,
+  type EventSchema,
+  IMAGE_EXTRA_COLUMNS,
+} from "../event/schema.ts";
 import { assert, must, unreachable } from "../base/assert.ts";
 import {
   keyOrdinals,
@@ -49,7 +54,7 @@ function fromText(plan: ViewPlan, options: BatchOptions): string {
   const relation = quoteName(options.relation);
   const { window } = plan;
   if (window === null) return relation;
-  const time = quoteName(must(options.schema.columns[options.schema.eventTime], "event time").name);
+  const time = quoteName(eventTimeName(options.schema));
   if (plan.rollupOf !== null) {
     const bottom = must(options.bottom, `the view at the bottom of ${plan.name}`);
     const lower = fromText(bottom, options);

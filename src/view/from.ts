@@ -1,5 +1,5 @@
 // Verb: the FROM clause -> stream and window. Owns which relations a view may read; a window's arguments are window-function.ts's.
-import type { EventSchema } from "../event/schema.ts";
+import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { similar } from "../base/similar.ts";
 import type { Faults } from "./fault.ts";
 import type { WindowPlan } from "./plan.ts";
@@ -102,7 +102,7 @@ function findStream(node: Node, { name, streams }: StreamNames, faults: Faults):
 
 /** Windows are cut by the event time alone: watermark and lateness are about it. */
 function readTime(node: Node, stream: ViewStream, faults: Faults): void {
-  const time = stream.schema.columns[stream.schema.eventTime]?.name ?? "";
+  const time = eventTimeName(stream.schema);
   const names = columnNames(node);
   if (node.type === "COLUMN_REF" && names.length === 1 && textOf(node, "alias") === "")
     if (names[0]?.toLowerCase() === time.toLowerCase()) return;

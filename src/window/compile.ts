@@ -10,7 +10,8 @@ import type { Program, ProgramArea } from "./program.ts";
 
 /** What a view must know of its stream's images: ordinals. */
 export interface StreamShape {
-  readonly eventTime: number;
+  /** null: it is received_at. */
+  readonly eventTime: number | null;
   readonly behind: number;
   /** Text columns, each of which may be plain or a dictionary in a batch. */
   readonly texts: readonly number[];

@@ -44,6 +44,16 @@ export interface RowLayout {
   readonly shown: ShownRows | null;
 }
 
+/** Of what groups nothing: a projection, a condition. */
+export const NO_GROUPS: RowLayout = {
+  rowBytes: 0,
+  keys: [],
+  states: [],
+  outputs: [],
+  revision: null,
+  shown: null,
+};
+
 const STATE_BYTES: Readonly<Record<number, number>> = {
   [abi.STATE_COUNT_STAR]: 8,
   [abi.STATE_COUNT]: 8,

@@ -62,8 +62,8 @@ export interface SharedRegisters {
 }
 
 export interface LowerOptions {
-  /** Ordinal of the event-time column. */
-  readonly eventTime: number;
+  /** Ordinal of the event-time column; null: it is received_at. */
+  readonly eventTime: number | null;
   /** Null: expressions of the plan have no window bounds. */
   readonly window: TumbleWindow | null;
   /** Ordinals of the columns that are dictionaries in this batch. */
@@ -205,8 +205,19 @@ export class Lowering {
 
   /** The register of the event time. */
   time(): number {
-    const column = { from: "image", ordinal: this.#options.eventTime } as const;
-    return this.rows({ op: "column", column, type: { kind: "TIMESTAMPTZ" } }, "value");
+    const type: SqlType = { kind: "TIMESTAMPTZ" };
+    const { eventTime } = this.#options;
+    if (eventTime !== null)
+      return this.rows(
+        { op: "column", column: { from: "image", ordinal: eventTime }, type },
+        "value",
+      );
+    // Kernels read times row by row; received_at is one value.
+    const receipt: Expr = { op: "column", column: { from: "received_at" }, type };
+    return this.rows(
+      { op: "call", fn: "date_trunc", args: [receipt], type, unit: "microsecond" },
+      "value",
+    );
   }
 
   #constant({ value, type }: Constant): number {

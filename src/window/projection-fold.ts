@@ -24,22 +24,12 @@ import type {
   ViewState,
   ViewStats,
 } from "./fold.ts";
-import type { RowLayout } from "./layout.ts";
+import { NO_GROUPS } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { ScratchImage, type RowsImage } from "./scratch-image.ts";
 import type { SharedPrograms } from "./shared-program.ts";
 import { ViewProgram } from "./view-program.ts";
-
-/** A projection groups nothing. */
-const NO_GROUPS: RowLayout = {
-  rowBytes: 0,
-  keys: [],
-  states: [],
-  outputs: [],
-  revision: null,
-  shown: null,
-};
 
 export class ProjectionFold implements Fold {
   readonly plan: ViewPlan;

@@ -215,7 +215,8 @@ export class SessionFold implements Fold {
   #lateOutput(batch: Batch, { lateAt, late }: Lists, record: RecordFacts): ViewOutput[] {
     if (late === 0 || this.plan.late.policy === "drop") return [];
     const { i64, u32 } = this.#memory;
-    const times = batch.valuesAt(this.#shape.eventTime) / 8;
+    const eventTime = must(this.#shape.eventTime, "a time that can be behind: not the receipt");
+    const times = batch.valuesAt(eventTime) / 8;
     const behind = batch.valuesAt(this.#shape.behind) / 8;
     const events = Array.from({ length: late }, (_, index): LateEvent => {
       const at = lateAt + index * LATE_RANGE_BYTES;

@@ -213,7 +213,8 @@ export class ViewFold implements Fold, Lower {
 
   #timesOf(batch: Batch, row: number): { readonly timeUs: bigint; readonly behindUs: bigint } {
     const { i64 } = this.#memory;
-    const { eventTime, behind } = this.#shape;
+    const { behind } = this.#shape;
+    const eventTime = must(this.#shape.eventTime, "a time that can be behind: not the receipt");
     return {
       timeUs: must(i64[batch.valuesAt(eventTime) / 8 + row], "time"),
       behindUs: must(i64[batch.valuesAt(behind) / 8 + row], "behind"),

@@ -11,7 +11,7 @@ import { runDictionaries } from "./dictionaries.ts";
 import type { SharedPrograms } from "./shared-program.ts";
 
 export class ViewProgram {
-  readonly #place: FoldPlace;
+  readonly #place: Pick<FoldPlace, "memory" | "area">;
   readonly #view: {
     readonly plan: ViewPlan;
     readonly shape: StreamShape;
@@ -22,7 +22,7 @@ export class ViewProgram {
   #ready: CompiledView | null = null;
 
   constructor(
-    place: FoldPlace,
+    place: Pick<FoldPlace, "memory" | "area">,
     view: { readonly plan: ViewPlan; readonly shape: StreamShape; readonly layout: RowLayout },
   ) {
     this.#place = place;

@@ -5,6 +5,7 @@ const NONE = -(2n ** 63n);
 export interface ModelSettings {
   readonly outOfOrdernessUs: number;
   readonly idleAfterUs: number | null;
+  readonly eventTime?: "column" | "received_at";
 }
 
 /** Something that was heard of a partition, at a time of the log. */
@@ -17,7 +18,11 @@ interface Heard {
 export class ClockModel {
   readonly #settings: ModelSettings;
   readonly #heard = new Map<string, Heard[]>();
-  readonly #seen: { readonly partition: string; readonly timeUs: bigint }[] = [];
+  readonly #seen: {
+    readonly partition: string;
+    readonly timeUs: bigint;
+    readonly moves: boolean;
+  }[] = [];
   #nowUs = 0;
   watermarkUs: bigint | null = null;
 
@@ -38,12 +43,12 @@ export class ClockModel {
     this.#move();
   }
 
-  /** An accepted event of the record at hand; gives its `_behind`. */
-  event(partition: string, timeUs: bigint): bigint {
+  /** An accepted event of the record at hand, which moves the watermark or does not; gives its `_behind`. */
+  event(partition: string, timeUs: bigint, moves: boolean): bigint {
     const behind =
       this.watermarkUs !== null && timeUs < this.watermarkUs ? this.watermarkUs - timeUs : 0n;
     const receivedUs = BigInt(this.#nowUs);
-    this.#seen.push({ partition, timeUs: timeUs < receivedUs ? timeUs : receivedUs });
+    this.#seen.push({ partition, timeUs: timeUs < receivedUs ? timeUs : receivedUs, moves });
     this.#move();
     return behind;
   }
@@ -65,10 +70,16 @@ export class ClockModel {
 
   #wanted(): bigint | null {
     const active = [...this.#heard.keys()].filter((name) => this.stateOf(name) !== "idle");
-    if (active.length === 0) return highest(this.#seen.map(({ timeUs }) => timeUs));
+    if (active.length === 0) {
+      const clockUs = this.#heard.size === 0 ? null : BigInt(this.#nowUs);
+      if (this.#settings.eventTime === "received_at") return clockUs;
+      return highest(this.#seen.map(({ timeUs }) => timeUs));
+    }
     const own = active.map((name) => {
       const newest = highest(
-        this.#seen.filter(({ partition }) => partition === name).map(({ timeUs }) => timeUs),
+        this.#seen
+          .filter(({ partition, moves }) => partition === name && moves)
+          .map(({ timeUs }) => timeUs),
       );
       if (newest === null) return null;
       const us = newest - BigInt(this.#settings.outOfOrdernessUs);

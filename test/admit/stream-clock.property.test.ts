@@ -55,6 +55,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const run = fc.record({
   outOfOrdernessUs: fc.constantFrom(0, 5_000_000),
   idleAfterUs: fc.constantFrom(null, 3_000_000, 20_000_000),
+  kind: fc.constantFrom("column", "column", "received_at", "punctuated"),
   steps: fc.array(fc.tuple(step, fc.integer({ min: 0, max: 8000 })), { maxLength: 30 }),
 });
 
@@ -63,8 +64,14 @@ type Replay = (to: Admission) => void;
 
 test("watermark, _behind and states are the model's, live and after any replay", () => {
   fc.assert(
-    fc.property(run, ({ outOfOrdernessUs, idleAfterUs, steps }) => {
-      const settings = { ...SETTINGS, dedupTtlUs: null, outOfOrdernessUs, idleAfterUs };
+    fc.property(run, ({ outOfOrdernessUs, idleAfterUs, kind, steps }) => {
+      const settings = {
+        ...SETTINGS,
+        dedupTtlUs: null,
+        outOfOrdernessUs,
+        idleAfterUs,
+        eventTime: kind === "received_at" ? ("received_at" as const) : ("column" as const),
+      };
       const model = new ClockModel(settings);
       let live = admission([settings]);
       const log: Replay[] = [];
@@ -106,7 +113,7 @@ test("watermark, _behind and states are the model's, live and after any replay",
           );
         } else {
           seen.add(what.partition);
-          log.push(admitted(live, model, { ...what, atUs }));
+          log.push(admitted(live, model, { ...what, atUs, kind }));
         }
         expect(live.clock("clicks").watermarkUs).toBe(model.watermarkUs);
       }
@@ -139,26 +146,41 @@ function replayOf(
 function admitted(
   live: Admission,
   model: ClockModel,
-  record: { readonly partition: string; readonly times: readonly bigint[]; readonly atUs: number },
+  record: {
+    readonly partition: string;
+    readonly times: readonly bigint[];
+    readonly atUs: number;
+    readonly kind: "column" | "received_at" | "punctuated";
+  },
 ): Replay {
-  const { partition, atUs } = record;
+  const { partition, atUs, kind } = record;
   const arrival = { partition, receivedAtUs: atUs };
-  const events = record.times.map((time) => ({ id: null, time: BigInt(atUs) + time }));
+  const isReceipt = kind === "received_at";
+  const events = record.times.map((time) => ({
+    id: null,
+    time: BigInt(atUs) + (isReceipt ? 0n : time),
+  }));
+  const marks = record.times.map((time) => kind !== "punctuated" || time % 3000n === 0n);
   model.heard(partition, atUs);
   model.at(atUs);
-  const expected = events.map(({ time }) => model.event(partition, time));
+  const expected = events.map(({ time }, row) => model.event(partition, time, marks[row] ?? true));
   const clock = live.clock("clicks");
   if (events.length === 0) {
     clock.heard(partition, atUs);
     return replayOf({ atUs, watermarkUs: clock.watermarkUs }, (to) => to.heard(partition, atUs));
   }
-  const result = live.admit("clicks", batchOf(events), arrival);
+  const batch = batchOf(events);
+  const marked =
+    kind === "punctuated" ? { ...batch, marks: Uint8Array.from(marks, Number) } : batch;
+  const result = live.admit("clicks", marked, arrival);
   if (result.full) throw new Error(`full: ${result.reason}`);
   expect(events.map((_, row) => result.behind?.[row] ?? 0n)).toEqual(expected);
   const { watermarkUs } = clock;
   const image = imageOf(events, false);
+  const said = kind === "punctuated" ? { markedUs: clock.highestUs(partition) } : {};
+  const eventTime = isReceipt ? null : 2;
   return (to) => {
-    to.replay("clicks", { ...arrival, image, eventTime: 2, eventId: 1, watermarkUs });
+    to.replay("clicks", { ...arrival, ...said, image, eventTime, eventId: 1, watermarkUs });
     expect(to.clock("clicks").watermarkUs).toBe(watermarkUs);
   };
 }
@@ -167,7 +189,8 @@ test("beyond the bound an idle partition gives way to a new one, and none does w
   const clock = new StreamClock({ outOfOrdernessUs: 0, idleAfterUs: 1_000_000 });
   for (let index = 0; index < SOURCE_PARTITIONS_MAX; index++) {
     clock.begin(`p${index}`, START_US + index * 1000);
-    clock.end(`p${index}`, BigInt(START_US + index));
+    const seenUs = BigInt(START_US + index);
+    clock.end(`p${index}`, { highestUs: seenUs, newestUs: seenUs });
   }
   const lastUs = START_US + (SOURCE_PARTITIONS_MAX - 1) * 1000;
   expect(clock.hasRoomFor("new", START_US + 999_000)).toBe(false);
@@ -201,7 +224,7 @@ test("when every partition is idle the watermark is the newest event seen, and i
   const clock = new StreamClock({ outOfOrdernessUs: 5_000_000, idleAfterUs: 10_000_000 });
   const newest = BigInt(START_US - 1_000_000);
   clock.begin("a", START_US);
-  clock.end("a", newest);
+  clock.end("a", { highestUs: newest, newestUs: newest });
   expect(clock.watermarkUs).toBe(newest - 5_000_000n);
   expect(clock.dueAtUs).toBe(START_US + 10_000_000);
   clock.tick(START_US + 9_999_000);

@@ -51,6 +51,7 @@ describe("a good file", () => {
         dedupDiskMaxBytes: 4 * 1024 ** 3,
         outOfOrdernessUs: 10_000_000,
         idleAfterUs: null,
+        watermarkPunctuated: null,
         maxFutureUs: 300_000_000,
         maxPastUs: null,
       },
@@ -58,6 +59,18 @@ describe("a good file", () => {
     expect(config.views[0]?.latePolicy).toBe("side");
     expect(config.settings.log.sizeMaxBytes).toBe(1024 ** 3);
     expect(config.settings.server.listen).toEqual({ host: "127.0.0.1", port: 8080 });
+  });
+
+  test("out_of_orderness is 0 where time is exact", () => {
+    for (const keys of [
+      "event_time: received_at",
+      "event_time: event_time, watermark: {punctuated: x}",
+    ]) {
+      const text = GOOD.replace(/event_time: event_time/, keys.replaceAll(", ", "\n    "));
+      const { config, faults: none } = load(text);
+      expect(none).toEqual([]);
+      expect(config.streams[0]?.outOfOrdernessUs).toBe(0);
+    }
   });
 
   test("paths in the file are relative to it, others to the working folder", () => {
@@ -180,7 +193,7 @@ export: { raw: maybe }
 `;
     expect(load(text).faults.map(faultText).toSorted()).toEqual(
       [
-        "millrace.yaml:2:3 streams.clicks.event_time: this key is required; add event_time: (The member that says when the event happened: a required timestamp of the schema.)",
+        "millrace.yaml:2:3 streams.clicks.event_time: this key is required; add event_time: (The member that says when the event happened: a required timestamp of the schema; or received_at: when it was received.)",
         "millrace.yaml:4:5 streams.clicks.evnt_time: there is no such key; did you mean event_time?",
         'millrace.yaml:5:16 streams.clicks.dedup_ttl: "24" has no unit; write 24ms, 24s, 24m, 24h',
         "millrace.yaml:7:5 streams.clicks.kafka: this key is not in this release; leave it out",
@@ -213,8 +226,33 @@ export: { raw: maybe }
       "millrace.yaml:12:18 log.size_max: the log must have room for two files of log.file_size and 50MB on the way; make log.size_max at least 2 x 20MB + 50MB = 90MB",
     ],
     [
-      GOOD.replace("dedup", "x").replace("event_time: event_time", "event_time: received_at"),
-      "millrace.yaml:4:17 streams.clicks.event_time: received_at as event time is not in this release; name a required timestamp of the schema",
+      GOOD.replace(
+        "event_time: event_time",
+        "event_time: received_at\n    watermark: { punctuated: kind = 'end' }",
+      ),
+      "millrace.yaml:5:30 streams.clicks.watermark.punctuated: with event_time: received_at every event moves the watermark to its receipt; leave it out, or name a timestamp of the schema as event_time",
+    ],
+    [
+      GOOD.replace("event_time: event_time", "event_time: received_at\n    out_of_orderness: 10s"),
+      "millrace.yaml:5:23 streams.clicks.out_of_orderness: with event_time: received_at events are in order; leave it out",
+    ],
+    [
+      GOOD.replace("event_time: event_time", "event_time: received_at\n    max_past: 1h"),
+      "millrace.yaml:5:15 streams.clicks.max_past: with event_time: received_at no event is of the past; leave it out",
+    ],
+    [
+      GOOD.replace(
+        "event_time: event_time",
+        "event_time: event_time\n    out_of_orderness: 1s\n    watermark: { punctuated: kind = 'end' }",
+      ),
+      "millrace.yaml:5:23 streams.clicks.out_of_orderness: with watermark.punctuated the events that satisfy it say how far time is; leave it out",
+    ],
+    [
+      GOOD.replace(
+        "event_time: event_time",
+        "event_time: event_time\n    watermark: { marked: x }",
+      ),
+      "millrace.yaml:5:18 streams.clicks.watermark.marked: there is no such key; keys here are punctuated",
     ],
     [
       GOOD.replace("page_views:", "clicks_raw:"),

@@ -32,6 +32,7 @@ writeFileSync(
 views:
   minutes:
     sql: SELECT window_start, kind, count(*) AS n FROM tumble(hits, hit_at, INTERVAL 1 MINUTE) WHERE kind <> 'c' GROUP BY ALL
+    rollups: [1 hour, 1 day]
   ratios:
     sql: SELECT window_start, count(*) AS n, sum(amount * 4611686018427387904) AS s FROM tumble(hits, hit_at, INTERVAL 1 HOUR) GROUP BY ALL
   trend:
@@ -43,6 +44,7 @@ views:
   corrected:
     sql: SELECT window_start, count(*) AS n FROM tumble(hits, hit_at, INTERVAL 1 MINUTE) GROUP BY ALL
     late: { policy: update, allowed: 5m }
+    rollups: [5m]
   dropped:
     sql: SELECT window_start, count(*) AS n FROM tumble(hits, hit_at, INTERVAL 1 MINUTE) GROUP BY ALL
     late: { policy: drop }
@@ -67,20 +69,29 @@ function body(n: number): string {
 }
 
 /** Views with a row's number of events in n, each event in one row. */
-const COUNTED = ["minutes", "ratios", "visits", "corrected", "dropped"];
+const COUNTED = [
+  "minutes",
+  "minutes_1h",
+  "minutes_1d",
+  "ratios",
+  "visits",
+  "corrected",
+  "corrected_5m",
+  "dropped",
+];
 /** Of the stream, then of each view: what is missing. An event of a hop is in several rows. */
 const SUMS = `SELECT
   (SELECT (sent - accepted - duplicates - rejected, accepted - (SELECT count(*) FROM hits),
     rejected - (SELECT count(*) FROM millrace.dead_letters))::VARCHAR FROM millrace.accounting WHERE kind = 'stream'),
   (SELECT list((unaccounted, accepted - (SELECT count(*) FROM hits),
-    CASE name WHEN 'dropped' THEN 0 ELSE late - (SELECT count(*) FROM millrace.late_events WHERE view = name) END,
+    CASE name WHEN 'dropped' THEN 0 ELSE late - (SELECT count(*) FROM millrace.late_events WHERE view = regexp_replace(name, '_1h$|_1d$|_5m$', '')) END,
     applied + pending + failed - CASE name ${COUNTED.map((view) => `WHEN '${view}' THEN (SELECT coalesce(sum(n), 0) FROM ${view})`).join(" ")}
       WHEN 'plain' THEN (SELECT count(*) FROM plain) ELSE applied + pending + failed END)::VARCHAR ORDER BY name)
     FROM millrace.accounting WHERE kind = 'view')`;
 
 async function expectSums(of: Appliance): Promise<void> {
   const { rows } = await of.rows(SUMS);
-  expect(rows).toEqual([["(0, 0, 0)", Array.from({ length: 7 }, () => "(0, 0, 0, 0)")]]);
+  expect(rows).toEqual([["(0, 0, 0)", Array.from({ length: 10 }, () => "(0, 0, 0, 0)")]]);
 }
 
 async function totals(of: Appliance): Promise<unknown> {
@@ -112,7 +123,7 @@ test("sums hold while events come, after kills and a stop", async () => {
   await expectSums(live);
   const { rows } = await live.rows(
     `SELECT sent >= ${sent}, duplicates > 0, rejected > 0 FROM millrace.accounting WHERE kind = 'stream'
-     UNION ALL SELECT name = 'plain' OR late > 0, name NOT IN ('minutes', 'trend', 'plain') OR filtered > 0, name <> 'ratios' OR failed > 0
+     UNION ALL SELECT name = 'plain' OR late > 0, name NOT IN ('minutes', 'minutes_1h', 'minutes_1d', 'trend', 'plain') OR filtered > 0, name <> 'ratios' OR failed > 0
      FROM millrace.accounting WHERE kind = 'view'`,
   );
   expect(rows.flat().every((isSo) => isSo === true)).toBe(true);
@@ -126,3 +137,34 @@ test("sums hold while events come, after kills and a stop", async () => {
   expect(metrics).toContain('millrace_source_partitions{stream="hits",state="connected"} 1\n');
   await live.kill();
 }, 60_000);
+
+test("a rollup that comes later counts what was open below, and what comes", async () => {
+  const data = join(root, "later");
+  mkdirSync(data);
+  const path = join(root, "later.yaml");
+  const yaml = (rollups: string): string => `streams:
+  hits: { schema: hits.avsc, event_time: hit_at, event_id: id, out_of_orderness: 30s }
+views:
+  minutes:
+    sql: SELECT window_start, kind, count(*) AS n FROM tumble(hits, hit_at, INTERVAL 1 MINUTE) WHERE kind <> 'c' GROUP BY ALL
+${rollups}`;
+  writeFileSync(path, yaml(""));
+  let live = await Appliance.start({ config: path, data });
+  for (let n = 100; n < 108; n++) await live.send(body(n));
+  const { rows: before } = await live.rows(
+    "SELECT pending FROM millrace.accounting WHERE kind = 'view'",
+  );
+  expect(await live.stop()).toBe(0);
+  writeFileSync(path, yaml("    rollups: [1 hour]\n"));
+  const accounts =
+    "SELECT unaccounted, accepted, applied + pending - (SELECT sum(n) FROM minutes_1h) FROM millrace.accounting WHERE name = 'minutes_1h'";
+  live = await Appliance.start({ config: path, data });
+  expect((await live.rows(accounts)).rows).toEqual([[0, ...before.flat(), 0]]);
+  for (let n = 108; n < 116; n++) await live.send(body(n));
+  const { rows } = await live.rows(accounts);
+  expect(rows).toEqual([[0, expect.any(Number), 0]]);
+  await live.kill();
+  live = await Appliance.start({ config: path, data });
+  expect((await live.rows(accounts)).rows).toEqual(rows);
+  await live.kill();
+}, 30_000);

@@ -317,7 +317,7 @@ describe("batches", () => {
     bench.put(body);
     bench.decoder.begin("s");
     bench.decoder.add({ address: bench.bodyAt, bytes: body.length, format: "ndjson" });
-    const { rowCount, hashes, idValid, eventTimes } = bench.decoder.forAdmission(KEY);
+    const { rowCount, hashes, idValid, eventTimes } = bench.decoder.forAdmission(KEY, 0);
     expect(rowCount).toBe(4);
     expect([...eventTimes]).toEqual([1569888000000000n, 1569888000000000n, 7n, 1569888000000000n]);
     expect(idValid?.[0]).toBe(0b1101);
@@ -329,7 +329,7 @@ describe("batches", () => {
     expect(hash(1)).toBe("0".repeat(32));
     expect(new Set([hash(0), hash(1), hash(2)]).size).toBe(3);
     const before = hash(0);
-    bench.decoder.forAdmission({ k0: 3n, k1: 4n });
+    bench.decoder.forAdmission({ k0: 3n, k1: 4n }, 0);
     expect(hash(0)).not.toBe(before);
   });
 });

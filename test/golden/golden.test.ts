@@ -13,11 +13,11 @@ import { faultsText } from "../../src/config/argv.ts";
 import { parseAvroSchema } from "../../src/event/avro.ts";
 import { MemoryLog } from "../../src/log/memory-log.ts";
 import { readEventLines, type EventLine } from "../../src/rehearsal/event-lines.ts";
-import { runFixture, type RehearsalConfig } from "../../src/rehearsal/fixture.ts";
-import { folderFiles } from "../../src/rehearsal/folders.ts";
+import { EVENTS_FILE, runFixture, type RehearsalConfig } from "../../src/rehearsal/fixture.ts";
 import { checkConfig } from "../../src/serve/check.ts";
 import { ViewParser } from "../../src/view/parse.ts";
 import { cutIntoBodies, GoldenLife } from "./lives.ts";
+import { caseFiles } from "./made-events.ts";
 
 const FOLDER = import.meta.dir;
 const CASES = readdirSync(FOLDER, { withFileTypes: true })
@@ -104,13 +104,13 @@ function runStraight({ config, lines }: Golden, size: number): string[] {
 
 describe.each(CASES)("%s", (name) => {
   test("is what DuckDB gave", async () => {
-    const result = runFixture(folderFiles(join(FOLDER, name)), await configOf(name));
+    const result = runFixture(caseFiles(join(FOLDER, name)), await configOf(name));
     expect(result).toMatchObject({ kind: "ran", differences: [] });
   }, 60_000);
 
   test("is the same in requests of one event, and over a kill half-way", async () => {
     const config = await configOf(name);
-    const lines = readEventLines(folderFiles(join(FOLDER, name)).text("events.ndjson"));
+    const lines = readEventLines(caseFiles(join(FOLDER, name)).text(EVENTS_FILE));
     const golden = { config, lines };
     const expected = runStraight(golden, 1000);
     expect(expected.length).toBeGreaterThan(20);

@@ -69,6 +69,7 @@ export class GoldenLife {
     const bytes = Buffer.from(body.map(({ text }) => text).join("\n"));
     const receivedAtUs = must(body[0]?.receivedAtUs ?? undefined, "received_at");
     const partition = must(body[0], "an event").partition;
+    for (const tick of this.#engine.ticks(receivedAtUs - 1000)) this.#pipeline.control(tick);
     this.#pipeline.turn(this.#stream, { bytes, format: "ndjson", partition }, receivedAtUs);
   }
 

@@ -12,8 +12,8 @@ export interface ArrivedEvent {
 export interface RawEvent<E> {
   readonly event: E;
   readonly behindUs: bigint;
-  /** The stream's watermark after it. */
-  readonly watermarkUs: bigint;
+  /** The stream's watermark after it; null: none. */
+  readonly watermarkUs: bigint | null;
 }
 
 /** µs of an ISO 8601 time with Z and up to six digits of a fraction. */
@@ -25,7 +25,12 @@ export function isoUs(text: string): bigint {
 /** Events in the order in which they arrived: those that count, and those that were too far in the future. */
 export function rawEvents<E extends ArrivedEvent>(
   arrived: readonly E[],
-  options: { readonly outOfOrdernessUs: bigint; readonly maxFutureUs: bigint },
+  options: {
+    readonly outOfOrdernessUs: bigint;
+    readonly maxFutureUs: bigint;
+    /** Which events move the watermark; absent: all. */
+    readonly moves?: (event: E) => boolean;
+  },
 ): { readonly events: readonly RawEvent<E>[]; readonly future: readonly E[] } {
   const events: RawEvent<E>[] = [];
   const future: E[] = [];
@@ -42,8 +47,10 @@ export function rawEvents<E extends ArrivedEvent>(
     const beforeUs: bigint | null = newestUs === null ? null : newestUs - options.outOfOrdernessUs;
     const behindUs = beforeUs !== null && beforeUs > timeUs ? beforeUs - timeUs : 0n;
     const seenUs = timeUs < receivedAtUs ? timeUs : receivedAtUs;
-    if (newestUs === null || seenUs > newestUs) newestUs = seenUs;
-    events.push({ event, behindUs, watermarkUs: newestUs - options.outOfOrdernessUs });
+    const moves = options.moves?.(event) ?? true;
+    if (moves && (newestUs === null || seenUs > newestUs)) newestUs = seenUs;
+    const watermarkUs = newestUs === null ? null : newestUs - options.outOfOrdernessUs;
+    events.push({ event, behindUs, watermarkUs });
   }
   return { events, future };
 }

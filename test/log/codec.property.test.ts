@@ -51,20 +51,39 @@ const reject = fc.record({
   message: fc.string({ unit: "grapheme", maxLength: 40 }),
   raw: bytes,
 });
+const watermarkUs = fc.option(fc.bigInt({ min: 1n - 2n ** 63n, max: 2n ** 63n - 1n }));
 const anyRecord: fc.Arbitrary<LogRecord> = fc.oneof(
-  fc.record({
-    kind: fc.constant("events" as const),
-    position,
-    stream: fc.string({ unit: "grapheme", maxLength: 30 }),
-    partition: fc.string({ unit: "grapheme", maxLength: 10 }),
-    schemaId: u32,
-    receivedAtUs: position,
-    watermarkUs: fc.option(fc.bigInt({ min: 1n - 2n ** 63n, max: 2n ** 63n - 1n })),
-    rowCount: u32,
-    duplicateCount: u32,
-    rejects: fc.array(reject, { maxLength: 5 }),
-    image: bytes,
-  }),
+  fc.record(
+    {
+      kind: fc.constant("events" as const),
+      position,
+      stream: fc.string({ unit: "grapheme", maxLength: 30 }),
+      partition: fc.string({ unit: "grapheme", maxLength: 10 }),
+      schemaId: u32,
+      receivedAtUs: position,
+      watermarkUs,
+      markedUs: watermarkUs,
+      rowCount: u32,
+      duplicateCount: u32,
+      rejects: fc.array(reject, { maxLength: 5 }),
+      image: bytes,
+    },
+    {
+      requiredKeys: [
+        "kind",
+        "position",
+        "stream",
+        "partition",
+        "schemaId",
+        "receivedAtUs",
+        "watermarkUs",
+        "rowCount",
+        "duplicateCount",
+        "rejects",
+        "image",
+      ],
+    },
+  ),
   fc.record({
     kind: fc.constant("control" as const),
     position,
@@ -162,7 +181,7 @@ describe("record codec on shapes that matter", () => {
     const encoded = encodeRecord(eventsRecord(1));
     encoded.header[4] = 9;
     expect(() => decodeRecord(encoded)).toThrow(
-      /record format version 9 is newer than 2.*Start the Millrace version that wrote/,
+      /record format version 9 is newer than 3.*Start the Millrace version that wrote/,
     );
     encoded.header[4] = 1;
     expect(() => decodeRecord(encoded)).toThrow(

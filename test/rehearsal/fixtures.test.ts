@@ -103,6 +103,68 @@ test("times of receipt, the future, settings; NULL and the empty text; doubles a
   expect(code).toBe(0);
 });
 
+test("partitions fall idle as the clock goes on between the lines, and behind the last one until a time", async () => {
+  const from = (partition: string, receivedAt: string, time: string): string =>
+    `{"received_at": "2024-01-01T${receivedAt}Z", "partition": "${partition}", "event": ${hit(++hits, time)}}`;
+  let hits = 100;
+  const yaml = `streams:
+  hits: { schema: ../hits.avsc, event_time: time, event_id: id, out_of_orderness: 0s, idle_after: 30s }
+views:
+  pages: { sql: "SELECT window_start, count(*) AS n FROM tumble(hits, time, INTERVAL 1 MINUTE) GROUP BY ALL" }
+`;
+  // The last one is late only if b was idle by then; a tick two hours later closes what is left, up to the newest event.
+  const events = [
+    from("a", "00:00:10", "00:10"),
+    from("b", "00:00:10", "00:10"),
+    from("a", "00:02:30", "02:30"),
+    from("a", "00:02:40", "00:20"),
+    from("b", "00:03:30", "03:20"),
+  ].join("\n");
+  const rows = (last: boolean): string =>
+    `window_start,n,is_final\n2024-01-01T00:00:00Z,2,true\n2024-01-01T00:02:00Z,1,${last}\n2024-01-01T00:03:00Z,1,false\n`;
+  const path = fixture("idle", { "millrace.yaml": yaml });
+  fixture("idle/still", { "events.ndjson": events, "pages.csv": rows(true) });
+  fixture("idle/until", {
+    "events.ndjson": `${events}\n${from("a", "00:03:30", "02:59.999")}`,
+    "test.yaml": "until: 2024-01-01T02:00:00Z\n",
+    "late_events.csv": "event_time\n2024-01-01T00:00:20Z\n2024-01-01T00:02:59.999Z\n",
+    "pages.csv": rows(true),
+  });
+  const { code, out } = await run(path);
+  expect(out).toBe(`ok    ${path}/still (1 compared)\nok    ${path}/until (2 compared)\n`);
+  expect(code).toBe(0);
+});
+
+test("where the event time is the receipt, windows close by the clock, and lines must say when they came", async () => {
+  const path = fixture("receipt", {
+    "millrace.yaml": `streams:
+  hits: { schema: ../hits.avsc, event_time: received_at, idle_after: 5s }
+views:
+  pages: { sql: "SELECT window_start, count(*) AS n FROM tumble(hits, received_at, INTERVAL 1 MINUTE) GROUP BY ALL" }
+`,
+  });
+  const events = [
+    `{"received_at": "2024-01-01T00:00:10Z", "event": ${hit(1, "40:00")}}`,
+    `{"received_at": "2024-01-01T00:01:10Z", "event": ${hit(2, "00:00")}}`,
+  ].join("\n");
+  const rows = (last: boolean): string =>
+    `window_start,n,is_final\n2024-01-01T00:00:00Z,1,true\n2024-01-01T00:01:00Z,1,${last}\n`;
+  fixture("receipt/open", { "events.ndjson": events, "pages.csv": rows(false) });
+  fixture("receipt/until", {
+    "events.ndjson": events,
+    "pages.csv": rows(true),
+    "test.yaml": "until: 2024-01-01T00:02:00Z\n",
+  });
+  expect(await run(path)).toEqual({
+    code: 0,
+    out: `ok    ${path}/open (1 compared)\nok    ${path}/until (1 compared)\n`,
+  });
+  fixture("receipt/unsaid", { "events.ndjson": hit(1, "00:10"), "pages.csv": "n\n1\n" });
+  const { code, out } = await run(join(path, "unsaid"));
+  expect(out).toContain("events of hits have no time but that of their receipt");
+  expect(code).toBe(2);
+});
+
 test("a fixture that is not right says what to write", async () => {
   const events = hit(1, "00:10");
   const cases: readonly (readonly [Readonly<Record<string, string>>, RegExp])[] = [
@@ -120,6 +182,10 @@ test("a fixture that is not right says what to write", async () => {
     [
       { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "strem: hits" },
       /strem is not understood/,
+    ],
+    [
+      { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "until: soon" },
+      /until "soon" is not a time/,
     ],
     [
       { "events.ndjson": '{"received_at":"soon","event":{}}', "pages.csv": "n\n" },

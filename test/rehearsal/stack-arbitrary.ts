@@ -243,6 +243,9 @@ export const stackArbitrary = fc
       bodySize: fc.constantFrom(1, 3, 1000),
       killAt: fc.option(fc.integer({ min: 0, max: 59 }), { freq: 2 }),
       outOfOrdernessUs: fc.constantFrom(0, 1_000_000, 3_000_000),
+      idleAfterUs: fc.constantFrom(null, null, 1_000_000, 5_000_000),
+      /** Whether only events whose id is a multiple of three move the watermark. */
+      isPunctuated: fc.boolean(),
       late: fc.constantFrom("side", "side", "drop", "update"),
     }),
   );

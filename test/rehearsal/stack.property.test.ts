@@ -139,6 +139,12 @@ function rawRows(log: MemoryLog, schema: EventSchema): RawRow[] {
   return rows;
 }
 
+function ticksOf(log: MemoryLog): number {
+  const heads = log.openReader().read(1, Number.MAX_SAFE_INTEGER);
+  return heads.filter((record) => record.kind === "control" && record.control === "clock_tick")
+    .length;
+}
+
 /** Runs the stream over a kill; its rows and its log. */
 function runStream(stack: Stack, config: RehearsalConfig): { rows: Cell[][]; log: MemoryLog } {
   const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
@@ -175,7 +181,7 @@ function withoutLateSessions(
   );
   const behind = schema.columns.length + 1;
   return rows.filter(({ cells, watermarkUs }) => {
-    const timeUs = cells[schema.eventTime] as bigint;
+    const timeUs = cells[schema.eventTime ?? -1] as bigint;
     const behindUs = cells[behind] as bigint;
     // Where it matters, the watermark before an event is exactly this; elsewhere it is not beyond the event.
     if (behindUs > 0n) sessions.advance(timeUs + behindUs);
@@ -199,6 +205,7 @@ async function checkRaw(stack: Stack, schema: EventSchema, rows: readonly RawRow
   const model = rawEvents(arrived, {
     outOfOrdernessUs: BigInt(stack.outOfOrdernessUs),
     maxFutureUs: BigInt(MAX_FUTURE_US),
+    moves: ({ id }) => !stack.isPunctuated || id % 3 === 0,
   });
   const behind = schema.columns.length + 1;
   expect(rows.map(({ cells }) => [cells[0], cells[behind]])).toEqual(
@@ -218,7 +225,19 @@ async function checkRaw(stack: Stack, schema: EventSchema, rows: readonly RawRow
   expect(wrong).toEqual([]);
 }
 
-const seen = { planned: 0, rows: 0, late: 0, killed: 0, sessions: 0 };
+const seen = { planned: 0, rows: 0, late: 0, killed: 0, sessions: 0, ticks: 0, punctuated: 0 };
+
+/** Of a punctuated stream: the condition by which an event moves the watermark. */
+async function conditionOf(schema: EventSchema): Promise<ViewPlan> {
+  const sql = "SELECT at_ FROM events WHERE id % 3 = 0";
+  const result = await parser.parse({
+    name: "condition",
+    sql,
+    streams: [{ name: "events", schema }],
+  });
+  if (result.kind === "faults") throw new Error(JSON.stringify(result.faults));
+  return result.plan;
+}
 
 async function planOf(stack: Stack, schema: EventSchema): Promise<ViewPlan | null> {
   const { sql } = stack.view;
@@ -237,14 +256,16 @@ async function checkStack(stack: Stack): Promise<void> {
   const plan = await planOf(stack, schema);
   if (plan === null) return;
   seen.planned++;
+  const punctuated = stack.isPunctuated ? { punctuated: await conditionOf(schema) } : {};
   const stream = {
     name: "events",
+    ...punctuated,
     schema,
     dedupTtlUs: 86_400_000_000,
     dedupIdsMax: DEDUP_IDS_MAX,
     dedupDiskMaxBytes: 0,
     outOfOrdernessUs: stack.outOfOrdernessUs,
-    idleAfterUs: null,
+    idleAfterUs: stack.idleAfterUs,
     maxFutureUs: MAX_FUTURE_US,
     maxPastUs: null,
   };
@@ -261,7 +282,11 @@ async function checkStack(stack: Stack): Promise<void> {
     types,
     raw.map(({ cells }) => cells),
   );
-  if (stack.events.every(({ partition }) => partition === "")) await checkRaw(stack, schema, raw);
+  // The plain model has one partition, which never falls idle.
+  const isPlain = stack.events.every(({ partition }) => partition === "");
+  if (isPlain && stack.idleAfterUs === null) await checkRaw(stack, schema, raw);
+  seen.ticks += ticksOf(log);
+  if (stack.isPunctuated) seen.punctuated++;
   const { session } = stack.view;
   if (session !== null) {
     const kept = withoutLateSessions(raw, schema, {
@@ -298,4 +323,6 @@ test("the stream is the batch", async () => {
   expect(seen.rows).toBeGreaterThan(numRuns);
   expect(seen.killed).toBeGreaterThan(numRuns / 20);
   expect(seen.sessions).toBeGreaterThan(0);
+  expect(seen.ticks).toBeGreaterThan(0);
+  expect(seen.punctuated).toBeGreaterThan(0);
 }, 120_000);
