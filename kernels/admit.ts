@@ -10,10 +10,10 @@ export interface AdmitKernels {
   buildTable(stream: number, depth: number, pages: number): void;
   /**
    * Moves the id table's directory, if there is one, to `to`, a multiple of ADMIT_PAGE_BYTES, with room for 2^depthMax slots, a whole
-   * number of pages; the old place becomes free pages. 2 MB are copied at 24 M ids.
+   * number of pages; the old place becomes free pages. 1 MB is copied at 24 M ids.
    */
   moveDirectory(stream: number, to: number, depthMax: number): void;
-  /** Erases all ids that have outlived the TTL by a 64th, and all that are sealed. 15 ms at 24 M ids, more when ids are sealed. */
+  /** Erases all ids that have outlived the TTL, and all that are sealed. Some 50 ms at 24 M ids. */
   sweepAll(stream: number, receivedMs: bigint): void;
   /** Verdicts for `rows` events; see assembly/admit/verdict.ts. `hashes`, `idValid`, `sealed`, `marks`: 0 = none. */
   admitRows(
@@ -37,8 +37,13 @@ export interface AdmitKernels {
     times: number,
     receivedMs: bigint,
   ): void;
-  /** Puts entries of a checkpoint segment back. */
-  restoreIds(stream: number, entries: number, count: number, newestMs: bigint): void;
+  /** Begins to bring ids of one stream back: 2^bits parts by the first bits of their hashes, 2 to RESTORE_PARTS_MAX. */
+  beginParts(bits: number): void;
+  /** Adds entries of a checkpoint segment to the parts. Takes a page for each 255 ids, and for each part that has an id. */
+  partIds(stream: number, entries: number, count: number, newestMs: bigint): void;
+  idsOfPart(part: number): number;
+  /** Puts the ids of a part into the table; the part's pages are free then. */
+  restorePart(stream: number, part: number): void;
   /** Moves the oldest delta entries to `to`, at most `entriesMax`, whole pages only; returns the number moved. */
   takeDelta(stream: number, to: number, entriesMax: number): number;
   /** Hashes of an image's id column: 16 bytes a row to `to`; `entries`: room for 16 bytes a dictionary entry. */

@@ -76,14 +76,14 @@ export const DEDUP_IDS_MIN = 65_536;
 /** Longest dedup_ttl, µs: 20 days. The id table counts ms modulo 2^32 = 49.7 days, and must meet expired ids before they look young. */
 export const DEDUP_TTL_US_MAX = 20 * 86_400 * 1_000_000;
 
-/**
- * Memory of `admit`, bytes (address space; touched as ids come): what WASM can address. 720 MB for one stream at DEDUP_IDS_MAX, 256 MB
- * of delta, the rest for further streams. Beyond it 503.
- */
+/** Memory of `admit`, bytes (touched as ids come): what WASM can address. 720 MB for 24 M ids, 256 MB of delta, then further streams; then 503. */
 export const ADMIT_MEMORY_BYTES_MAX = 65_535 * 65_536;
 
 /** Ids since the last checkpoint, all streams: 16 M x 16 bytes = 256 MB, 10 s at 1.6 M events/s. Beyond it 503 until one is taken. */
 export const DELTA_IDS_MAX = 16_000_000;
+/** Ids of a checkpoint that a start parts by their hashes before they go into the table: 8 M x 16 bytes = 128 MB, free pages afterwards. */
+export const RESTORE_IDS_MAX = 8_000_000;
+
 /** Ids since the last checkpoint after which the next is due: 16 MB for its transaction, 1.4 s at 700,000 events/s. */
 export const DELTA_IDS_DUE = 1_000_000;
 

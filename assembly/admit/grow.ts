@@ -11,8 +11,8 @@ import {
   STREAM_PAGES_AT,
 } from "../../kernels/abi";
 import {
-  countIds, directory, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, groupAt, mayLeave, nextGroup, openDirectory, openTable, pageIn, shift, slotOf, stream,
-  writeEntry,
+  countIds, DEPTH_AT, depthOf, directory, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, GROUP_SLOTS, groupAt, GROUPS, mayLeave, nextGroup,
+  nthPage, openDirectory, openTable, pageIn, pagesOf, shift, slotOf, stream, TAG_MASK, tagsThatAre,
 } from "./page";
 import { grantPages, releasePage, takePage } from "./pool";
 
@@ -21,11 +21,24 @@ const FILL_AFTER_PURGE: u32 = 180;
 /** No page is built with more entries than this, so that there is room after every rebuild. */
 const BUILD_MAX: u32 = 208;
 
-/** Entries and epochs of a segment while it is rebuilt: three full pages. The second half of a split goes to `half`. */
+/** Entries and tags of a segment while it is rebuilt: three full pages. The second half of a split goes to `half`. */
 const scratch = memory.data(672 * 16);
-const scratchEpochs = memory.data(672);
+const scratchTags = memory.data(672 * 2);
 const half = memory.data(672 * 16);
-const halfEpochs = memory.data(672);
+const halfTags = memory.data(672 * 2);
+/** Entries put into each group of a segment that is filled (u32), and those that found theirs full (u32, by number). */
+const filled = memory.data(3 * 7 * 4);
+const misplaced = memory.data(672 * 4);
+
+/** The directory slot of a segment of two pages. */
+function segmentOf(first: usize, second: usize): u64 {
+  return (<u64>first >> 12) | ((<u64>second >> 12) << 20);
+}
+
+/** The directory slot of a segment with a third page. */
+function withThird(segment: u64, third: usize): u64 {
+  return segment | ((<u64>third >> 12) << 40);
+}
 
 function newPage(): usize {
   const page = takePage();
@@ -40,9 +53,10 @@ export function buildTable(table: usize, depth: u32, pages: u32): void {
   store<u32>(table, depth, STREAM_DEPTH_AT);
   openTable(table, 0);
   for (let i: u32 = 0; i < 1 << depth; i++) {
-    const slot = directory + <usize>i * DIRECTORY_SLOT_BYTES;
-    store<u32>(slot, (depth << 8) | pages, 12);
-    for (let nth: u32 = 0; nth < pages; nth++) store<u32>(slot + (<usize>nth << 2), <u32>newPage());
+    let segment = segmentOf(newPage(), newPage());
+    if (pages == 3) segment = withThird(segment, newPage());
+    store<u8>(nthPage(segment, 0), <u8>depth, DEPTH_AT);
+    store<u64>(directory + <usize>i * DIRECTORY_SLOT_BYTES, segment);
   }
 }
 
@@ -52,35 +66,35 @@ function dropTable(table: usize): void {
   const from: usize = load<u32>(table, STREAM_DIRECTORY_AT);
   const depth = load<u32>(table, STREAM_DEPTH_AT);
   for (let i: u32 = 0; i < 1 << depth; ) {
-    const slot = from + <usize>i * DIRECTORY_SLOT_BYTES;
-    const pages = <u32>load<u8>(slot, 12);
-    for (let nth: u32 = 0; nth < pages; nth++) releasePage(load<u32>(slot + (<usize>nth << 2)));
-    i += 1 << (depth - <u32>load<u8>(slot, 13));
+    const segment = load<u64>(from + <usize>i * DIRECTORY_SLOT_BYTES);
+    const next = i + (1 << (depth - depthOf(segment)));
+    const pages = pagesOf(segment);
+    for (let nth: u32 = 0; nth < pages; nth++) releasePage(nthPage(segment, nth));
+    i = next;
   }
   store<u32>(table, 0, STREAM_PAGES_AT);
   store<u32>(table, 0, STREAM_IDS_AT);
 }
 
 /** Copies the entries of a segment that must stay in the table to scratch. Returns their number. */
-function collect(slot: usize): u32 {
+function collect(segment: u64): u32 {
   let count: u32 = 0;
-  const pages = <u32>load<u8>(slot, 12);
+  let left: i32 = 0;
+  const pages = pagesOf(segment);
   for (let nth: u32 = 0; nth < pages; nth++) {
-    const page: usize = load<u32>(slot + (<usize>nth << 2));
-    for (let at = page; at < page + ENTRIES_AT; at += GROUP_BYTES) {
-      let used = i8x16.bitmask(i8x16.gt_u(v128.load(at), i8x16.splat(ERASED)));
-      while (used) {
-        const lane = <u32>ctz(used);
-        const entry = entryOf(at + lane);
-        if (!mayLeave(entry)) {
-          v128.store(scratch + (<usize>count << 4), v128.load(entry));
-          store<u8>(scratchEpochs + count, load<u8>(at + lane, 16));
-          count++;
-        } else countIds(-1);
-        used &= used - 1;
-      }
+    const page = nthPage(segment, nth);
+    for (let tag = page; tag < page + ENTRIES_AT; tag += 2) {
+      const value = load<u16>(tag);
+      if ((value & TAG_MASK) <= ERASED) continue;
+      const entry = entryOf(tag);
+      v128.store(scratch + (<usize>count << 4), v128.load(entry));
+      store<u16>(scratchTags + (<usize>count << 1), value);
+      const leaves = mayLeave(entry);
+      left += i32(leaves);
+      count += u32(!leaves);
     }
   }
+  countIds(-left);
   return count;
 }
 
@@ -98,92 +112,103 @@ function fits(from: usize, count: u32, pages: u32): bool {
   return max(max(first, second), third) <= BUILD_MAX;
 }
 
-/** Puts entries into a segment whose pages are empty. */
-function fill(slot: usize, from: usize, epochs: usize, count: u32): void {
+/** Copies an entry and its tag to where the tag goes. */
+// @ts-ignore: decorator.
+@inline
+function putEntry(at: usize, entry: usize, tag: usize): void {
+  store<u16>(at, load<u16>(tag));
+  v128.store(entryOf(at), v128.load(entry));
+}
+
+/** Puts entries into a segment whose pages are empty: first into their groups, by counting; then the others behind them. */
+function fill(segment: u64, from: usize, tags: usize, count: u32): void {
+  const pages = <u64>pagesOf(segment);
+  memory.fill(filled, 0, 3 * 7 * 4);
+  let missed: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const entry = from + (<usize>i << 4);
-    const high = load<u64>(entry);
-    const low = load<u32>(entry, 8);
-    const page = pageIn(slot, high);
-    let group = page + groupAt(low);
-    let free: i32 = 0;
+    const nth = <u32>((<u64>load<u32>(entry) * pages) >> 32);
+    const group = <u32>groupAt(load<u32>(entry, 8));
+    const used = filled + <usize>((nth * GROUPS + group / <u32>GROUP_BYTES) << 2);
+    const place = load<u32>(used);
+    store<u32>(misplaced + (<usize>missed << 2), i);
+    if (place == GROUP_SLOTS) missed++;
+    else {
+      store<u32>(used, place + 1);
+      putEntry(nthPage(segment, nth) + group + (<usize>place << 1), entry, tags + (<usize>i << 1));
+    }
+  }
+  for (let k: u32 = 0; k < missed; k++) {
+    const i = load<u32>(misplaced + (<usize>k << 2));
+    const entry = from + (<usize>i << 4);
+    let group = pageIn(segment, load<u64>(entry)) + groupAt(load<u32>(entry, 8));
+    let free: u32 = 0;
     while (true) {
-      free = i8x16.bitmask(i8x16.eq(v128.load(group), i8x16.splat(0)));
+      free = tagsThatAre(group, 0);
       if (free) break;
       group = nextGroup(group);
     }
-    writeEntry(group + ctz(free), high, low, load<u32>(entry, 12), load<u8>(epochs + i));
+    putEntry(group + (<usize>ctz(free) << 1), entry, tags + (<usize>i << 1));
   }
 }
 
 /** Makes room in the segment of a hash: drops expired entries; if that is not enough adds a page or splits. Some µs. */
 export function rebuild(high: u64): void {
-  const slot = slotOf(high);
-  const pages = <u32>load<u8>(slot, 12);
-  const count = collect(slot);
-  for (let nth: u32 = 0; nth < pages; nth++) memory.fill(load<u32>(slot + (<usize>nth << 2)), 0, ENTRIES_AT);
+  const segment = load<u64>(slotOf(high));
+  const pages = pagesOf(segment);
+  const count = collect(segment);
+  for (let nth: u32 = 0; nth < pages; nth++) memory.fill(nthPage(segment, nth), 0, ENTRIES_AT);
   if ((count << 8) <= FILL_AFTER_PURGE * pages * ID_PAGE_SLOTS && fits(scratch, count, pages)) {
-    fill(slot, scratch, scratchEpochs, count);
+    fill(segment, scratch, scratchTags, count);
   } else if (pages == 2 && fits(scratch, count, 3)) {
-    writeSegment(high, load<u8>(slot, 13), load<u32>(slot), load<u32>(slot, 4), <u32>newPage());
-    fill(slotOf(high), scratch, scratchEpochs, count);
-  } else split(high, count);
+    const wider = withThird(segment, newPage());
+    writeSegment(high, depthOf(segment), wider);
+    fill(wider, scratch, scratchTags, count);
+  } else split(high, segment, count);
 }
 
 /** Splits the segment of a hash, whose `count` entries are in scratch and whose pages are empty, by the next bit of the hash. */
-function split(high: u64, count: u32): void {
-  let slot = slotOf(high);
-  const depth = <u32>load<u8>(slot, 13);
-  const first: usize = load<u32>(slot);
-  const second: usize = load<u32>(slot, 4);
-  const third: usize = <u32>load<u8>(slot, 12) == 3 ? load<u32>(slot, 8) : newPage();
+function split(high: u64, segment: u64, count: u32): void {
+  const depth = depthOf(segment);
+  const third = pagesOf(segment) == 3 ? nthPage(segment, 2) : newPage();
   if (depth == load<u32>(stream, STREAM_DEPTH_AT)) doubleDirectory();
   const bit = (<u64>1) << (63 - depth);
   let zeros: u32 = 0;
   let ones: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const entry = v128.load(scratch + (<usize>i << 4));
-    const epoch = load<u8>(scratchEpochs + i);
+    const tag = load<u16>(scratchTags + (<usize>i << 1));
     if (i64x2.extract_lane(entry, 0) & bit) {
       v128.store(half + (<usize>ones << 4), entry);
-      store<u8>(halfEpochs + ones, epoch);
+      store<u16>(halfTags + (<usize>ones << 1), tag);
       ones++;
     } else {
       v128.store(scratch + (<usize>zeros << 4), entry);
-      store<u8>(scratchEpochs + zeros, epoch);
+      store<u16>(scratchTags + (<usize>zeros << 1), tag);
       zeros++;
     }
   }
-  buildHalf(high & ~bit, depth + 1, first, second);
-  fillHalf(high & ~bit, scratch, scratchEpochs, zeros);
-  buildHalf(high | bit, depth + 1, third, newPage());
-  fillHalf(high | bit, half, halfEpochs, ones);
+  const zeroHalf = segmentOf(nthPage(segment, 0), nthPage(segment, 1));
+  buildHalf(high & ~bit, depth + 1, zeroHalf, scratch, scratchTags, zeros);
+  buildHalf(high | bit, depth + 1, segmentOf(third, newPage()), half, halfTags, ones);
 }
 
-function buildHalf(high: u64, depth: u32, first: usize, second: usize): void {
-  writeSegment(high, depth, <u32>first, <u32>second, 0);
-}
-
-function fillHalf(high: u64, from: usize, epochs: usize, count: u32): void {
-  const slot = slotOf(high);
+function buildHalf(high: u64, depth: u32, segment: u64, from: usize, tags: usize, count: u32): void {
   if (!fits(from, count, 2)) {
     // Some 1 in 100,000 splits: chance has put too many of them into one page.
     if (!fits(from, count, 3)) unreachable();
-    writeSegment(high, load<u8>(slot, 13), load<u32>(slot), load<u32>(slot, 4), <u32>newPage());
+    segment = withThird(segment, newPage());
   }
-  fill(slotOf(high), from, epochs, count);
+  writeSegment(high, depth, segment);
+  fill(segment, from, tags, count);
 }
 
 /** Writes all directory slots of a segment of `depth` bits. */
-function writeSegment(high: u64, depth: u32, first: u32, second: u32, third: u32): void {
+function writeSegment(high: u64, depth: u32, segment: u64): void {
+  store<u8>(nthPage(segment, 0), <u8>depth, DEPTH_AT);
   const slots: u32 = 1 << (load<u32>(stream, STREAM_DEPTH_AT) - depth);
-  let slot = directory + (<usize>(high >> shift) & ~(<usize>slots - 1)) * DIRECTORY_SLOT_BYTES;
-  for (let i: u32 = 0; i < slots; i++, slot += DIRECTORY_SLOT_BYTES) {
-    store<u32>(slot, first);
-    store<u32>(slot, second, 4);
-    store<u32>(slot, third, 8);
-    store<u32>(slot, (depth << 8) | (third ? 3 : 2), 12);
-  }
+  const slot = directory + (<usize>(high >> shift) & ~(<usize>slots - 1)) * DIRECTORY_SLOT_BYTES;
+  for (let i: u32 = 0; i < slots; i++) store<u64>(slot + <usize>i * DIRECTORY_SLOT_BYTES, segment);
 }
 
 /** The room for a directory, in pages. */
@@ -202,14 +227,14 @@ export function moveDirectory(table: usize, to: usize, depthMax: u32): void {
   store<u32>(table, depthMax, STREAM_DEPTH_MAX_AT);
 }
 
-/** One more bit of depth, in place, from the end: 2 MB at 24 M ids, well below a ms. Traps if hashes are not uniform. */
+/** One more bit of depth, in place, from the end: 1 MB at 24 M ids, well below a ms. Traps if hashes are not uniform. */
 function doubleDirectory(): void {
   const depth = load<u32>(stream, STREAM_DEPTH_AT);
   if (depth == load<u32>(stream, STREAM_DEPTH_MAX_AT)) unreachable();
   for (let i: i32 = (1 << depth) - 1; i >= 0; i--) {
-    const slot = v128.load(directory + <usize>i * DIRECTORY_SLOT_BYTES);
-    v128.store(directory + (<usize>i << 1) * DIRECTORY_SLOT_BYTES, slot);
-    v128.store(directory + ((<usize>i << 1) + 1) * DIRECTORY_SLOT_BYTES, slot);
+    const segment = load<u64>(directory + <usize>i * DIRECTORY_SLOT_BYTES);
+    store<u64>(directory + (<usize>i << 1) * DIRECTORY_SLOT_BYTES, segment);
+    store<u64>(directory + ((<usize>i << 1) + 1) * DIRECTORY_SLOT_BYTES, segment);
   }
   store<u32>(stream, depth + 1, STREAM_DEPTH_AT);
   openDirectory();

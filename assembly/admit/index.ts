@@ -3,5 +3,6 @@ export { takeDelta } from "./delta";
 export { buildTable, moveDirectory } from "./grow";
 export { hashIds } from "./hashids";
 export { freePages, grantPages } from "./pool";
+export { beginParts, idsOfPart, partIds, restorePart } from "./restore";
 export { sweepAll } from "./sweep";
-export { admitRows, replayRows, restoreIds } from "./verdict";
+export { admitRows, replayRows } from "./verdict";

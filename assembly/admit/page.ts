@@ -3,12 +3,13 @@
 //
 // Extendible hashing (Fagin, Nievergelt, Pippenger, Strong, 1979) with partial expansions (Larson, 1980), so that growth is a few µs
 // at a time: a directory slot, chosen by the first bits of the hash, names a segment of two or three pages. Within a page groups of
-// 16 tags are compared at once (as in Abseil's Swiss tables).
+// 32 tags, a line of memory each, are compared at once (as in Abseil's Swiss tables).
 //
-// Page: 14 groups of (16 tags, 16 epochs), 224 entries of 16 bytes, 64 bytes unused. Tag 0 = never used since the page was built,
-// 1 = erased, else 8 bits of the hash. An epoch is received_at in units of a 64th of the TTL, modulo 256: the sweeper tells
-// expired entries by it, without touching the entries. received_at in ms is modulo 2^32 (49.7 days): the host bounds the TTL
-// at 20 days, and a table without any batch for a whole TTL is emptied, so ages below 2^32 ms are all that occur.
+// Page: 7 groups of 32 tags (u16), 224 entries of 16 bytes, and in a segment's first page u8 the
+// segment's depth in bits. Tag 0 = never used since the page was built, 1 = erased,
+// else 10 bits of the hash (2 at least) below 6 bits of epoch. An epoch is received_at in units of a 16th of the TTL, modulo 64: the
+// sweeper tells expired entries by it, without touching the entries. received_at in ms is modulo 2^32 (49.7 days): the host bounds the
+// TTL at 20 days, and a table without any batch for a whole TTL is emptied, so ages below 2^32 ms are all that occur.
 import {
   ADMIT_PAGE_BYTES,
   DIRECTORY_SLOT_BYTES,
@@ -20,12 +21,20 @@ import {
   STREAM_TTL_MS_AT,
 } from "../../kernels/abi";
 
-export const GROUPS: u32 = ID_PAGE_SLOTS / 16;
-export const GROUP_BYTES: usize = 32;
+export const GROUP_SLOTS: u32 = 32;
+export const GROUPS: u32 = ID_PAGE_SLOTS / GROUP_SLOTS;
+export const GROUP_BYTES: usize = 64;
 export const ENTRIES_AT: usize = 448;
-export const ERASED: u8 = 1;
+/** Where a segment's first page has its depth. */
+export const DEPTH_AT: usize = ENTRIES_AT + <usize>ID_PAGE_SLOTS * 16;
+export const ERASED: u16 = 1;
+/** The bits of a tag that are of the hash; the epoch lies above. */
+export const TAG_MASK: u16 = 0x3ff;
+const EPOCH_SHIFT: u16 = 10;
 /** TTL in epochs. */
-export const TTL_EPOCHS: u32 = 64;
+const TTL_EPOCHS: i64 = 16;
+/** Epochs that only an expired entry has gone through. No age comes near 64: at 36 the sweeper has met every entry. */
+export const EXPIRED_EPOCHS: u16 = (<u16>TTL_EPOCHS + 1) << EPOCH_SHIFT;
 
 // The table at hand, and the time of the batch at hand: set by openTable.
 export let stream: usize = 0;
@@ -33,13 +42,14 @@ export let directory: usize = 0;
 export let shift: u64 = 63;
 export let nowMs: u32 = 0;
 export let ttlMs: u32 = 0;
-export let nowEpoch: u8 = 0;
-/** Age from which an entry may leave the table: the TTL, or less when it is sealed on disk; and epochs that it has gone through at least. */
+/** Epochs as in a tag: shifted, modulo 2^16. */
+export let nowEpoch: u16 = 0;
+/** Age from which an entry may leave the table: the TTL, or less when it is sealed on disk; and the epochs that it has gone through by then. */
 export let holdMs: u32 = 0;
-export let holdEpochs: u8 = 0;
+export let holdEpochs: u16 = 0;
 let epochMs: i64 = 1;
 let lastMs: i64 = -1;
-let lastEpoch: u8 = 0;
+let lastEpoch: u16 = 0;
 
 /** Makes `table` the one that the other functions work on, at received_at `receivedMs`. */
 export function openTable(table: usize, receivedMs: i64): void {
@@ -53,7 +63,7 @@ export function openTable(table: usize, receivedMs: i64): void {
   nowEpoch = epochOf(receivedMs);
   const sealed = load<i64>(table, STREAM_SEALED_MS_AT);
   holdMs = sealed <= 0 ? ttlMs : <u32>min<i64>(ttl, max<i64>(receivedMs - sealed, 0));
-  holdEpochs = holdMs == ttlMs ? <u8>TTL_EPOCHS + 1 : <u8>(<i64>holdMs / epochMs);
+  holdEpochs = <u16>(<i64>holdMs / epochMs) << EPOCH_SHIFT;
 }
 
 /** Takes note of the directory of the table at hand, whose depth has changed. */
@@ -62,11 +72,11 @@ export function openDirectory(): void {
   shift = 64 - <u64>load<u32>(stream, STREAM_DEPTH_AT);
 }
 
-/** Epoch byte of received_at. Remembers the last one: a checkpoint's entries come in order of acceptance. */
-export function epochOf(ms: i64): u8 {
+/** Epoch of received_at, as in a tag. Remembers the last one: a checkpoint's entries come in order of acceptance. */
+export function epochOf(ms: i64): u16 {
   if (ms != lastMs) {
     lastMs = ms;
-    lastEpoch = <u8>(ms / epochMs);
+    lastEpoch = <u16>(ms / epochMs) << EPOCH_SHIFT;
   }
   return lastEpoch;
 }
@@ -83,12 +93,30 @@ export function slotOf(high: u64): usize {
   return directory + <usize>(high >> shift) * DIRECTORY_SLOT_BYTES;
 }
 
-/** Address of the page of a hash in the segment of `slot`. */
+/** Pages of the segment whose directory slot is `segment`. */
 // @ts-ignore: decorator.
 @inline
-export function pageIn(slot: usize, high: u64): usize {
-  const nth = ((high & 0xffffffff) * <u64>load<u8>(slot, 12)) >> 32;
-  return load<u32>(slot + (<usize>nth << 2));
+export function pagesOf(segment: u64): u32 {
+  return 2 + u32(segment >> 40 != 0);
+}
+
+/** Address of a page of a segment. */
+// @ts-ignore: decorator.
+@inline
+export function nthPage(segment: u64, nth: u32): usize {
+  return (<usize>(segment >> <u64>(nth * 20)) & 0xfffff) << 12;
+}
+
+/** Depth of a segment in bits. */
+export function depthOf(segment: u64): u32 {
+  return <u32>load<u8>(nthPage(segment, 0), DEPTH_AT);
+}
+
+/** Address of the page of a hash in its segment. */
+// @ts-ignore: decorator.
+@inline
+export function pageIn(segment: u64, high: u64): usize {
+  return nthPage(segment, <u32>(((high & 0xffffffff) * <u64>pagesOf(segment)) >> 32));
 }
 
 /** Address, from its page, of the group where the search for an id begins. */
@@ -98,11 +126,37 @@ export function groupAt(low: u32): usize {
   return <usize>((<u64>low * GROUPS) >> 32) * GROUP_BYTES;
 }
 
+/** The bits of the hash in an id's tag. */
 // @ts-ignore: decorator.
 @inline
-export function tagOf(low: u32): u8 {
-  const tag = <u8>low;
+export function tagOf(low: u32): u16 {
+  const tag = <u16>low & TAG_MASK;
   return tag > ERASED ? tag : tag + 2;
+}
+
+/** The lanes of two vectors of u16 that are all ones, a bit each. */
+// @ts-ignore: decorator.
+@inline
+export function lanes(first: v128, second: v128): u32 {
+  return <u32>i8x16.bitmask(i8x16.narrow_i16x8_s(first, second));
+}
+
+/** The tags of a group whose bits in `mask` are `wanted`, a bit each. */
+// @ts-ignore: decorator.
+@inline
+export function tagsLike(group: usize, mask: v128, wanted: v128): u32 {
+  const first = lanes(
+    i16x8.eq(v128.and(v128.load(group), mask), wanted), i16x8.eq(v128.and(v128.load(group, 16), mask), wanted));
+  const second = lanes(
+    i16x8.eq(v128.and(v128.load(group, 32), mask), wanted), i16x8.eq(v128.and(v128.load(group, 48), mask), wanted));
+  return first | (second << 16);
+}
+
+/** The tags of a group that are `tag`, a bit each. */
+// @ts-ignore: decorator.
+@inline
+export function tagsThatAre(group: usize, tag: u16): u32 {
+  return tagsLike(group, i16x8.splat(-1), i16x8.splat(tag));
 }
 
 /** Address of the group after one in its page, the first after the last. */
@@ -118,23 +172,20 @@ export function nextGroup(group: usize): usize {
 @inline
 export function entryOf(tag: usize): usize {
   const page = tag & ~(<usize>ADMIT_PAGE_BYTES - 1);
-  const at = tag & (<usize>ADMIT_PAGE_BYTES - 1);
-  return page + ENTRIES_AT + ((at >> 5) << 8) + ((at & 15) << 4);
+  return page + ENTRIES_AT + ((tag - page) << 3);
 }
 
-/** Address of the epoch byte of the entry at an address. */
-export function epochAddress(entry: usize): usize {
+/** Address of the tag of the entry at an address. */
+export function tagAddress(entry: usize): usize {
   const page = entry & ~(<usize>ADMIT_PAGE_BYTES - 1);
-  const index = <u32>(entry - page - ENTRIES_AT) >> 4;
-  return page + <usize>(index >> 4) * GROUP_BYTES + 16 + (index & 15);
+  return page + ((entry - page - ENTRIES_AT) >> 3);
 }
 
-/** Writes an entry, its epoch and its tag at `tag`. */
+/** Writes an entry, and its tag with its epoch at `tag`. */
 // @ts-ignore: decorator.
 @inline
-export function writeEntry(tag: usize, high: u64, low: u32, ms: u32, epoch: u8): void {
-  store<u8>(tag, tagOf(low));
-  store<u8>(tag, epoch, 16);
+export function writeEntry(tag: usize, high: u64, low: u32, ms: u32, epoch: u16): void {
+  store<u16>(tag, tagOf(low) | epoch);
   const entry = entryOf(tag);
   store<u64>(entry, high);
   store<u64>(entry, <u64>low | (<u64>ms << 32), 8);

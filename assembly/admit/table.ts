@@ -2,12 +2,12 @@
 import { ID_ENTRY_BYTES } from "../../kernels/abi";
 import { rebuild } from "./grow";
 import {
-  countIds, entryOf, epochAddress, epochOf, ERASED, groupAt, GROUPS, nextGroup, nowEpoch, nowMs, pageIn, slotOf, tagOf, ttlMs,
-  writeEntry,
+  countIds, entryOf, epochOf, ERASED, groupAt, GROUPS, nextGroup, nowEpoch, nowMs, pageIn, slotOf, TAG_MASK, tagAddress, tagOf,
+  tagsLike, tagsThatAre, ttlMs, writeEntry,
 } from "./page";
 
 /** An id that finds no room within this many groups makes its segment grow: pages are filled to some 95 % by then. */
-const PROBES_MAX: u32 = 12;
+const PROBES_MAX: u32 = 6;
 
 // Where an id that `find` did not find can go: address of its tag, 0 = nowhere in its page; groups looked at until there.
 let placeTag: usize = 0;
@@ -25,7 +25,7 @@ let sink: u32 = 0;
 
 /** Address of the group where the search for an id begins. */
 function homeOf(high: u64, low: u32): usize {
-  return pageIn(slotOf(high), high) + groupAt(low);
+  return pageIn(load<u64>(slotOf(high)), high) + groupAt(low);
 }
 
 /**
@@ -64,48 +64,53 @@ export function homeOfRow(row: u32): usize {
 
 /** Address of the entry of an id, expired or not; 0 = not there, and a place for it is noted. `home`: its homeOf. */
 export function find(home: usize, high: u64, low: u32): usize {
-  const tag = i8x16.splat(tagOf(low));
+  const tag = i16x8.splat(tagOf(low));
+  const mask = i16x8.splat(TAG_MASK);
   let group = home;
   placeTag = 0;
   for (let probes: u32 = 1; probes <= GROUPS; probes++) {
-    const tags = v128.load(group);
-    let hits = i8x16.bitmask(i8x16.eq(tags, tag));
+    let hits = tagsLike(group, mask, tag);
     while (hits) {
-      const entry = entryOf(group + ctz(hits));
+      const entry = entryOf(group + (<usize>ctz(hits) << 1));
       if (load<u64>(entry) == high && load<u32>(entry, 8) == low) return entry;
       hits &= hits - 1;
     }
-    const never = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(0)));
+    const never = tagsThatAre(group, 0);
     if (never) {
-      if (!placeTag) {
-        placeTag = group + ctz(never);
-        placeProbes = probes;
-      }
+      if (!placeTag) notePlace(group, never, probes);
       return 0;
     }
     if (!placeTag) {
-      const erased = i8x16.bitmask(i8x16.eq(tags, i8x16.splat(ERASED)));
-      if (erased) {
-        placeTag = group + ctz(erased);
-        placeProbes = probes;
-      }
+      const erased = tagsThatAre(group, ERASED);
+      if (erased) notePlace(group, erased, probes);
     }
     group = nextGroup(group);
   }
   return 0;
 }
 
+function notePlace(group: usize, free: u32, probes: u32): void {
+  placeTag = group + (<usize>ctz(free) << 1);
+  placeProbes = probes;
+}
+
+/** Writes a new received_at into an entry found. */
+function rewrite(entry: usize, ms: u32, epoch: u16): void {
+  store<u32>(entry, ms, 12);
+  const tag = tagAddress(entry);
+  store<u16>(tag, (load<u16>(tag) & TAG_MASK) | epoch);
+}
+
 /** Gives an entry found the batch's received_at. */
 export function renew(entry: usize): void {
-  store<u32>(entry, nowMs, 12);
-  store<u8>(epochAddress(entry), nowEpoch);
+  rewrite(entry, nowMs, nowEpoch);
 }
 
 /**
  * Adds the id that `find` has just not found, received at `ms` in `epoch`. True when its segment was rebuilt: home groups that were
  * computed before are void.
  */
-function insertAt(high: u64, low: u32, ms: u32, epoch: u8): bool {
+function insertAt(high: u64, low: u32, ms: u32, epoch: u16): bool {
   let rebuilt = false;
   if (!placeTag || placeProbes > PROBES_MAX) {
     rebuild(high);
@@ -130,9 +135,6 @@ export function restoreId(home: usize, high: u64, low: u32, receivedMs: i64): bo
   if (age >= ttlMs) return false;
   const entry = find(home, high, low);
   if (!entry) return insertAt(high, low, ms, epochOf(receivedMs));
-  if (nowMs - load<u32>(entry, 12) > age) {
-    store<u32>(entry, ms, 12);
-    store<u8>(epochAddress(entry), epochOf(receivedMs));
-  }
+  if (nowMs - load<u32>(entry, 12) > age) rewrite(entry, ms, epochOf(receivedMs));
   return false;
 }

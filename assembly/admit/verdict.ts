@@ -25,15 +25,7 @@ import {
 import { appendDelta, closeDelta, openDelta } from "./delta";
 import { isExpired, openTable } from "./page";
 import { sweep } from "./sweep";
-import {
-  find,
-  homeOfRow,
-  insert,
-  keepAhead,
-  renew,
-  renewAhead,
-  restoreId,
-} from "./table";
+import { find, homeOfRow, insert, keepAhead, renew, renewAhead } from "./table";
 
 const NONE: i64 = i64.MIN_VALUE;
 
@@ -188,18 +180,4 @@ export function replayRows(
     see(load<i64>(times + (<usize>row << 3)), received, outOfOrderness, true);
   }
   endBatch(stream);
-}
-
-/**
- * Puts `count` entries of a checkpoint at `entries` into the table; their received_at lies at most 49 days before `newestMs`. Those
- * that have outlived the TTL at the stream's own received_at are left out.
- */
-export function restoreIds(stream: usize, entries: usize, count: u32, newestMs: i64): void {
-  openTable(stream, load<i64>(stream, STREAM_RECEIVED_MS_AT));
-  for (let i: u32 = 0; i < count; i++) {
-    keepAhead(entries, i, count);
-    const entry = entries + (<usize>i << 4);
-    const receivedMs = newestMs - <i64>(<u32>newestMs - load<u32>(entry, 12));
-    if (restoreId(homeOfRow(i), load<u64>(entry), load<u32>(entry, 8), receivedMs)) renewAhead(entries, i + 1, count);
-  }
 }

@@ -62,7 +62,9 @@ export const ADMIT_PAGE_BYTES = 4096;
 export const ID_ENTRY_BYTES = 16;
 /** Entries of a page of the delta, behind 16 bytes of header; `takeDelta` moves whole pages. */
 export const DELTA_PAGE_ENTRIES = 255;
-/** Slots of an id page: 14 groups of 16. */
+/** Parts, by the first bits of their hashes, that ids of a checkpoint are put back in. */
+export const RESTORE_PARTS_MAX = 1024;
+/** Slots of an id page: 7 groups of 32. */
 export const ID_PAGE_SLOTS = 224;
-/** Bytes of a directory slot: u32 addresses of up to three pages, u8 number of pages, u8 depth. */
-export const DIRECTORY_SLOT_BYTES = 16;
+/** Bytes of a directory slot: the numbers of two or three pages (address / ADMIT_PAGE_BYTES), 20 bits each from the lowest; 0 = no third. */
+export const DIRECTORY_SLOT_BYTES = 8;

@@ -33,6 +33,7 @@ import {
   type HashKey,
 } from "./checkpoint.ts";
 import type { GenerationInfo, GenerationParts } from "./generation.ts";
+import { IdRestore } from "./id-restore.ts";
 import { AdmitPages } from "./pages.ts";
 import { SealedIds } from "./sealed-ids.ts";
 import { StreamBlock, type StreamSettings } from "./stream-block.ts";
@@ -288,7 +289,7 @@ export class Admission {
   }
 
   /**
-   * Takes over a checkpoint: the newest body and all segments that have not expired, in any order. Segments and states of streams
+   * Takes over a checkpoint: the newest body and all segments that have not expired, in any order, but fastest stream by stream. Segments and states of streams
    * that are not declared any more are passed over. Returns the position to replay from (exclusive). Throws AdmissionFormatError, and
    * RangeError when the memory does not hold the ids.
    */
@@ -303,25 +304,14 @@ export class Admission {
       stream.restoreTimes(times.clock, times.receivedAtMs);
       this.#pages.buildTable(stream, times.ids);
     }
-    for (const segment of segments) this.#restoreSegment(segment);
-    return state.position;
-  }
-
-  #restoreSegment(bytes: Uint8Array): void {
-    const { stream: name, newestMs, entries } = decodeSegment(bytes);
-    const stream = this.#streams.get(name);
-    const ttlUs = stream?.settings.dedupTtlUs ?? 0;
-    if (stream === undefined || ((stream.receivedAtMs ?? 0) - newestMs) * 1000 >= ttlUs) return;
-    const chunk = this.#buffers.chunk;
-    const step = CHUNK_ENTRIES * ID_ENTRY_BYTES;
-    for (let from = 0; from < entries.length; from += step) {
-      const part = entries.subarray(from, from + step);
-      const count = part.length / ID_ENTRY_BYTES;
-      if (!this.#pages.reserveFor(stream, count))
-        throw new RangeError("admit memory: ids do not fit");
-      new Uint8Array(this.#kernels.memory.buffer, chunk, part.length).set(part);
-      this.#kernels.call.restoreIds(stream.address, chunk, count, BigInt(newestMs));
+    const restore = new IdRestore(this.#kernels, this.#pages, this.#buffers.chunk);
+    for (const segment of segments) {
+      const { stream: name, newestMs, entries } = decodeSegment(segment);
+      const stream = this.#streams.get(name);
+      if (stream?.deduplicates === true) restore.add(stream, entries, newestMs);
     }
+    restore.finish();
+    return state.position;
   }
 
   /** Repeats the accepted events of a log record after the checkpoint. Throws RangeError when the memory does not hold the ids. */

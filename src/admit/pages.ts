@@ -18,7 +18,7 @@ export class AdmitPages {
   buildTable(stream: StreamBlock, ids: number): void {
     stream.buildTable(
       ids,
-      (pages) => this.#reserve(pages),
+      (pages) => this.reserve(pages),
       (pages) => this.#allocate(pages),
     );
   }
@@ -30,7 +30,7 @@ export class AdmitPages {
   reserveFor(stream: StreamBlock, ids: number): boolean {
     try {
       stream.growDirectory(ids, (pages) => this.#allocate(pages));
-      this.#reserve(Math.min(ids, stream.pages) + Math.ceil(ids / 32) + 8);
+      this.reserve(Math.min(ids, stream.pages) + Math.ceil(ids / 32) + 8);
       return true;
     } catch (error) {
       if (error instanceof RangeError) return false;
@@ -38,7 +38,8 @@ export class AdmitPages {
     }
   }
 
-  #reserve(pages: number): void {
+  /** Makes sure of `pages` free pages. Throws RangeError when the memory is at its maximum. */
+  reserve(pages: number): void {
     const missing = pages - this.#kernels.call.freePages();
     if (missing <= 0) return;
     const granted = Math.max(missing, RESERVE_PAGES_MIN);

@@ -277,8 +277,13 @@ class SqliteCheckpointStore implements CheckpointStore {
   }
 
   *#segments(): Generator<IdSegment> {
-    for (const row of this.#rows<SegmentRow>("SELECT * FROM segments ORDER BY id"))
-      yield this.#segmentOf(row);
+    using statement = this.#database.prepare<{ stream: string }, []>(
+      "SELECT DISTINCT stream FROM segments ORDER BY stream",
+    );
+    // as the index has them: by id SQLite would sort them all, or read other streams' too
+    const sql = "SELECT * FROM segments WHERE stream = ? ORDER BY newest_received_at, id";
+    for (const { stream } of statement.all())
+      for (const row of this.#rows<SegmentRow>(sql, stream)) yield this.#segmentOf(row);
   }
 
   segmentAfter(stream: string, after: number): NumberedSegment | null {
@@ -302,10 +307,10 @@ class SqliteCheckpointStore implements CheckpointStore {
     return { stream, newestReceivedAtUs, bytes };
   }
 
-  *#rows<Row>(sql: string): Generator<Row> {
+  *#rows<Row>(sql: string, ...values: string[]): Generator<Row> {
     try {
-      using statement = this.#database.prepare<Row, []>(sql);
-      yield* statement.iterate();
+      using statement = this.#database.prepare<Row, string[]>(sql);
+      yield* statement.iterate(...values);
     } catch (error) {
       throw openError(error, this.#path);
     }

@@ -66,7 +66,7 @@ export interface LoadedCheckpoint {
   readonly outputs: readonly ViewOutput[];
   /** By space, then by page. */
   readonly pages: Iterable<StatePage>;
-  /** In the order in which they were saved. */
+  /** Stream by stream, each in the order in which they were saved. */
   readonly segments: Iterable<IdSegment>;
   /** Closed windows with groups outside of memory, by view and start. */
   readonly closedWindows: readonly ClosedWindow[];
