@@ -99,7 +99,7 @@ async function admitLine(passes: number): Promise<BenchLine> {
   });
   const reference = new ReferenceAdmission(settings);
   const twinNs = bestNs(passes, ROWS, (at) => {
-    for (const id of batches[at] ?? []) reference.admit(id, BigInt(START_US), START_US);
+    for (const id of batches[at] ?? []) reference.admit({ id, time: BigInt(START_US) }, START_US);
   });
   return line("twins: admit.admitRows", kernelNs, twinNs);
 }

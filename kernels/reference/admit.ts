@@ -22,6 +22,8 @@ export class ReferenceAdmission {
   /** id -> received_at of the accepted event. */
   readonly accepted = new Map<string, number>();
   newest: bigint | null = null;
+  /** Of the events that move the watermark. */
+  #highest: bigint | null = null;
   readonly #settings: AdmitSettings;
 
   constructor(settings: AdmitSettings) {
@@ -29,8 +31,8 @@ export class ReferenceAdmission {
   }
 
   get watermark(): bigint | null {
-    if (this.newest === null) return null;
-    return clamp(this.newest - BigInt(this.#settings.outOfOrdernessUs));
+    if (this.#highest === null) return null;
+    return clamp(this.#highest - BigInt(this.#settings.outOfOrdernessUs));
   }
 
   /** Ids whose event was accepted less than the TTL before. */
@@ -39,10 +41,13 @@ export class ReferenceAdmission {
     return [...this.accepted.values()].filter((at) => receivedAtUs - at < ttl).length;
   }
 
-  /** Decides on one event. */
+  /** Decides on one event; `moves`: it moves the watermark if it is accepted. */
   admit(
-    id: string | null,
-    time: bigint,
+    {
+      id,
+      time,
+      moves = true,
+    }: { readonly id: string | null; readonly time: bigint; readonly moves?: boolean },
     receivedAtUs: number,
   ): { readonly verdict: number; readonly behind: bigint } {
     const { dedupTtlUs, maxFutureUs, maxPastUs } = this.#settings;
@@ -61,6 +66,7 @@ export class ReferenceAdmission {
     const behind = watermark !== null && time < watermark ? clamp(watermark - time) : 0n;
     const clamped = time < received ? time : received;
     if (this.newest === null || clamped > this.newest) this.newest = clamped;
+    if (moves && (this.#highest === null || clamped > this.#highest)) this.#highest = clamped;
     return { verdict: VERDICT_ACCEPTED, behind };
   }
 }

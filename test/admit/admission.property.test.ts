@@ -43,6 +43,8 @@ const arrivals: fc.Arbitrary<Arrival[]> = fc
           arbitrary: fc.constantFrom(-(2n ** 63n), 2n ** 63n - 1n, 0n, -(2n ** 62n)),
         },
       ),
+      /** Some streams are punctuated: of those most events do not move the watermark. */
+      moves: fc.constantFrom(true, false, false),
       stepMs: fc.oneof(
         { weight: 8, arbitrary: fc.constant(0) },
         { weight: 4, arbitrary: fc.integer({ min: 1, max: 40 }) },
@@ -52,12 +54,18 @@ const arrivals: fc.Arbitrary<Arrival[]> = fc
     }),
     { minLength: 1, maxLength: 250 },
   )
-  .map((steps) => {
+  .chain((steps) => fc.tuple(fc.constant(steps), fc.boolean()))
+  .map(([steps, isPunctuated]) => {
     let receivedAtUs = START_US;
-    return steps.map(({ id, offsetUs, extreme, stepMs }) => {
+    return steps.map(({ id, offsetUs, extreme, stepMs, moves }) => {
       receivedAtUs += stepMs * 1000;
       const time = extreme ?? BigInt(receivedAtUs + offsetUs);
-      return { event: { id: id === null ? null : `event-${id}`, time }, receivedAtUs };
+      const event = {
+        id: id === null ? null : `event-${id}`,
+        time,
+        moves: moves || !isPunctuated,
+      };
+      return { event, receivedAtUs };
     });
   });
 
@@ -99,7 +107,7 @@ test("verdicts, _behind and watermark are the twin's, whatever the cuts", () => 
     fc.property(settings, arrivals, fc.array(fc.boolean()), (stream, all, cuts) => {
       const twin = new ReferenceAdmission(stream);
       const expected = all.map(({ event, receivedAtUs }): Outcome => {
-        const { verdict, behind } = twin.admit(event.id, event.time, receivedAtUs);
+        const { verdict, behind } = twin.admit(event, receivedAtUs);
         return [verdict, behind];
       });
       const real = admission([stream]);
@@ -131,7 +139,7 @@ test("checkpoints and restarts at any moment change nothing", () => {
       batches(all, cuts).forEach((batch, i) => {
         const outcomes = admitBatch(real, batch);
         const expected = batch.map(({ event, receivedAtUs }): Outcome => {
-          const { verdict, behind } = twin.admit(event.id, event.time, receivedAtUs);
+          const { verdict, behind } = twin.admit(event, receivedAtUs);
           return [verdict, behind];
         });
         expect(outcomes).toEqual(expected);
@@ -140,6 +148,7 @@ test("checkpoints and restarts at any moment change nothing", () => {
           partition: "",
           receivedAtUs: batch[0]?.receivedAtUs ?? 0,
           watermarkUs: real.clock(stream.name).watermarkUs,
+          markedUs: real.clock(stream.name).highestUs(""),
           image: imageOf(
             accepted.map((arrival) => arrival.event),
             dictionary,

@@ -38,6 +38,8 @@ export const SETTINGS: StreamSettings = {
 export interface TestEvent {
   readonly id: string | null;
   readonly time: bigint;
+  /** Whether it moves the watermark; absent = yes. */
+  readonly moves?: boolean;
 }
 
 const hashesById = new Map<string, readonly [bigint, bigint]>();
@@ -64,6 +66,9 @@ export function batchOf(events: readonly TestEvent[]): Batch {
     hashes: new Uint8Array(hashes.buffer),
     idValid: events.some((event) => event.id === null) ? idValid : null,
     eventTimes: BigInt64Array.from(events, (event) => event.time),
+    ...(events.every(({ moves = true }) => moves)
+      ? {}
+      : { marks: Uint8Array.from(events, ({ moves = true }) => Number(moves)) }),
     rowCount: events.length,
   };
 }

@@ -72,7 +72,9 @@ function run(stream: StreamSettings, steps: readonly Step[]): void {
         const result = rig.admit(events, receivedAtUs);
         // 503: nothing has changed
         if (!result.full) {
-          const expected = events.map(({ id, time }) => twin.admit(id, time, receivedAtUs).verdict);
+          const expected = events.map(
+            ({ id, time }) => twin.admit({ id, time }, receivedAtUs).verdict,
+          );
           expect([...result.verdicts]).toEqual(expected);
           seen.duplicates += result.duplicates;
         }

@@ -108,6 +108,11 @@ test("views wait for their table, and go on by themselves", async () => {
   const seen = await appliance.rows(count);
   expect(seen.position).toBeLessThan(position);
   expect((await appliance.ask(count, { after: position })).status).toBe(503);
+  // the watermark is of that position too, though admission is ahead
+  const { rows: marks } = await appliance.rows(
+    "SELECT watermark = (SELECT max(event_time) FROM clicks), watermark < newest_event_time FROM millrace.watermarks",
+  );
+  expect(marks).toEqual([[true, true]]);
   // the stop does not wait for the table, and the next start waits as this one did
   expect(await appliance.stop()).toBe(0);
   expect(existsSync(DAY)).toBe(false);

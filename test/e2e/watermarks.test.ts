@@ -10,7 +10,7 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 const START_MS = Date.UTC(2025, 0, 1);
 const MINUTE_MS = 60_000;
 
-mkdirSync(join(root, "data"));
+for (const name of ["condition", "receipt"]) mkdirSync(join(root, name));
 writeFileSync(
   join(root, "beats.avsc"),
   JSON.stringify({
@@ -37,8 +37,8 @@ views:
 `,
 );
 
-const start = (): Promise<Appliance> =>
-  Appliance.start({ config: join(root, "beats.yaml"), data: join(root, "data") });
+const start = (name: "condition" | "receipt"): Promise<Appliance> =>
+  Appliance.start({ config: join(root, "beats.yaml"), data: join(root, name) });
 
 /** Events in one request, each `minutes` after the start of the year, from a source partition. */
 async function send(
@@ -56,6 +56,17 @@ async function send(
   expect(response.status).toBe(200);
 }
 
+/** Runs a command of the real thing against an appliance, which must go well; what it printed. */
+async function command(on: Appliance, ...words: string[]): Promise<string> {
+  const more = ["--config", join(root, "beats.yaml"), "--url", on.address];
+  const child = Bun.spawn([...FROM_SOURCE, ...words, ...more], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const said = await new Response(child.stdout).text();
+  expect([await child.exited, said]).toEqual([0, expect.any(String)]);
+  return said;
+}
+
 async function marks(of: Appliance): Promise<unknown> {
   const { rows } = await of.rows(
     "SELECT partition, watermark, partition_watermark, moved_by FROM millrace.watermarks WHERE stream = 'beats' ORDER BY 1",
@@ -64,7 +75,7 @@ async function marks(of: Appliance): Promise<unknown> {
 }
 
 test("only events that satisfy the condition move the watermark, each its partition's, over a kill", async () => {
-  let live = await start();
+  let live = await start("condition");
   await send(live, "a", [
     [1, "beat"],
     [9, "beat"],
@@ -83,7 +94,7 @@ test("only events that satisfy the condition move the watermark, each its partit
   ];
   expect(await marks(live)).toEqual(both);
   await live.kill();
-  live = await start();
+  live = await start("condition");
   expect(await marks(live)).toEqual(both);
   await send(live, "b", [
     [4, "end"],
@@ -105,19 +116,15 @@ test("only events that satisfy the condition move the watermark, each its partit
     "SELECT view, count(*) FROM millrace.late_events WHERE view = 'minutes' GROUP BY ALL",
   );
   expect(late).toEqual([["minutes", 2]]);
-  for (const view of ["minutes", "visits"]) {
-    const child = Bun.spawn(
-      [...FROM_SOURCE, "verify", view, "--config", join(root, "beats.yaml"), "--url", live.address],
-      { stdio: ["ignore", "pipe", "pipe"] },
-    );
-    const said = await new Response(child.stdout).text();
-    expect([await child.exited, said]).toEqual([0, expect.any(String)]);
-  }
+  for (const view of ["minutes", "visits"]) await command(live, "verify", view);
+  expect(await command(live, "preview", "minutes")).toContain(
+    "9 events read, 0 events filtered, 2 events late",
+  );
   await live.kill();
 }, 30_000);
 
 test("where the event time is the receipt, a window closes by the clock alone, after a stop too", async () => {
-  let live = await start();
+  let live = await start("receipt");
   const arrive = (): Promise<Response> =>
     live.post(JSON.stringify({ beat_at: 0, kind: "x" }), "application/json", "arrivals");
   const open = async (): Promise<unknown> => {
@@ -136,7 +143,7 @@ test("where the event time is the receipt, a window closes by the clock alone, a
   expect(rows).toEqual([[true, "idle", "receipt", 0, expect.anything()]]);
   expect((await arrive()).status).toBe(200);
   expect(await live.stop()).toBe(0);
-  live = await start();
+  live = await start("receipt");
   await untilClosed();
   const { rows: counted } = await live.rows(
     "SELECT sum(n)::BIGINT, (SELECT count(*) FROM arrivals) FROM seconds WHERE is_final",
@@ -146,5 +153,7 @@ test("where the event time is the receipt, a window closes by the clock alone, a
     "SELECT count(*) FROM arrivals WHERE _behind <> 0 OR received_at IS NULL",
   );
   expect(mistaken).toEqual([[0]]);
+  await command(live, "verify", "seconds");
+  expect(await command(live, "preview", "seconds")).toContain("2 events read, 0 events filtered");
   await live.kill();
 }, 40_000);
