@@ -31,22 +31,30 @@ export interface FoldKernels {
 
   createRoot(): number;
   freeRoot(root: number): void;
-  /** Windows of the next `assignWindows`; a tumbling window is its own pane. */
-  setWindows(paneUs: bigint, slideUs: bigint, sizeUs: bigint, offsetUs: bigint): void;
+  /** Windows of the next `assignWindows`; a tumbling window is its own pane. Late events count up to `allowedUs` behind a window's end. */
+  setWindows(
+    paneUs: bigint,
+    slideUs: bigint,
+    sizeUs: bigint,
+    offsetUs: bigint,
+    allowedUs: bigint,
+  ): void;
   /**
    * Selects rows `begin` to `rows` of a chunk and their panes; returns how many. Counts, and where it stopped for windows to be closed
-   * first: RESULT_*_AT in the work area. `closedUs`: windows that end at or before it are closed.
+   * first: RESULT_*_AT in the work area. `finalUs`: windows that end at or before it take no event any more. `correctTo` gets the chunk's
+   * rows that may correct windows.
    */
   assignWindows(
     root: number,
     time: number,
     behind: number,
     filter: number,
-    closedUs: bigint,
+    finalUs: bigint,
     begin: number,
     rows: number,
     firstRow: number,
     lateTo: number,
+    correctTo: number,
   ): number;
   /** Groups of the selected rows. `keys`: KEY_COLUMN_BYTES each. */
   findGroups(keys: number, keyCount: number, rowBytes: number, selected: number): void;
@@ -54,8 +62,8 @@ export interface FoldKernels {
   setPlace(position: number, firstRow: number): void;
   updateStates(kind: number, offset: number, arg: number, filter: number, selected: number): void;
 
-  /** A pane that a row behind the watermark came into since the last call for it; 0 when there is none. */
-  takeStale(root: number): number;
+  /** Index of a pane from `from` on that a row behind the watermark came into since the last call for it; the count of panes when there is none. */
+  takeStale(root: number, from: number): number;
   closableWindows(root: number, watermarkUs: bigint): number;
   windowAt(root: number, index: number): number;
   closeWindows(root: number, count: number): void;
@@ -107,6 +115,30 @@ export interface FoldKernels {
   listCorrected(root: number, revision: number, rows: number, count: number): number;
   /** Keeps only those of the selected events whose windows are closed; returns how many. */
   selectClosed(selected: number): number;
+  /** Rows become part of what is out (`shown` = 1), or no part of it: `count` addresses, u32 each. */
+  setShown(revision: number, rows: number, count: number, shown: number): void;
+  /** Begins with the `count` rows of a chunk that `assignWindows` listed at `list`: see `selectMarks`. */
+  beginMarks(time: number, behind: number, list: number, count: number): void;
+  /** Selects pairs of such a row and the marks of a window that it corrects, in the list of marks `root`; returns how many, 0 at the end. */
+  selectMarks(root: number): number;
+  /** Counts a late event in each selected row of marks, at offset `marks`. */
+  markLate(root: number, marks: number, selected: number): void;
+  /**
+   * Copies the marks of `count` rows, u32 addresses at `rows`, from offset `from` to offset `to` of the rows of `window` with the same keys,
+   * which are made when they are not there; their addresses replace those at `rows`. `keys`: as for `mergeGroups`.
+   */
+  copyMarks(
+    rows: number,
+    count: number,
+    from: number,
+    window: number,
+    to: number,
+    rowBytes: number,
+    keys: number,
+    keyCount: number,
+  ): void;
+  /** What is marked in `window` of the list `root` was put out. */
+  settleMarks(root: number, window: number, marks: number, rowBytes: number): void;
   /** Counts a change of a window in its version. */
   countChange(window: number): void;
   /** Addresses of the corrected rows, u32 each, the last one first; returns how many. `take` = 1: the list is empty then. */
@@ -168,6 +200,8 @@ export interface FoldKernels {
   turnTimers(header: number, watermarkUs: bigint): void;
   /** Closes at most `limit` sessions whose time has come and lists their rows, u32 each; returns how many. */
   closeSessions(header: number, watermarkUs: bigint, to: number, limit: number): number;
+  /** Those rows, closed before, are no part of the view. */
+  hideSessions(list: number, count: number): void;
   /** Those rows are put out; `keep` = 1: their states stay. Returns the events applied in them. */
   releaseSessions(
     header: number,

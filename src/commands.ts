@@ -18,7 +18,6 @@ import { exitCodeOf, verdictText, verifyView, type Verdict } from "./verify/veri
 import { readRange, readVerifyWords } from "./verify/words.ts";
 import type { ViewPlan } from "./view/plan.ts";
 import type { ViewCounts } from "./window/fold.ts";
-import { missingFeatures } from "./window/supported.ts";
 
 /** What a command cannot do for itself. */
 export interface CommandTools {
@@ -130,14 +129,11 @@ async function planOf(
     );
   const streams = [...schemas].map(([name, { schema }]) => ({ name, schema }));
   const result = await tools.parseView({ name: "preview", sql: nameOrText, streams });
-  const faults =
-    result.kind === "plan"
-      ? missingFeatures(result.plan).map((what) => `${what} is not in this release`)
-      : result.faults.map(
-          ({ line, column, message, advice }) =>
-            `line ${line}, column ${column}: ${message}${advice === "" ? "" : `; ${advice}`}`,
-        );
-  if (result.kind === "plan" && faults.length === 0) return result.plan;
+  if (result.kind === "plan") return result.plan;
+  const faults = result.faults.map(
+    ({ line, column, message, advice }) =>
+      `line ${line}, column ${column}: ${message}${advice === "" ? "" : `; ${advice}`}`,
+  );
   throw new CommandError(faults.join("\n"));
 }
 

@@ -5,13 +5,17 @@ import {
   RESULT_FAILED_AT,
   RESULT_LATE_AT,
   REVISION_NEXT_AT,
+  REVISION_SHOWN_AT,
   ROOT_CORRECTED_AT,
   ROOT_LIST_ADDRESS_AT,
+  ROOT_STALE_AT,
   ROOT_WINDOWS_AT,
   ROW_WINDOW_AT,
   WINDOW_CLOSED_AT,
   WINDOW_END_AT,
   WINDOW_ENTRY_BYTES,
+  WINDOW_SEGMENT_AT,
+  WINDOW_STALE_AT,
   WINDOW_VERSION_AT,
   WORK_ERRORS_AT,
   WORK_RESULT_AT,
@@ -19,6 +23,7 @@ import {
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
+import { markStale } from "./assign";
 import { touch } from "./pages";
 import { values } from "./vector";
 import { endOf, openWindow, startOf } from "./window";
@@ -131,6 +136,43 @@ export function correctedRows(root: u32, revision: u32, to: u32, take: bool): u3
     touch(root);
   }
   return n;
+}
+
+/** The `n` rows whose addresses are at `rows` are out from now on, or not. */
+export function setShown(revision: u32, rows: u32, n: u32, shown: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const at = load<u32>(rows + (j << 2)) + revision;
+    store<u32>(at, shown, REVISION_SHOWN_AT);
+    touch(at);
+  }
+}
+
+/** Counts a late event in the marks of the `n` selected pairs, in list `root`. */
+export function markLate(root: u32, marks: u32, n: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const row = load<u32>(WORK_ROWS_AT + (j << 2));
+    const at = row + marks;
+    store<u64>(at, load<u64>(at) + 1);
+    store<u32>(at, 1, REVISION_NEXT_AT);
+    touch(at);
+    const header = load<u32>(row, ROW_WINDOW_AT);
+    markStale(root, header);
+    touch(header);
+  }
+}
+
+/** The marks of a window of list `root` were put out. */
+export function settleMarks(root: u32, header: u32, marks: u32, rowBytes: u32): void {
+  if (load<u32>(header, WINDOW_STALE_AT) == 0) return;
+  for (let segment = header + WINDOW_SEGMENT_AT; segment != 0; segment = load<u32>(segment)) {
+    const end = segment + 8 + load<u32>(segment, 4) * rowBytes;
+    for (let row = segment + 8; row < end; row += rowBytes) store<u32>(row + marks, 0, REVISION_NEXT_AT);
+    touch(segment);
+  }
+  store<u32>(header, 0, WINDOW_STALE_AT);
+  touch(header);
+  store<u32>(root, load<u32>(root, ROOT_STALE_AT) - 1, ROOT_STALE_AT);
+  touch(root);
 }
 
 /** Marks a window as closed: its rows are put out, what changes from now on is a correction. */

@@ -1,9 +1,11 @@
 // Merges all groups of one window into another of the same layout: panes into nodes and windows, windows into the upper level of a rollup.
+// Brings the marks of a hop's closed window to its rows and back.
 import {
   BUCKET_SLOTS,
   KEY_COLUMN_BYTES,
   KEY_FIXED8,
   KEY_TEXT,
+  REVISION_BYTES,
   ROW_NULLS_AT,
   TEXT_INLINE_BYTES,
   WINDOW_APPLIED_AT,
@@ -105,4 +107,23 @@ export function mergeGroups(from: u32, to: u32, keys: u32, keyCount: u32, states
   store<u64>(to, load<u64>(to, WINDOW_APPLIED_AT) + load<u64>(from, WINDOW_APPLIED_AT), WINDOW_APPLIED_AT);
   store<u32>(to, load<u32>(to, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
   touch(to);
+}
+
+/**
+ * Copies the marks (REVISION_BYTES) of `n` rows, whose addresses are at `rows`, from offset `from` to offset `to` of the rows of `header` with
+ * the same keys, made where they are not there. Their addresses replace those at `rows`.
+ */
+export function copyMarks(rows: u32, n: u32, from: u32, header: u32, to: u32, rowBytes: u32, keys: u32, keyCount: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const row = load<u32>(rows + (j << 2));
+    const tag = tagOf(row, keys, keyCount);
+    let target = findLike(header, row, tag, keys, keyCount);
+    if (target == 0) {
+      target = addLike(header, row, keys, keyCount, rowBytes);
+      addRow(header, tag, target);
+    }
+    memory.copy(target + to, row + from, REVISION_BYTES);
+    touch(target + to);
+    store<u32>(rows + (j << 2), target);
+  }
 }

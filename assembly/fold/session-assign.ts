@@ -19,6 +19,7 @@ import {
   SESSION_GAP_AT,
   SESSION_NEWER_AT,
   SESSION_OLDER_AT,
+  SESSION_OPEN,
   SESSION_REVISION_AT,
   SESSION_START_AT,
   SESSION_STATE_AT,
@@ -205,9 +206,9 @@ function begin(header: u32, keys: u32, keyCount: u32, j: u32, t: i64, gap: i64):
   return row;
 }
 
-/** A session of its own for a late event that corrects: it takes in all that the event touches. Returns the events of it that had been put out. */
+/** A session of its own for a late event that corrects: it takes in all that the event touches. Returns the events of it that count as applied. */
 function correct(header: u32, row: u32): u64 {
-  const out = load<u32>(closed, SESSION_STATE_AT) == SESSION_CLOSED ? load<u64>(closed, SESSION_APPLIED_AT) : 0;
+  const out = load<u32>(closed, SESSION_STATE_AT) != SESSION_OPEN ? load<u64>(closed, SESSION_APPLIED_AT) : 0;
   takeIn(header, row, closed);
   if (newer != 0) takeIn(header, row, newer);
   if (older != 0) takeIn(header, row, older);

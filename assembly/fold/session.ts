@@ -15,6 +15,7 @@ import {
   SESSION_BASE_AT,
   SESSION_CLOSED,
   SESSION_DEAD,
+  SESSION_HIDDEN,
   SESSION_END_AT,
   SESSION_GAP_AT,
   SESSION_GRAIN_AT,
@@ -317,6 +318,15 @@ export function closeSessions(header: u32, watermark: i64, to: u32, limit: u32):
   if (n > 0) store<u32>(header, load<u32>(header, WINDOW_VERSION_AT) + 1, WINDOW_VERSION_AT);
   touch(header);
   return n;
+}
+
+/** The rows of `n` closed sessions at `list` are no part of the view: they are not put out. */
+export function hideSessions(list: u32, n: u32): void {
+  for (let i: u32 = 0; i < n; i++) {
+    const row = load<u32>(list + (i << 2));
+    store<u32>(row, SESSION_HIDDEN, SESSION_STATE_AT);
+    touch(row);
+  }
 }
 
 /**

@@ -208,7 +208,7 @@ export const WINDOW_BLOCKS_AT = 64;
 export const WINDOW_PAGES_AT = 88;
 /** u32 1: the window was put out and is kept for late events that correct it */
 export const WINDOW_CLOSED_AT = 92;
-/** u32 1: a pane that a row behind the watermark came into: its nodes are to be made again */
+/** u32 1: a pane that a row behind the watermark came into: its nodes are to be made again; marks that were not put out */
 export const WINDOW_STALE_AT = 96;
 /** the first segment of rows: u32 next segment, u32 rows in it, rows */
 export const WINDOW_SEGMENT_AT = 248;
@@ -225,7 +225,7 @@ export const ROOT_CHAIN_AT = 16;
 export const ROOT_CORRECTED_AT = 28;
 /** u32 root page of the list of nodes over panes, whose entries are by the middle of the node's range; 0 = none */
 export const ROOT_NODES_AT = 20;
-/** u32 panes that are marked as stale */
+/** u32 panes, or marks of windows, that are marked as stale */
 export const ROOT_STALE_AT = 24;
 export const ROOT_LIST_AT = 32;
 export const WINDOW_ENTRY_BYTES = 16;
@@ -236,9 +236,13 @@ export const ROW_NULLS_AT = 0;
 export const ROW_WINDOW_AT = 4;
 export const ROW_KEYS_AT = 8;
 export const TEXT_INLINE_BYTES = 12;
-/** Rows of views that correct closed windows end with: u64 late events in the row, u32 next corrected row (0 = not listed), u32 zero. */
+/**
+ * Rows of views that correct closed windows end with: u64 late events in the row, u32 next corrected row (0 = not listed; of a hop: 1 =
+ * corrected), u32 1: the row is out, where HAVING or a top-N decides which are. The marks of a hop's closed window are rows of keys and these.
+ */
 export const REVISION_BYTES = 16;
 export const REVISION_NEXT_AT = 8;
+export const REVISION_SHOWN_AT = 12;
 /** Next row of the row at the end of the list of corrected ones. */
 export const CORRECTED_LAST = 1;
 /** A bucket of the index is a page: u32 entries, u32 depth, u32 overflow bucket, u32 zero, then slots: u32 tag, u32 row (0 = free). */
@@ -272,6 +276,10 @@ export const RESULT_NEW_GROUPS_AT = 12;
 export const RESULT_STOP_AT = 16;
 /** Written by `assign`: selected rows that are not late. */
 export const RESULT_COUNTED_AT = 20;
+/** Written by `assign`: selected rows that may correct windows. */
+export const RESULT_CORRECTED_AT = 24;
+/** Written by `assign`: rows that are not late and did not fail, all of whose windows are closed. */
+export const RESULT_APPLIED_AT = 28;
 
 // ## Key columns of a view for `group`. 16 bytes: u32 offset in the row, u32 kind (KEY_*), u32 form register, u32 hash register
 export const KEY_COLUMN_BYTES = 16;

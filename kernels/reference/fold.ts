@@ -48,7 +48,9 @@ export function couponOf(value: Exclude<Cell, null>, type: ReferenceType): numbe
   const bytes = new Uint8Array(wide ? 16 : 8);
   const view = new DataView(bytes.buffer);
   if (type.kind === "DOUBLE" || type.kind === "FLOAT") {
-    view.setFloat64(0, value === 0 ? 0 : Number(value), true);
+    // One zero, and one of the many NaNs: JavaScript's 0 % 0 has another sign than its NaN.
+    const canonical = Number.isNaN(value) ? Number.NaN : Number(value);
+    view.setFloat64(0, canonical === 0 ? 0 : canonical, true);
     return coupon(bytes);
   }
   view.setBigUint64(0, BigInt.asUintN(64, BigInt(value)), true);

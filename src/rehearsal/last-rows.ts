@@ -35,7 +35,7 @@ export function lastRows(
     }
   };
   for (const { kind, op, image } of outputs) if (kind === "rows") put(image, op);
-  for (const { image } of windows.corrected(plan.name)) put(image, "upsert");
+  for (const { op, image } of windows.corrected(plan.name)) put(image, op);
   for (const { images } of windows.openWindows(plan.name))
     for (const { image } of images) put(image, undefined);
   return [...rows.values()];

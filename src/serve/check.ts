@@ -11,7 +11,6 @@ import type { EventSchema } from "../event/schema.ts";
 import { checkConditions } from "./check-condition.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { rollupPlans } from "../view/rollup.ts";
-import { missingFeatures } from "../window/supported.ts";
 
 /** What a check of a schema or a view finds: a problem, and what to write instead ("" when nothing fits). */
 export interface Finding {
@@ -186,13 +185,6 @@ async function checkViews(
       const plan = { ...result.plan, late };
       const levels = checkRollups(loaded, { view, plan }, faults);
       plans.push(plan, ...levels);
-      for (const what of new Set([plan, ...levels].flatMap(missingFeatures)))
-        faults.push({
-          place: loaded.placeOf(key),
-          key,
-          problem: `${what} is not in this release`,
-          instead: null,
-        });
     } else
       for (const { line, column, message, advice } of result.faults) {
         const place = loaded.placeWithin(key, line, column);

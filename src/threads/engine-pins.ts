@@ -157,8 +157,8 @@ export class EnginePins {
         image,
       })),
     );
-    const corrected = windows.corrected(view).map(({ image }, part) => ({
-      op: "upsert" as const,
+    const corrected = windows.corrected(view).map(({ op, image }, part) => ({
+      op,
       name: `${view}-corrected-${windows.position(view)}-${part}`,
       image,
     }));

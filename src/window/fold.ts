@@ -2,6 +2,7 @@
 // A fold holds the view's open state in pages of the fold memory; it knows nothing of checkpoints.
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { PartialWindow } from "./closed-windows.ts";
 import type { CompiledView, StreamShape } from "./compile.ts";
 import type { RowsImage } from "./images.ts";
@@ -135,8 +136,8 @@ export interface Fold {
   fold(batch: Batch, record: RecordFacts): ViewOutput[];
   /** The open windows as images; those that did not change since the last call are the same objects. */
   openWindows(): OpenWindow[];
-  /** Rows of closed windows that late events changed since they were put out last: they take the place of those. */
-  corrected(): RowsImage[];
+  /** Rows of closed windows that late events changed since they were put out last, and those that are no longer part of the view. */
+  corrected(): ChangedRows[];
   /** What a rollup of this view reads; null: there can be none. */
   readonly lower: Lower | null;
   /** Pages of what cannot leave memory; null: all that the view has. */

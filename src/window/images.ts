@@ -1,5 +1,5 @@
-// Verb: groups of windows -> batch images of the view's output columns and `revision`, without the rows that are not part of the view
-// (emit.ts). The kernels fill the columns in scratch.
+// Verb: groups of windows -> batch images of the view's output columns and `revision`; which of the groups are part of the view (emit.ts).
+// The kernels fill the columns in scratch.
 import {
   PHYSICAL_I64,
   PHYSICAL_UTF8,
@@ -27,13 +27,60 @@ interface Segment {
 
 type RowOutput = Extract<OutputLayout, { from: "row" }>;
 
-/** The groups of windows, in order, as images of at most OUTPUT_ROWS_MAX rows. */
+/** The groups of windows that are part of the view, in order, as images of at most OUTPUT_ROWS_MAX rows. */
 export function windowImages(
   memory: FoldMemory,
   layout: RowLayout,
   windows: readonly number[],
 ): RowsImage[] {
   const mark = memory.mark;
+  const images = imagesOf(memory, layout, listWindows(memory, layout, windows));
+  memory.rewind(mark);
+  return images;
+}
+
+/** The groups at the given addresses, which stand window by window, as images: all of them. */
+export function rowImages(
+  memory: FoldMemory,
+  layout: RowLayout,
+  groups: readonly number[],
+): RowsImage[] {
+  const mark = memory.mark;
+  const images = writeImages(memory, layout, listGroups(memory, groups));
+  memory.rewind(mark);
+  return images;
+}
+
+/** Addresses of all groups of windows, in order. */
+export function groupsOf(
+  memory: FoldMemory,
+  layout: RowLayout,
+  windows: readonly number[],
+): number[] {
+  const mark = memory.mark;
+  const { rows, count } = listWindows(memory, layout, windows);
+  const groups = [...memory.u32.subarray(rows / 4, rows / 4 + count)];
+  memory.rewind(mark);
+  return groups;
+}
+
+/** Those of the groups at the given addresses that are part of the view; for a top-N they are whole windows. */
+export function shownGroups(
+  memory: FoldMemory,
+  layout: RowLayout,
+  groups: readonly number[],
+): readonly number[] {
+  if (layout.shown === null || groups.length === 0) return groups;
+  const mark = memory.mark;
+  const list = listGroups(memory, groups);
+  const images = writeImages(memory, layout, list);
+  const kept = shownOf(memory, layout.shown, images, firstsOf(list));
+  memory.rewind(mark);
+  return kept.map((number) => must(groups[number], "group"));
+}
+
+/** Lists the groups of windows in scratch. */
+function listWindows(memory: FoldMemory, layout: RowLayout, windows: readonly number[]): RowList {
   const rows = memory.take(0);
   const segments: Segment[] = [];
   let count = 0;
@@ -47,19 +94,13 @@ export function windowImages(
       to: count,
     });
   }
+  memory.rewind(rows);
   memory.take(count * 4);
-  const images = imagesOf(memory, layout, { rows, count, segments });
-  memory.rewind(mark);
-  return images;
+  return { rows, count, segments };
 }
 
-/** The groups at the given addresses, which stand window by window, as images. */
-export function rowImages(
-  memory: FoldMemory,
-  layout: RowLayout,
-  groups: readonly number[],
-): RowsImage[] {
-  const mark = memory.mark;
+/** Lists groups in scratch. */
+function listGroups(memory: FoldMemory, groups: readonly number[]): RowList {
   const rows = memory.take(groups.length * 4);
   memory.u32.set(groups, rows / 4);
   const segments: Segment[] = [];
@@ -78,9 +119,7 @@ export function rowImages(
       });
     window = header;
   });
-  const images = imagesOf(memory, layout, { rows, count: groups.length, segments });
-  memory.rewind(mark);
-  return images;
+  return { rows, count: groups.length, segments };
 }
 
 /** The rows whose addresses are listed at `rows`, as images. Their layout has the bounds of windows in the rows. */
@@ -102,13 +141,17 @@ interface RowList {
 function imagesOf(memory: FoldMemory, layout: RowLayout, list: RowList): RowsImage[] {
   const images = writeImages(memory, layout, list);
   if (layout.shown === null || list.count === 0) return images;
-  const windows = list.segments.map(({ from }) => from);
-  const kept = shownOf(memory, layout.shown, images, windows);
+  const kept = shownOf(memory, layout.shown, images, firstsOf(list));
   if (kept.length === list.count) return images;
   const mark = memory.mark;
   const shown = writeImages(memory, layout, keptRows(memory, list, kept));
   memory.rewind(mark);
   return shown;
+}
+
+/** Numbers of the first row of each window. */
+function firstsOf({ segments }: RowList): number[] {
+  return segments.map(({ from }) => from);
 }
 
 /** The rows of a list with the given numbers, in scratch. */

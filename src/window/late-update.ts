@@ -8,15 +8,23 @@ import {
   WINDOW_CLOSED_AT,
   WINDOW_START_AT,
   WORK_RESULT_AT,
+  WORK_WINDOWS_AT,
 } from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
 import { CORRECTED_ROWS_MAX, CORRECTIONS_EVERY_US } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import {
+  changedImages,
+  changeOutputs,
+  changesOf,
+  closedImages,
+  markOut,
+  type ChangedRows,
+} from "./changes.ts";
 import { ClosedWindows, type PartialWindow } from "./closed-windows.ts";
 import type { CompiledView } from "./compile.ts";
 import type { RecordFacts, Upper } from "./fold.ts";
 import type { Grid } from "./grid.ts";
-import { rowImages, windowImages, type RowsImage } from "./images.ts";
 import type { RowLayout } from "./layout.ts";
 import { correctAbove } from "./rollup-lift.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -146,12 +154,21 @@ export class LateUpdate {
   correct(compiled: CompiledView, selected: number): void {
     const { call } = this.#memory;
     const { keys, states } = compiled;
-    this.#closed.reach(keys, selected);
+    const isTop = this.#plan.topN !== null;
+    if (isTop) this.#reachWhole(selected);
+    else this.#closed.reach(keys, selected);
     call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
     for (const { kind, offset, arg, filter } of states)
       call.updateStates(kind, offset, arg, filter, selected);
     this.#listed += call.markCorrected(this.#root, this.#revision, selected);
     correctAbove(this.#memory, this.#uppers, { compiled, selected });
+  }
+
+  /** Brings back all of the closed windows in the work area: late events may change which rows are the first of them. */
+  #reachWhole(selected: number): void {
+    const at = WORK_WINDOWS_AT / 4;
+    const windows = new Set(this.#memory.u32.subarray(at, at + selected));
+    for (const window of windows) this.#closed.reachWhole(window);
   }
 
   /** Before another window is merged into one that may be closed: all of it must be there. */
@@ -190,10 +207,10 @@ export class LateUpdate {
     return { ...closed, outputs: [...closed.outputs, ...corrections] };
   }
 
-  /** Rows that changed since they were put out, as they are now. */
-  corrected(): RowsImage[] {
-    const rows = this.#rows(0);
-    return rows.length === 0 ? [] : rowImages(this.#memory, this.#layout, rows);
+  /** Rows that changed since they were put out, as they are now, and those that would go away. */
+  corrected(): ChangedRows[] {
+    const [memory, layout] = [this.#memory, this.#layout];
+    return changedImages(memory, layout, changesOf(memory, layout, this.#rows(0)));
   }
 
   /** Puts out those of the oldest `ended` windows that were not: the newest of them, and such as late events have made. */
@@ -204,7 +221,7 @@ export class LateUpdate {
     const windows: number[] = [];
     for (let index = ended - 1; windows.length < fresh; index--)
       if (!this.#isClosed(index)) windows.unshift(memory.call.windowAt(this.#root, index));
-    const outputs = windowImages(memory, this.#layout, windows).map((rows): ViewOutput => ({
+    const outputs = closedImages(memory, this.#layout, windows).images.map((rows): ViewOutput => ({
       view: this.#plan.name,
       kind: "rows",
       position,
@@ -226,15 +243,12 @@ export class LateUpdate {
     if (rows.length === 0) return [];
     this.#correctedAtUs = receivedAtUs;
     this.#listed = 0;
-    const images = rowImages(this.#memory, this.#layout, rows);
+    const [memory, layout] = [this.#memory, this.#layout];
+    const changes = changesOf(memory, layout, rows);
+    const images = changedImages(memory, layout, changes);
+    markOut(memory, layout, changes);
     this.#closed.release();
-    return images.map((image): ViewOutput => ({
-      view: this.#plan.name,
-      kind: "rows",
-      op: "upsert",
-      position,
-      ...image,
-    }));
+    return changeOutputs(images, this.#plan.name, position);
   }
 
   /** Addresses of the corrected rows: windows by their start, rows in the order in which they were first corrected. */

@@ -38,6 +38,8 @@ export interface RowLayout {
   readonly keys: readonly KeyLayout[];
   readonly states: readonly StateLayout[];
   readonly outputs: readonly OutputLayout[];
+  /** Offset behind the keys. */
+  readonly keysEnd: number;
   /** Offset of the revision (REVISION_BYTES); null: late events never change a row. */
   readonly revision: number | null;
   /** Which rows are part of the view; null: all. */
@@ -50,6 +52,7 @@ export const NO_GROUPS: RowLayout = {
   keys: [],
   states: [],
   outputs: [],
+  keysEnd: 0,
   revision: null,
   shown: null,
 };
@@ -187,6 +190,7 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     const wide = kind === abi.CLASS_H ? abi.KEY_FIXED16 : abi.KEY_FIXED8;
     return { expr, offset: at, kind: kind === abi.CLASS_S ? abi.KEY_TEXT : wide };
   });
+  const keysEnd = offset;
   const states: StateLayout[] = [];
   const places = new Map<string, number>();
   const stateAt = plan.aggregates.map((aggregate) => {
@@ -212,6 +216,7 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     keys,
     states,
     outputs,
+    keysEnd,
     revision: isSession ? abi.SESSION_REVISION_AT : revision,
     shown: shownRows(plan),
   };

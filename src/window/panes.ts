@@ -1,293 +1,226 @@
-// The windows of a hop as panes in pages. An event is in one pane; over panes behind the watermark lie nodes, each the merge of two halves
-// (a binary tree whose shape is given by time alone), and sums of nodes that successive windows share, so that a window is a few merges whatever
-// its size, and its rows are a function of its panes: not of when nodes were made.
-import {
-  ROOT_STALE_AT,
-  ROOT_WINDOWS_AT,
-  WINDOW_APPLIED_AT,
-  WINDOW_END_AT,
-  WINDOW_GROUPS_AT,
-  WINDOW_START_AT,
-  WINDOW_VERSION_AT,
-} from "../../kernels/abi.ts";
-import { assert, must } from "../base/assert.ts";
-import { OUTPUT_ROWS_MAX } from "../limits.ts";
+// The windows of a hop: closing them in the order of their ends, putting those out again that late events correct (late policy `update`),
+// pictures of those that are open. How windows are put together is pane-tree.ts's, what late events mark is pane-marks.ts's.
+import { WINDOW_APPLIED_AT, WINDOW_GROUPS_AT, WINDOW_VERSION_AT } from "../../kernels/abi.ts";
+import { must } from "../base/assert.ts";
+import { CORRECTIONS_EVERY_US, OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import type { OpenWindow, RecordFacts, ViewCounts, ViewStats } from "./fold.ts";
+import {
+  changedImages,
+  changeOutputs,
+  changesOf,
+  closedImages,
+  markOut,
+  type ChangedRows,
+  type Changes,
+} from "./changes.ts";
+import type { CompiledView } from "./compile.ts";
+import type { OpenWindow, RecordFacts, ViewCounts, ViewState, ViewStats } from "./fold.ts";
 import type { Grid, Range } from "./grid.ts";
 import { windowImages, type RowsImage } from "./images.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
-import { mergeWindow } from "./merge.ts";
 import type { ViewOutput } from "./output.ts";
+import { PaneMarks } from "./pane-marks.ts";
+import { atLeast, FIRST_US, LAST_US, PaneTree } from "./pane-tree.ts";
 import { openStats } from "./stats.ts";
 
+/** A window that was put together, and those of its rows that late events corrected. */
+interface Made {
+  readonly range: Range;
+  readonly window: number;
+  readonly corrected: readonly number[];
+}
+
 export class Panes {
-  /** Address of the view's root page: the list of its panes. */
-  readonly root: number;
-  /** Late events do not correct closed windows of a hop. */
+  /** Late events go into panes, in their place among the others. */
   readonly lateUpdate = null;
+  /** Nothing leaves memory. */
+  readonly openPages = null;
   readonly #memory: FoldMemory;
   readonly #plan: ViewPlan;
   readonly #layout: RowLayout;
   readonly #grid: Grid;
+  readonly #tree: PaneTree;
+  /** Null unless late events correct closed windows. */
+  readonly #marks: PaneMarks | null;
+  /** µs behind a window's end within which late events correct it. */
+  readonly allowedUs: bigint;
+  /** Windows that end at or before it are closed, µs. */
   #closedUs: bigint;
+  /** received_at of the last record that put corrections out. */
+  #correctedAtUs: number;
   #open = new Map<bigint, OpenWindow>();
 
   constructor(
     memory: FoldMemory,
     view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid },
-    state: { readonly root: number; readonly closedUs: bigint | null },
+    state: {
+      readonly root: number;
+      readonly closedUs: bigint | null;
+      readonly correctedAtUs?: number;
+    },
   ) {
-    assert(
-      view.layout.revision === null,
-      `view ${view.plan.name}: late: update of a hop is not in this release`,
-    );
     this.#memory = memory;
     this.#plan = view.plan;
     this.#layout = view.layout;
     this.#grid = view.grid;
-    this.root = state.root;
+    this.#tree = new PaneTree(memory, view, state.root);
+    const isKept = view.layout.revision !== null;
+    const last = must(this.#tree.lists.at(-1), "list");
+    this.#marks = isKept ? new PaneMarks(memory, view.layout, memory.call.nodesOf(last)) : null;
+    this.allowedUs = isKept ? BigInt(view.plan.late.allowedUs) : 0n;
     this.#closedUs = state.closedUs ?? FIRST_US;
+    this.#correctedAtUs = state.correctedAtUs ?? 0;
   }
 
-  readonly openPages = null;
-
-  get state(): { readonly root: number } {
-    return { root: this.root };
+  get root(): number {
+    return this.#tree.root;
   }
 
-  /** Windows that end at or before it are closed, µs. */
-  get closedUs(): bigint {
-    return this.#closedUs;
+  /** Windows that end at or before it are final: no event comes into them any more, µs. */
+  get finalUs(): bigint {
+    return atLeast(this.#closedUs - this.allowedUs);
   }
 
-  /** Puts out the windows that end at or before the watermark and frees the panes that no open window has. */
-  close({ position }: RecordFacts, watermarkUs: bigint, counts: ViewCounts): ViewOutput[] {
-    if (watermarkUs <= this.#closedUs) return [];
-    this.#dropStaleNodes();
-    const images: RowsImage[] = [];
-    let made: number[] = [];
-    let rows = 0;
-    const putOut = (): void => {
-      images.push(...windowImages(this.#memory, this.#layout, made));
-      for (const window of made) this.#memory.call.freeWindow(window);
-      made = [];
-      rows = 0;
-    };
-    for (const range of this.#filled(this.#closedUs, watermarkUs)) {
-      const window = this.#closing(range);
-      made.push(window);
-      rows += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
-      if (rows >= OUTPUT_ROWS_MAX) putOut();
-    }
-    if (made.length > 0) putOut();
-    this.#dropPanes(watermarkUs, counts);
-    this.#closedUs = watermarkUs;
-    const view = this.#plan.name;
-    return images.map((image) => ({ view, kind: "rows", position, ...image }));
+  /** What of the state a checkpoint keeps outside of pages. */
+  get state(): Pick<ViewState, "root" | "correctedAtUs"> {
+    const { root } = this;
+    return this.#marks === null ? { root } : { root, correctedAtUs: this.#correctedAtUs };
   }
 
-  /** Windows with an event that end after one time and at or before another, in order. */
-  *#filled(afterUs: bigint, toUs: bigint): Generator<Range> {
-    const { sizeUs, slideUs } = this.#grid;
-    for (let endUs = this.#grid.endAfter(afterUs); ; endUs += slideUs) {
-      const pane = this.#paneFrom(endUs - sizeUs);
-      if (pane === null) return;
-      // A window without panes: on with the first one that the next pane is in.
-      if (pane >= endUs) endUs = this.#grid.endAfter(pane);
-      if (endUs > toUs) return;
-      yield { startUs: endUs - sizeUs, endUs };
-    }
-  }
-
-  /** Start of the first pane that starts at or after a time; null when there is none. */
-  #paneFrom(timeUs: bigint): bigint | null {
-    const { call } = this.#memory;
-    const index = call.windowsBefore(this.root, atLeast(timeUs));
-    if (index >= this.#count(this.root)) return null;
-    return this.#memory.pageI64(call.windowAt(this.root, index) + WINDOW_START_AT);
-  }
-
-  #count(root: number): number {
-    return this.#memory.pageU32(root + ROOT_WINDOWS_AT);
+  /** Marks the windows that rows of a chunk correct: `count` rows, listed at `list`. */
+  correct(
+    compiled: CompiledView,
+    behind: number,
+    rows: { readonly list: number; readonly count: number },
+  ): void {
+    this.#marks?.mark(compiled, behind, rows);
   }
 
   /**
-   * A window of its own with the merged panes of a range behind the watermark: what is left and what is right of the time in it that is a
-   * multiple of the highest power of two panes. The sums to the left of it and to the right of it are kept: the next window needs them too.
+   * Puts out the windows that end at or before the watermark, puts corrected ones out again when it is time, and frees the panes whose
+   * windows are all final.
    */
-  #closing({ startUs, endUs }: Range): number {
-    const middleUs = this.#middle(startUs, endUs);
-    const parts = [this.#leftSum(startUs, middleUs), this.#rightSum(middleUs, endUs)];
-    const window = this.#memory.call.createWindow(startUs, endUs);
-    this.#merged(window, parts.filter(Boolean));
-    const kept = new Set<bigint>();
-    for (let at = endUs; at > middleUs; at -= this.#alignment(at)) kept.add(at);
-    this.#keepRightSums(kept);
-    return window;
-  }
-
-  /** The longest power of two panes that a time is a multiple of, µs; 0 for the grid's origin. */
-  #alignment(timeUs: bigint): bigint {
-    const index = (timeUs - this.#grid.offsetUs) / this.#grid.paneUs;
-    return (index & -index) * this.#grid.paneUs;
-  }
-
-  #middle(startUs: bigint, endUs: bigint): bigint {
-    for (let at = endUs; ; at -= this.#alignment(at))
-      if (this.#alignment(at) === 0n || at - this.#alignment(at) <= startUs) return at;
-  }
-
-  /** What holds the panes from a time up to the middle: header, or 0 for none. */
-  #leftSum(startUs: bigint, middleUs: bigint): number {
-    if (startUs === middleUs) return 0;
-    const list = this.#lists().leftSums;
-    const aligned = this.#alignment(startUs);
-    const nextUs = aligned === 0n || aligned > middleUs - startUs ? middleUs : startUs + aligned;
-    return this.#sum(list, { key: startUs, startUs, endUs: middleUs }, () => [
-      this.#node({ startUs, endUs: nextUs }),
-      this.#leftSum(nextUs, middleUs),
-    ]);
-  }
-
-  /** What holds the panes from the middle up to a time: header, or 0 for none. */
-  #rightSum(middleUs: bigint, endUs: bigint): number {
-    if (endUs === middleUs) return 0;
-    const list = this.#lists().rightSums;
-    const lastUs = endUs - this.#alignment(endUs);
-    return this.#sum(list, { key: endUs, startUs: middleUs, endUs }, () => [
-      this.#rightSum(middleUs, lastUs),
-      this.#node({ startUs: lastUs, endUs }),
-    ]);
-  }
-
-  /** The sum of a range at a key of a list, as it is known or as the merge of its parts. */
-  #sum(list: number, range: Range & { readonly key: bigint }, partsOf: () => number[]): number {
-    const { call } = this.#memory;
-    const { key, startUs, endUs } = range;
-    const known = call.findWindow(list, key);
-    if (known !== 0) {
-      const from = this.#memory.pageI64(known + WINDOW_START_AT);
-      if (from === startUs && this.#memory.pageI64(known + WINDOW_END_AT) === endUs) return known;
-      call.dropWindow(list, key);
+  close(record: RecordFacts, watermarkUs: bigint, counts: ViewCounts): ViewOutput[] {
+    const { position } = record;
+    const view = this.#plan.name;
+    const outputs: ViewOutput[] = [];
+    if (watermarkUs > this.#closedUs) {
+      this.#tree.dropStaleNodes();
+      const closing = this.#tree.filled(this.#closedUs, watermarkUs);
+      for (const image of this.#inParts(closing, (made) => this.#putOut(made)))
+        outputs.push({ view, kind: "rows", position, ...image });
+      this.#countApplied(watermarkUs, counts);
+      this.#closedUs = watermarkUs;
     }
-    const parts = partsOf().filter(Boolean);
-    if (parts.length < 2) return parts[0] ?? 0;
-    return this.#merged(call.reachWindow(list, key, startUs, endUs), parts);
+    outputs.push(...changeOutputs(this.#corrections(record), view, position));
+    this.#drop();
+    return outputs;
   }
 
-  #keepRightSums(keys: ReadonlySet<bigint>): void {
-    const { call } = this.#memory;
-    const list = this.#lists().rightSums;
-    for (let index = this.#count(list) - 1; index >= 0; index--) {
-      const endUs = this.#memory.pageI64(call.windowAt(list, index) + WINDOW_END_AT);
-      if (!keys.has(endUs)) call.dropWindow(list, endUs);
+  /** Puts windows together, some at a time, and gives what `work` makes of them. */
+  #inParts<T>(ranges: Iterable<Range>, work: (made: readonly Made[]) => readonly T[]): T[] {
+    const done: T[] = [];
+    let made: Made[] = [];
+    let rows = 0;
+    const finish = (): void => {
+      done.push(...work(made));
+      for (const { window } of made) this.#memory.call.freeWindow(window);
+      made = [];
+      rows = 0;
+    };
+    for (const range of ranges) {
+      const window = this.#tree.closing(range);
+      made.push({ range, window, corrected: this.#marks?.write(range.startUs, window) ?? [] });
+      rows += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
+      if (rows >= OUTPUT_ROWS_MAX) finish();
     }
+    if (made.length > 0) finish();
+    return done;
   }
 
-  /** What holds the panes of a node behind the watermark: header, or 0 for none. */
-  #node(range: Range): number {
-    const parts: number[] = [];
-    this.#collect(range, range.endUs, parts);
-    return parts[0] ?? 0;
+  /** The rows of windows that close. */
+  #putOut(made: readonly Made[]): readonly RowsImage[] {
+    const [memory, layout, marks] = [this.#memory, this.#layout, this.#marks];
+    const windows = made.map(({ window }) => window);
+    if (marks === null) return windowImages(memory, layout, windows);
+    const { images, out } = closedImages(memory, layout, windows);
+    marks.keep(out);
+    for (const { range } of made) marks.settle(range.startUs);
+    return images;
   }
 
-  /** Root pages of the lists over the panes, each of which names the next. */
-  #lists(): { readonly nodes: number; readonly leftSums: number; readonly rightSums: number } {
+  /**
+   * What late events changed, when a record is received CORRECTIONS_EVERY_US after the last one that put corrections out, or a window becomes
+   * final: a function of the log, and every row is out before its window is final.
+   */
+  #corrections({ receivedAtUs }: RecordFacts): ChangedRows[] {
+    const stale = this.#marks?.stale() ?? [];
+    const [first] = stale;
+    if (first === undefined) return [];
+    const isDue = receivedAtUs >= this.#correctedAtUs + CORRECTIONS_EVERY_US;
+    if (!isDue && first.endUs > this.finalUs) return [];
+    this.#correctedAtUs = receivedAtUs;
+    return this.#changes(stale, (made, changes) => {
+      markOut(this.#memory, this.#layout, changes);
+      if (this.#layout.shown !== null) this.#marks?.keep([...changes.upserts, ...changes.deletes]);
+      for (const { range } of made) this.#marks?.settle(range.startUs);
+    });
+  }
+
+  /** What late events changed in windows; `note` gets it while they are put together. */
+  #changes(
+    stale: readonly Range[],
+    note: (made: readonly Made[], changes: Changes) => void,
+  ): ChangedRows[] {
+    const [memory, layout] = [this.#memory, this.#layout];
+    this.#tree.dropStaleNodes();
+    return this.#inParts(stale, (made) => {
+      const corrected = made.flatMap((window) => window.corrected);
+      const changes = changesOf(memory, layout, corrected);
+      const images = changedImages(memory, layout, changes);
+      note(made, changes);
+      return images;
+    });
+  }
+
+  /** The last windows of panes close: their events move from pending to applied. */
+  #countApplied(watermarkUs: bigint, counts: ViewCounts): void {
     const { call } = this.#memory;
-    const nodes = call.nodesOf(this.root);
-    const leftSums = call.nodesOf(nodes);
-    return { nodes, leftSums, rightSums: call.nodesOf(leftSums) };
-  }
-
-  /** A window of its own with the merged panes of a range; nodes are made where the watermark has passed them. */
-  #assemble({ startUs, endUs }: Range, watermarkUs: bigint): number {
-    const parts: number[] = [];
-    const { paneUs, offsetUs } = this.#grid;
-    for (let at = startUs; at < endUs;) {
-      const index = (at - offsetUs) / paneUs;
-      let span = 1n;
-      while (index % (span * 2n) === 0n && at + span * 2n * paneUs <= endUs) span *= 2n;
-      this.#collect({ startUs: at, endUs: at + span * paneUs }, watermarkUs, parts);
-      at += span * paneUs;
-    }
-    return this.#merged(this.#memory.call.createWindow(startUs, endUs), parts);
-  }
-
-  #merged(to: number, parts: readonly number[]): number {
-    for (const from of parts) mergeWindow(this.#memory, this.#layout, { from, to });
-    return to;
-  }
-
-  /** Adds what holds the events of a node's range: nothing, its pane, its node, or what holds its halves. */
-  #collect(range: Range, watermarkUs: bigint, parts: number[]): void {
-    const { call } = this.#memory;
-    const { startUs, endUs } = range;
-    if (endUs - startUs === this.#grid.paneUs) {
-      const pane = call.findWindow(this.root, startUs);
-      if (pane !== 0) parts.push(pane);
-      return;
-    }
-    const first = this.#paneFrom(startUs);
-    if (first === null || first >= endUs) return;
-    const middleUs = (startUs + endUs) / 2n;
-    const known = call.findWindow(call.nodesOf(this.root), middleUs);
-    if (known !== 0) {
-      parts.push(known);
-      return;
-    }
-    const halves: number[] = [];
-    this.#collect({ startUs, endUs: middleUs }, watermarkUs, halves);
-    this.#collect({ startUs: middleUs, endUs }, watermarkUs, halves);
-    if (endUs > watermarkUs || halves.length === 1) parts.push(...halves);
-    else
-      parts.push(
-        this.#merged(call.reachWindow(call.nodesOf(this.root), middleUs, startUs, endUs), halves),
-      );
-  }
-
-  /** Frees the nodes over panes that changed behind the watermark. */
-  #dropStaleNodes(): void {
-    const { call } = this.#memory;
-    if (this.#memory.pageU32(this.root + ROOT_STALE_AT) === 0) return;
-    const { paneUs, offsetUs, sizeUs } = this.#grid;
-    const { nodes, leftSums, rightSums } = this.#lists();
-    for (const list of [leftSums, rightSums]) call.dropBefore(list, LAST_US);
-    for (let pane = call.takeStale(this.root); pane !== 0; pane = call.takeStale(this.root)) {
-      const startUs = this.#memory.pageI64(pane + WINDOW_START_AT);
-      for (let span = paneUs * 2n; span <= sizeUs; span *= 2n) {
-        const rest = (startUs - offsetUs) % span;
-        call.dropWindow(nodes, startUs - (rest < 0n ? rest + span : rest) + span / 2n);
-      }
-    }
-  }
-
-  /** Frees the panes whose last window is closed: their events move from pending to applied. */
-  #dropPanes(watermarkUs: bigint, counts: ViewCounts): void {
-    const { call } = this.#memory;
-    const { sizeUs, slideUs } = this.#grid;
-    const keptFromUs = atLeast(this.#grid.lastStart(watermarkUs - sizeUs) + slideUs);
-    const dropped = call.windowsBefore(this.root, keptFromUs);
-    if (dropped === 0) return;
-    for (let index = 0; index < dropped; index++) {
+    const from = call.windowsBefore(this.root, this.#openFrom(this.#closedUs));
+    const to = call.windowsBefore(this.root, this.#openFrom(watermarkUs));
+    for (let index = from; index < to; index++) {
       const pane = call.windowAt(this.root, index);
       const applied = Number(this.#memory.pageI64(pane + WINDOW_APPLIED_AT));
       counts.applied += applied;
       counts.pending -= applied;
     }
-    for (const list of [this.root, ...Object.values(this.#lists())])
-      call.dropBefore(list, keptFromUs);
+  }
+
+  /** Start of the first window that ends after a time. */
+  #openFrom(timeUs: bigint): bigint {
+    const { sizeUs, slideUs } = this.#grid;
+    return atLeast(this.#grid.lastStart(timeUs - sizeUs) + slideUs);
+  }
+
+  /** Frees the panes whose windows are all final, and what lies over panes whose windows are all closed. */
+  #drop(): void {
+    const neededUs = this.#openFrom(this.finalUs);
+    if (this.#memory.call.windowsBefore(this.root, neededUs) > 0) {
+      this.#tree.drop(neededUs);
+      this.#marks?.drop(neededUs);
+    }
+    if (this.#marks !== null) this.#tree.dropNodes(this.#openFrom(this.#closedUs));
   }
 
   /** The windows that are open and have an event, as images; those that did not change since the last call are the same objects. */
   openWindows(): OpenWindow[] {
     const memory = this.#memory;
-    this.#dropStaleNodes();
+    this.#tree.dropStaleNodes();
     const before = this.#open;
     this.#open = new Map();
     const versions = this.#versions();
-    for (const range of this.#filled(this.#closedUs, LAST_US)) {
+    for (const range of this.#tree.filled(this.#closedUs, LAST_US)) {
       const { startUs, endUs } = range;
       const from = memory.call.windowsBefore(this.root, atLeast(startUs));
       const to = memory.call.windowsBefore(this.root, endUs);
@@ -297,7 +230,7 @@ export class Panes {
         this.#open.set(startUs, known);
         continue;
       }
-      const window = this.#assemble(range, this.#closedUs);
+      const window = this.#tree.assemble(range, this.#closedUs);
       const images = windowImages(memory, this.#layout, [window]);
       memory.call.freeWindow(window);
       this.#open.set(startUs, { startUs, version, images });
@@ -308,21 +241,26 @@ export class Panes {
   /** Sums of the versions of the first 0, 1, 2 ... panes: those of a window grow with every change of one of its panes. */
   #versions(): number[] {
     const sums = [0];
-    for (let index = 0; index < this.#count(this.root); index++) {
+    for (let index = 0; index < this.#tree.count; index++) {
       const pane = this.#memory.call.windowAt(this.root, index);
       sums.push(must(sums[index], "sum") + this.#memory.pageU32(pane + WINDOW_VERSION_AT));
     }
     return sums;
   }
 
-  /** Rows of closed windows that late events changed: none. */
-  corrected(): RowsImage[] {
-    return [];
+  /** Rows of closed windows that late events changed since they were put out, and those that would go away. */
+  corrected(): ChangedRows[] {
+    const stale = this.#marks?.stale() ?? [];
+    if (stale.length === 0) return [];
+    const changed = this.#changes(stale, () => undefined);
+    this.#tree.dropNodes(this.#openFrom(this.#closedUs));
+    return changed;
   }
 
-  /** Panes and nodes count as windows. */
+  /** Panes, nodes and marks count as windows. */
   stats(): ViewStats {
-    return openStats(this.#memory, [this.root, ...Object.values(this.#lists())]);
+    const marks = this.#marks === null ? [] : [this.#marks.root];
+    return openStats(this.#memory, [...this.#tree.lists, ...marks]);
   }
 
   /** Gives back all memory. */
@@ -330,11 +268,4 @@ export class Panes {
     this.#memory.call.freeRoot(this.root);
     this.#open.clear();
   }
-}
-
-const FIRST_US = -(2n ** 63n);
-const LAST_US = 2n ** 63n - 1n;
-
-function atLeast(timeUs: bigint): bigint {
-  return timeUs < FIRST_US ? FIRST_US : timeUs;
 }

@@ -13,6 +13,7 @@ import { assert, must } from "../base/assert.ts";
 import { physicalOf } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { CompiledView } from "./compile.ts";
 import type {
   Fold,
@@ -139,7 +140,7 @@ export class ProjectionFold implements Fold {
     return [];
   }
 
-  corrected(): RowsImage[] {
+  corrected(): ChangedRows[] {
     return [];
   }
 

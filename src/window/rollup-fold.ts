@@ -11,6 +11,7 @@ import { assert, must } from "../base/assert.ts";
 import type { ViewPlan, WindowPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
 import { CalendarDays } from "./calendar-day.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { CompiledView } from "./compile.ts";
 import type {
   Fold,
@@ -25,7 +26,7 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import { Grid, type Range } from "./grid.ts";
-import { windowImages, type RowsImage } from "./images.ts";
+import { windowImages } from "./images.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import { mergeWindow } from "./merge.ts";
@@ -237,7 +238,7 @@ export class RollupFold implements Fold, Upper, Lower {
     return { startUs, version: this.#pictureCount, images };
   }
 
-  corrected(): RowsImage[] {
+  corrected(): ChangedRows[] {
     return this.#windows.corrected();
   }
 

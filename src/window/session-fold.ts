@@ -20,6 +20,7 @@ import { assert, must } from "../base/assert.ts";
 import { OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { CompiledView, StreamShape } from "./compile.ts";
 import type {
   Fold,
@@ -31,7 +32,7 @@ import type {
   ViewState,
   ViewStats,
 } from "./fold.ts";
-import { listedImages, type RowsImage } from "./images.ts";
+import { listedImages, rowImages, shownGroups, type RowsImage } from "./images.ts";
 import { lateImage, type LateEvent } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -237,7 +238,8 @@ export class SessionFold implements Fold {
   /** Rows that were out and that late events have brought back into open sessions: they are no longer part of the view. */
   #removedOutput({ removedAt, removed }: Lists, { position }: RecordFacts): ViewOutput[] {
     const view = this.plan.name;
-    return this.#images(removedAt, removed).map((rows): ViewOutput => ({
+    const removedRows = this.#rowsAt(removedAt, removed);
+    return rowImages(this.#memory, this.#layout, removedRows).map((rows): ViewOutput => ({
       view,
       kind: "rows",
       op: "delete",
@@ -248,6 +250,25 @@ export class SessionFold implements Fold {
 
   #images(list: number, count: number): RowsImage[] {
     return listedImages(this.#memory, this.#layout, { rows: list, count });
+  }
+
+  /** Sessions that close: those that are no part of the view are marked, so that a correction has nothing to take back. */
+  #closedImages(list: number, count: number): RowsImage[] {
+    if (this.#layout.shown === null) return this.#images(list, count);
+    const memory = this.#memory;
+    const rows = this.#rowsAt(list, count);
+    const shown = new Set(shownGroups(memory, this.#layout, rows));
+    const hidden = rows.filter((row) => !shown.has(row));
+    const { mark } = memory;
+    const hiddenAt = memory.take(hidden.length * 4);
+    memory.u32.set(hidden, hiddenAt / 4);
+    memory.call.hideSessions(hiddenAt, hidden.length);
+    memory.rewind(mark);
+    return rowImages(memory, this.#layout, [...shown]);
+  }
+
+  #rowsAt(list: number, count: number): number[] {
+    return [...this.#memory.u32.subarray(list / 4, list / 4 + count)];
   }
 
   /** Moves the watermark, and puts out what it closes. */
@@ -265,7 +286,7 @@ export class SessionFold implements Fold {
     for (;;) {
       const count = call.closeSessions(this.#root, watermarkUs, list, OUTPUT_ROWS_MAX);
       if (count === 0) break;
-      for (const rows of this.#images(list, count))
+      for (const rows of this.#closedImages(list, count))
         outputs.push({ view, kind: "rows", position, ...rows });
       const applied = call.releaseSessions(this.#root, watermarkUs, list, count, keep);
       this.counts.applied += applied;
@@ -288,7 +309,7 @@ export class SessionFold implements Fold {
     return [this.#open];
   }
 
-  corrected(): RowsImage[] {
+  corrected(): ChangedRows[] {
     return [];
   }
 

@@ -3,8 +3,8 @@
 import { assert } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { Fold, OpenWindow, RecordFacts, ViewCounts, ViewState, ViewStats } from "./fold.ts";
-import type { RowsImage } from "./images.ts";
 import type { ViewOutput } from "./output.ts";
 
 export class SuspendedFold implements Fold {
@@ -67,7 +67,7 @@ export class SuspendedFold implements Fold {
     return [];
   }
 
-  corrected(): RowsImage[] {
+  corrected(): ChangedRows[] {
     return [];
   }
 

@@ -2,6 +2,8 @@
 // memory; knows nothing of records beyond position and received_at, nothing of checkpoints.
 import {
   CHUNK_ROWS,
+  RESULT_APPLIED_AT,
+  RESULT_CORRECTED_AT,
   RESULT_COUNTED_AT,
   RESULT_FAILED_AT,
   RESULT_FILTERED_AT,
@@ -12,6 +14,7 @@ import {
 import { assert, must } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { CompiledView, StreamShape } from "./compile.ts";
 import type {
   Fold,
@@ -25,7 +28,6 @@ import type {
   ViewState,
   ViewStats,
 } from "./fold.ts";
-import type { RowsImage } from "./images.ts";
 import { Grid } from "./grid.ts";
 import { lateImage } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
@@ -63,7 +65,7 @@ export class ViewFold implements Fold, Lower {
     this.#windows =
       window.kind === "tumble"
         ? new WindowSet(place, parts, state)
-        : new Panes(memory, parts, { root: state.root, closedUs: state.watermarkUs });
+        : new Panes(memory, parts, { ...state, closedUs: state.watermarkUs });
     this.#position = state.position;
     this.#watermarkUs = state.watermarkUs;
     this.counts = { ...state.counts };
@@ -111,7 +113,9 @@ export class ViewFold implements Fold, Lower {
 
   fold(batch: Batch, record: RecordFacts): ViewOutput[] {
     assert(record.position > this.#position, `view ${this.plan.name}: record out of order`);
-    const { memory, late } = { memory: this.#memory, late: this.#memory.take(batch.rowCount * 4) };
+    const memory = this.#memory;
+    const late = memory.take(batch.rowCount * 4);
+    const correctTo = memory.take(CHUNK_ROWS * 4);
     const compiled = this.#program.begin(batch, record.receivedAtUs);
     const outputs: ViewOutput[] = [];
     let lateCount = 0;
@@ -120,6 +124,7 @@ export class ViewFold implements Fold, Lower {
         row,
         record,
         lateTo: late + lateCount * 4,
+        correctTo,
         outputs,
       });
     this.counts.accepted += batch.rowCount;
@@ -133,20 +138,27 @@ export class ViewFold implements Fold, Lower {
   }
 
   /**
-   * Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. Before a row that is late for a window which is still open and
+   * Folds up to CHUNK_ROWS rows from `row` on; returns how many were late. Before a row that is late for a window which is not final yet and
    * counts for another, the windows that the watermark had passed by then are closed: panes are shared.
    */
   #chunk(
     batch: Batch,
     compiled: CompiledView,
-    at: { row: number; record: RecordFacts; lateTo: number; outputs: ViewOutput[] },
+    at: {
+      row: number;
+      record: RecordFacts;
+      lateTo: number;
+      correctTo: number;
+      outputs: ViewOutput[];
+    },
   ): number {
     const rows = Math.min(CHUNK_ROWS, batch.rowCount - at.row);
     const errors = this.#program.runRows(compiled, at.row, rows);
     this.#memory.call.setPlace(at.record.position, at.row);
     let late = 0;
     for (let begin = 0; begin < rows;) {
-      const part = { begin, rows, firstRow: at.row, lateTo: at.lateTo + late * 4 };
+      const { row, correctTo } = at;
+      const part = { begin, rows, firstRow: row, lateTo: at.lateTo + late * 4, correctTo };
       const { stop, lateCount } = this.#part(batch, compiled, part);
       late += lateCount;
       begin = stop;
@@ -169,26 +181,28 @@ export class ViewFold implements Fold, Lower {
   /** Folds the rows of a chunk from `begin` on, up to one before which windows must be closed: `stop`. */
   #part(
     batch: Batch,
-    { time, filter, keys, states }: CompiledView,
-    part: { begin: number; rows: number; firstRow: number; lateTo: number },
+    compiled: CompiledView,
+    part: { begin: number; rows: number; firstRow: number; lateTo: number; correctTo: number },
   ): { stop: number; lateCount: number } {
     const { call, data } = this.#memory;
-    const { begin, rows, firstRow, lateTo } = part;
+    const { time, filter, keys, states } = compiled;
+    const { begin, rows, firstRow, lateTo, correctTo } = part;
     const { paneUs, slideUs, sizeUs, offsetUs } = this.#grid;
     const { behind } = this.#shape;
     const behindAt = batch.isZero(behind) ? 0 : batch.valuesAt(behind) + firstRow * 8;
-    const { root, closedUs } = this.#windows;
-    call.setWindows(paneUs, slideUs, sizeUs, offsetUs);
+    const { root, finalUs, allowedUs } = this.#windows;
+    call.setWindows(paneUs, slideUs, sizeUs, offsetUs, allowedUs);
     const selected = call.assignWindows(
       root,
       time,
       behindAt,
       filter,
-      closedUs,
+      finalUs,
       begin,
       rows,
       firstRow,
       lateTo,
+      correctTo,
     );
     const result = (offset: number): number => data.getUint32(WORK_RESULT_AT + offset, true);
     const lateCount = result(RESULT_LATE_AT);
@@ -196,12 +210,17 @@ export class ViewFold implements Fold, Lower {
     const stop = result(RESULT_STOP_AT);
     this.counts.filtered += result(RESULT_FILTERED_AT);
     this.counts.failed += failed;
-    this.counts.pending += result(RESULT_COUNTED_AT) - failed;
+    const applied = result(RESULT_APPLIED_AT);
+    this.counts.applied += applied;
+    this.counts.pending += result(RESULT_COUNTED_AT) - failed - applied;
+    const corrected = { list: correctTo, count: result(RESULT_CORRECTED_AT) };
     if (selected > 0) {
       call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
       for (const { kind, offset, arg, filter: condition } of states)
         call.updateStates(kind, offset, arg, condition, selected);
     }
+    if (corrected.count > 0 && this.#windows instanceof Panes)
+      this.#windows.correct(compiled, behindAt, corrected);
     return { stop, lateCount };
   }
 
@@ -222,9 +241,15 @@ export class ViewFold implements Fold, Lower {
   }
 
   #lateOutput(batch: Batch, rows: Uint32Array, record: RecordFacts): ViewOutput {
+    const { allowedUs } = this.#windows;
     const events = Array.from(rows, (row) => {
       const { timeUs, behindUs } = this.#timesOf(batch, row);
-      return { row, timeUs, behindUs, ...this.#grid.lateRange(timeUs, timeUs + behindUs) };
+      return {
+        row,
+        timeUs,
+        behindUs,
+        ...this.#grid.lateRange(timeUs, timeUs + behindUs - allowedUs),
+      };
     });
     const image = lateImage(events, record);
     const { position } = record;
@@ -240,7 +265,7 @@ export class ViewFold implements Fold, Lower {
     return this.#windows.openWindows();
   }
 
-  corrected(): RowsImage[] {
+  corrected(): ChangedRows[] {
     return this.#windows.corrected();
   }
 

@@ -8,6 +8,7 @@ import {
   WINDOW_VERSION_AT,
 } from "../../kernels/abi.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import type { ChangedRows } from "./changes.ts";
 import type {
   FoldPlace,
   OpenWindow,
@@ -18,7 +19,7 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import type { Grid } from "./grid.ts";
-import { windowImages, type RowsImage } from "./images.ts";
+import { windowImages } from "./images.ts";
 import { LateUpdate, type Closed } from "./late-update.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -29,7 +30,9 @@ export class WindowSet {
   /** Address of the view's root page. */
   readonly root: number;
   /** No row is late for a part of its windows only, so nothing has to be closed within a record. */
-  readonly closedUs = -(2n ** 63n);
+  readonly finalUs = -(2n ** 63n);
+  /** `lateUpdate` takes all late rows. */
+  readonly allowedUs = 0n;
   readonly #memory: FoldMemory;
   readonly #plan: ViewPlan;
   readonly #layout: RowLayout;
@@ -139,7 +142,7 @@ export class WindowSet {
   }
 
   /** Rows of closed windows that late events changed since they were put out last. */
-  corrected(): RowsImage[] {
+  corrected(): ChangedRows[] {
     return this.lateUpdate?.corrected() ?? [];
   }
 

@@ -9,6 +9,7 @@ import { FOLD_PAGES_MAX } from "../limits.ts";
 import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { BatchPrograms } from "./batch-programs.ts";
+import type { ChangedRows } from "./changes.ts";
 import type { ClosedPart, ClosedWindow, DroppedParts } from "./closed-part.ts";
 import { streamShape } from "./compile.ts";
 import type {
@@ -21,7 +22,6 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import { createRoot, freeRoot, makeFold } from "./make-fold.ts";
-import type { RowsImage } from "./images.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { PendingOutputs } from "./pending-outputs.ts";
@@ -272,8 +272,8 @@ export class Windows {
     return this.#charged(view, (fold) => fold.openWindows());
   }
 
-  /** Rows of a view's closed windows that late events changed since they were put out. */
-  corrected(view: string): RowsImage[] {
+  /** Rows of a view's closed windows that late events changed since they were put out, and those that go away. */
+  corrected(view: string): ChangedRows[] {
     this.#memory.clearScratch();
     return this.#view(view).corrected();
   }

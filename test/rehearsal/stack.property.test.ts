@@ -30,7 +30,6 @@ import { WINDOW_MACROS } from "../../src/view/macros.ts";
 import { columnList, ViewParser } from "../../src/view/parse.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
 import { decimalText, quoteName, quoteText } from "../../src/view/render.ts";
-import { missingFeatures } from "../../src/window/supported.ts";
 import { cutIntoBodies, GoldenLife } from "../golden/lives.ts";
 import { rawEvents } from "../golden/raw-events.ts";
 import { KINDS, stackArbitrary, type Stack, type StackColumn } from "./stack-arbitrary.ts";
@@ -245,10 +244,7 @@ async function planOf(stack: Stack, schema: EventSchema): Promise<ViewPlan | nul
   if (result.kind === "faults") return null;
   const policy = stack.late;
   const late = { policy, allowedUs: policy === "update" ? ALLOWED_US : 0 } as const;
-  const plan = { ...result.plan, late };
-  const side = { ...plan, late: { policy: "side", allowedUs: 0 } as const };
-  if (missingFeatures(side).length > 0) return null;
-  return missingFeatures(plan).length > 0 ? side : plan;
+  return { ...result.plan, late };
 }
 
 async function checkStack(stack: Stack): Promise<void> {

@@ -372,7 +372,7 @@ function hopping(plan: ViewPlan, window: HopWindow): ViewPlan {
 const SECOND_US = 1_000_000;
 
 /** Windows of which times of the stream have one, a few or many. */
-const windowArbitrary: fc.Arbitrary<TumbleWindow | HopWindow> = fc
+export const windowArbitrary: fc.Arbitrary<TumbleWindow | HopWindow> = fc
   .record({
     slide: fc.constantFrom(1, 7, 20, 45, 60),
     times: fc.constantFrom(1, 1.5, 2, 3, 10, 60),

@@ -3,13 +3,15 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { ReferenceSessionFold } from "../../kernels/reference/session-fold.ts";
+import { shownRows } from "../../kernels/reference/shown.ts";
 import { imageRows, type Cell } from "../../src/event/image.ts";
-import type { Expr, ViewPlan } from "../../src/view/plan.ts";
+import { keyOrdinals, type Expr, type ViewPlan } from "../../src/view/plan.ts";
 import { LATE_COLUMNS } from "../../src/window/late.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
 import type { SavedPage } from "../../src/window/saved-pages.ts";
 import type { Windows } from "../../src/window/windows.ts";
 import { eventArbitrary, IMAGE_COLUMNS, planArbitrary, planOf, SCHEMA } from "./arbitrary.ts";
+import { shownArbitrary } from "./arbitrary-shown.ts";
 import { differences, newWindows, outputRows, place, recordOf } from "./drive.ts";
 
 const TEXTS = IMAGE_COLUMNS.flatMap(({ type }, ordinal) =>
@@ -49,9 +51,15 @@ const sessionPlan: fc.Arbitrary<ViewPlan> = fc
       ...plan,
       keys: keys.map(column).map((expr) => ({ expr, type: expr.type })),
     }),
-    window: { kind: "session", gapUs },
+    window: { kind: "session" as const, gapUs },
     late,
-  }));
+  }))
+  .chain((plan) =>
+    fc.oneof(
+      fc.constant(plan),
+      shownArbitrary(plan, () => true).map(({ having }) => ({ ...plan, having })),
+    ),
+  );
 
 const runArbitrary = fc.record({
   plan: sessionPlan,
@@ -134,13 +142,15 @@ function check(run: Run): void {
     if (run.checkpoints[index % run.checkpoints.length] === true)
       windows = restored(windows, plan, kept);
   }
-  expect(differences(lastRows(plan, outputs), model.closed)).toEqual([]);
+  const shown = { ...plan, keys: keyOrdinals(plan) };
+  const closed = shownRows(model.closed, shown);
+  expect(differences(lastRows(plan, outputs), closed)).toEqual([]);
   const open = windows.openWindows(plan.name).flatMap(({ images }) => images);
   const openRows = outputRows(
     plan,
     open.map(({ image }) => image),
   );
-  expect(differences(openRows, model.open())).toEqual([]);
+  expect(differences(openRows, shownRows(model.open(), shown))).toEqual([]);
   const late = outputs.filter(({ kind }) => kind === "late");
   const lateRows = late.flatMap(({ image }) => imageRows(image, LATE_COLUMNS));
   expect(lateRows.map((row) => [row[0], row[1], row[2], Number(row[4]), row[5]])).toEqual(

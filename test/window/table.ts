@@ -14,7 +14,7 @@ function keyOf(plan: ViewPlan, row: readonly Cell[]): string {
   return cells.map((cell) => `${typeof cell} ${String(cell)}`).join("\u0000");
 }
 
-/** What a table holds after the outputs: rows that are appended are new, those that are put out again replace one or are new. */
+/** What a table holds after the outputs: rows that are appended are new, those that are put out again replace one or are new, or go away. */
 export class Table {
   readonly rows = new Map<string, Cell[]>();
   readonly #plan: ViewPlan;
@@ -35,9 +35,24 @@ export class Table {
     for (const row of outputRows(this.#plan, images)) this.rows.set(keyOf(this.#plan, row), row);
   }
 
-  take(outputs: readonly ViewOutput[]): void {
+  /** Each of the rows was there. */
+  delete(images: readonly Uint8Array[]): void {
+    for (const row of outputRows(this.#plan, images))
+      expect(this.rows.delete(keyOf(this.#plan, row))).toBe(true);
+  }
+
+  take(outputs: readonly Pick<ViewOutput, "kind" | "op" | "image">[]): void {
     for (const { kind, op, image } of outputs)
       if (kind === "rows" && op === undefined) this.append([image]);
+      else if (kind === "rows" && op === "delete") this.delete([image]);
       else if (kind === "rows") this.upsert([image]);
+  }
+
+  /** What is out and not out yet, together: what a question sees. */
+  with(changes: readonly Pick<ViewOutput, "op" | "image">[]): Table {
+    const seen = new Table(this.#plan);
+    for (const [key, row] of this.rows) seen.rows.set(key, row);
+    seen.take(changes.map((change) => ({ kind: "rows", ...change })));
+    return seen;
   }
 }
