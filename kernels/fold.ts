@@ -58,6 +58,28 @@ export interface FoldKernels {
   ): number;
   /** Groups of the selected rows. `keys`: KEY_COLUMN_BYTES each. */
   findGroups(keys: number, keyCount: number, rowBytes: number, selected: number): void;
+  /**
+   * Numbers the keys of a record's rows, after the shared program ran over them: `keys` are KEY_COLUMN_BYTES each with its registers.
+   * `vectors` is room for three u32 a row, `entryBytes` the bytes of a row of a group up to the end of its keys.
+   */
+  numberKeys(
+    set: number,
+    keys: number,
+    keyCount: number,
+    entryBytes: number,
+    rows: number,
+    vectors: number,
+  ): void;
+  /** As `findGroups`, of rows whose keys `set` has numbered; `column` is the view's, `firstRow` the number of the chunk's first row. */
+  findNumbered(
+    keys: number,
+    keyCount: number,
+    rowBytes: number,
+    selected: number,
+    set: number,
+    column: number,
+    firstRow: number,
+  ): void;
   /** Where in the log the rows of the next `updateStates` are: the record's position, the number of the chunk's first row. */
   setPlace(position: number, firstRow: number): void;
   updateStates(kind: number, offset: number, arg: number, filter: number, selected: number): void;

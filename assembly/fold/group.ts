@@ -243,8 +243,8 @@ export function sameKeys(keys: u32, keyCount: u32, row: u32, i: u32, nulls: u32)
   return true;
 }
 
-/** Copies the keys of selected row `i` into a row; long texts into room of `header`. */
-export function storeKeys(header: u32, row: u32, keys: u32, keyCount: u32, i: u32, nulls: u32): void {
+/** Copies the forms of the keys of selected row `i` into a row: those of long texts have the address of the batch's. */
+export function storeForms(row: u32, keys: u32, keyCount: u32, i: u32, nulls: u32): void {
   store<u32>(row, nulls, ROW_NULLS_AT);
   for (let k: u32 = 0; k < keyCount; k++) {
     if ((nulls >> k) & 1) continue;
@@ -256,10 +256,26 @@ export function storeKeys(header: u32, row: u32, keys: u32, keyCount: u32, i: u3
     store<u64>(a, load<u64>(b));
     if (kind == KEY_FIXED8) continue;
     store<u64>(a, load<u64>(b, 8), 8);
-    if (kind != KEY_TEXT || load<u32>(b) <= <u32>TEXT_INLINE_BYTES) continue;
-    const text = allocateText(header, load<u32>(b));
-    storeText(text, load<u32>(b, 8), load<u32>(b));
-    store<u32>(a, text, 8);
+  }
+}
+
+/** Address of the form of text key `k` of a row when the text is long, else 0. */
+export function longText(row: u32, keys: u32, k: u32, nulls: u32): u32 {
+  const key = keys + k * KEY_COLUMN_BYTES;
+  const form = row + load<u32>(key);
+  const isLong = load<u32>(key, 4) == KEY_TEXT && ((nulls >> k) & 1) == 0 && load<u32>(form) > <u32>TEXT_INLINE_BYTES;
+  return isLong ? form : 0;
+}
+
+/** Copies the keys of selected row `i` into a row; long texts into room of `header`. */
+export function storeKeys(header: u32, row: u32, keys: u32, keyCount: u32, i: u32, nulls: u32): void {
+  storeForms(row, keys, keyCount, i, nulls);
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const form = longText(row, keys, k, nulls);
+    if (form == 0) continue;
+    const text = allocateText(header, load<u32>(form));
+    storeText(text, load<u32>(form, 8), load<u32>(form));
+    store<u32>(form, text, 8);
   }
 }
 
@@ -281,30 +297,32 @@ function slotOf(j: u32): u32 {
   return slotAt(bucketOf(load<u32>(WORK_WINDOWS_AT + (j << 2)), tag), firstSlot(tag));
 }
 
-/** Reads what looking for the groups of selected rows `from` to `end` will read. Their hashes become tags. */
-function reach(keys: u32, keyCount: u32, rowBytes: u32, from: u32, end: u32): void {
-  for (let j = from; j < end; j++) {
-    const hash = WORK_HASHES_AT + (j << 3);
-    store<u64>(hash, mix64(load<u64>(hash)) >> 32);
-    sink ^= load<u32>(slotOf(j));
+/** Reads the long texts among the keys of the rows that stand for selected rows `from` to `end` in the work area; 0 = none does. */
+export function reachTexts(keys: u32, keyCount: u32, from: u32, end: u32): void {
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    if (load<u32>(key, 4) != KEY_TEXT) continue;
+    for (let j = from; j < end; j++) {
+      const row = load<u32>(WORK_ROWS_AT + (j << 2));
+      const text = row + load<u32>(key);
+      if (row != 0 && load<u32>(text) > <u32>TEXT_INLINE_BYTES) sink ^= load<u32>(load<u32>(text, 8));
+    }
   }
+}
+
+/** Reads what looking for the groups of selected rows `from` to `end` will read. */
+function reach(keys: u32, keyCount: u32, rowBytes: u32, from: u32, end: u32): void {
+  for (let j = from; j < end; j++) sink ^= load<u32>(slotOf(j));
   for (let j = from; j < end; j++) {
     const row = load<u32>(slotOf(j), 4);
     store<u32>(WORK_ROWS_AT + (j << 2), row);
     sink ^= load<u32>(row) ^ load<u32>(row + rowBytes - 4);
   }
-  for (let k: u32 = 0; k < keyCount; k++) {
-    const key = keys + k * KEY_COLUMN_BYTES;
-    if (load<u32>(key, 4) != KEY_TEXT) continue;
-    for (let j = from; j < end; j++) {
-      const text = load<u32>(WORK_ROWS_AT + (j << 2)) + load<u32>(key);
-      if (load<u32>(text) > <u32>TEXT_INLINE_BYTES) sink ^= load<u32>(load<u32>(text, 8));
-    }
-  }
+  reachTexts(keys, keyCount, from, end);
 }
 
-/** Finds or makes the group of selected row `j`. */
-function findGroup(keys: u32, keyCount: u32, rowBytes: u32, j: u32): u32 {
+/** Finds or makes the group of selected row `j`, whose tag is in the place of its hash. */
+export function findGroup(keys: u32, keyCount: u32, rowBytes: u32, j: u32): u32 {
   const header = load<u32>(WORK_WINDOWS_AT + (j << 2));
   const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
   const i = load<u32>(WORK_SELECTED_AT + (j << 2));
@@ -323,9 +341,16 @@ function findGroup(keys: u32, keyCount: u32, rowBytes: u32, j: u32): u32 {
   return row;
 }
 
-/** Finds or makes the groups of the `n` selected rows; their addresses go to the work area. Rows' pages are marked as changed. */
-export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
-  hashKeys(keys, keyCount, n);
+/** The hashes of the `n` selected rows become tags of the index. */
+export function hashesToTags(n: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const hash = WORK_HASHES_AT + (j << 3);
+    store<u64>(hash, mix64(load<u64>(hash)) >> 32);
+  }
+}
+
+/** As `findGroups`, of rows whose tags and masks of nulls are in the work area. */
+export function findTagged(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
   for (let from: u32 = 0; from < n; from += TILE) {
     const end = min(from + TILE, n);
     reach(keys, keyCount, rowBytes, from, end);
@@ -335,6 +360,13 @@ export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): voi
       store<u32>(WORK_ROWS_AT + (j << 2), row);
     }
   }
+}
+
+/** Finds or makes the groups of the `n` selected rows; their addresses go to the work area. Rows' pages are marked as changed. */
+export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
+  hashKeys(keys, keyCount, n);
+  hashesToTags(n);
+  findTagged(keys, keyCount, rowBytes, n);
 }
 
 /** The first bucket of a tag. */

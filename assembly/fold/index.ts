@@ -17,6 +17,7 @@ export {
 export { assignWindows, beginMarks, selectMarks, setWindows, takeStale } from "./assign";
 export { extract, extractText, listRows, textBytes } from "./extract";
 export { findGroups } from "./group";
+export { findNumbered, numberKeys } from "./key-set";
 export { coupon } from "./hash";
 export { setColumns, setShared } from "./load";
 export { copyMarks, mergeGroups } from "./merge-groups";

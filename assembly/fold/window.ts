@@ -29,6 +29,9 @@ import { giveBytes, isHeap, takeBytes } from "./blocks";
 import { allocatePages, freeChain, touch } from "./pages";
 import { own, copyValid, step, values } from "./vector";
 
+/** How many windows were freed: addresses of rows that were noted before may be of other rows now. */
+export let freedWindows: u32 = 0;
+
 /** Time from the start of the interval of t among those of `size` from `offset` (0 to size) on. */
 function restOf(t: i64, size: i64, offset: i64): i64 {
   let rest = t % size - offset;
@@ -86,7 +89,7 @@ export function freeRoot(root: u32): void {
   if (load<u32>(root, ROOT_NODES_AT) != 0) freeRoot(load<u32>(root, ROOT_NODES_AT));
   const list = load<u32>(root, ROOT_LIST_ADDRESS_AT);
   for (let i: u32 = 0; i < load<u32>(root, ROOT_WINDOWS_AT); i++)
-    freeChain(load<u32>(windowOf(list, i), WINDOW_CHAIN_AT));
+    freeWindow(windowOf(list, i));
   freeChain(load<u32>(root, ROOT_LIST_CHAIN_AT));
   freeChain(load<u32>(root, ROOT_CHAIN_AT));
 }
@@ -148,6 +151,7 @@ export function createWindow(start: i64, end: i64): u32 {
 
 /** Frees a window of its own. */
 export function freeWindow(header: u32): void {
+  freedWindows++;
   freeChain(load<u32>(header, WINDOW_CHAIN_AT));
 }
 
@@ -204,7 +208,7 @@ export function windowAt(root: u32, index: u32): u32 {
 export function closeWindows(root: u32, n: u32): void {
   const list = load<u32>(root, ROOT_LIST_ADDRESS_AT);
   const count = load<u32>(root, ROOT_WINDOWS_AT);
-  for (let i: u32 = 0; i < n; i++) freeChain(load<u32>(windowOf(list, i), WINDOW_CHAIN_AT));
+  for (let i: u32 = 0; i < n; i++) freeWindow(windowOf(list, i));
   touchList(root, 0);
   memory.copy(list, list + n * WINDOW_ENTRY_BYTES, (count - n) * WINDOW_ENTRY_BYTES);
   store<u32>(root, count - n, ROOT_WINDOWS_AT);

@@ -287,6 +287,29 @@ export const KEY_FIXED8 = 1;
 export const KEY_FIXED16 = 2;
 export const KEY_TEXT = 3;
 
+// ## Key sets: the distinct keys that the batches of a stream had lately, each with a number, for views with the same keys. In scratch: what
+// rows they find does not depend on them. A set: u32 numbers given, u32 generation (counted up when it begins anew), u32 bytes of texts, u32
+// records to rest, u32 rows since it began anew, u32 addresses of the record's tags, masks of nulls and numbers (0 = none: it rests); slots of
+// u32 number + 1; entries, as rows of groups begin, with the tag in the place of the window; texts.
+export const KEY_SET_USED_AT = 0;
+export const KEY_SET_GENERATION_AT = 4;
+export const KEY_SET_TEXT_AT = 8;
+export const KEY_SET_REST_AT = 12;
+export const KEY_SET_ROWS_AT = 16;
+export const KEY_SET_TAGS_AT = 20;
+export const KEY_SET_NULLS_AT = 24;
+export const KEY_SET_NUMBERS_AT = 28;
+export const KEY_SET_SLOTS_AT = 64;
+export const KEY_SET_SLOTS = 65536;
+export const KEY_SET_ENTRIES_AT = 262208;
+export const KEY_SET_KEYS_MAX = 32768;
+export const KEY_SET_TEXT_BYTES = 1048576;
+/** A set that had to begin anew before each of its keys came this often, on average, rests for so many records. */
+export const KEY_SET_REUSE_MIN = 4;
+export const KEY_SET_REST_RECORDS = 256;
+/** A view's column of a set: u32 generation of the set, u32 count of freed windows that it is good for, then a row of a group for each number; 0 = none */
+export const KEY_COLUMN_ROWS_AT = 8;
+
 // ## Sources of output columns for `extract`
 /** a key of class I, D, B: 8 bytes; x = its ordinal */
 export const SOURCE_KEY_8 = 1;

@@ -4,9 +4,13 @@ import { assert, must } from "../base/assert.ts";
 import type { EventsRecord } from "../log/record.ts";
 import { Batch } from "./batch.ts";
 import type { Fold } from "./fold.ts";
+import { textKey } from "./classes.ts";
+import { KeySet, KeySetRoom } from "./key-set.ts";
+import type { KeyLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import { ProgramArea } from "./program.ts";
-import { SharedPrograms } from "./shared-program.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { SharedPrograms, type StreamKeySets } from "./shared-program.ts";
 
 export class BatchPrograms {
   readonly area = new ProgramArea();
@@ -15,6 +19,7 @@ export class BatchPrograms {
   readonly #batch: Batch;
   /** By stream; none for a stream that has had one view at most. */
   readonly #sharing = new Map<string, SharedPrograms>();
+  readonly #keySetRoom = new KeySetRoom();
 
   /** `views`: all there are, as they are at each record. */
   constructor(memory: FoldMemory, views: ReadonlyMap<string, Fold>) {
@@ -41,9 +46,31 @@ export class BatchPrograms {
     if (known !== undefined) return known;
     const reads = ({ plan }: Fold): boolean => plan.stream === stream && plan.rollupOf === null;
     if ([...this.#views.values()].filter(reads).length < 2) return null;
-    const made = new SharedPrograms({ memory: this.#memory, area: this.area });
+    const keySets = this.#keySetsOf(stream);
+    const made = new SharedPrograms({ memory: this.#memory, area: this.area, keySets });
     this.#sharing.set(stream, made);
     return made;
+  }
+
+  /** The key sets of a stream, each made when the first of several views asks for it. */
+  #keySetsOf(stream: string): StreamKeySets {
+    const sets = new Map<string, KeySet | null>();
+    const isCommon = (text: string): boolean => {
+      const have = ({ plan }: Fold): boolean =>
+        plan.stream === stream && plan.rollupOf === null && keysText(plan) === text;
+      return [...this.#views.values()].filter(have).length > 1;
+    };
+    const make = (keys: readonly KeyLayout[]): KeySet | null => KeySet.make(this.#keySetRoom, keys);
+    return {
+      of: (keys) => {
+        const text = textKey(keys.map(({ expr }) => expr));
+        const known = sets.get(text);
+        if (known !== undefined) return known;
+        const made = isCommon(text) ? make(keys) : null;
+        sets.set(text, made);
+        return made;
+      },
+    };
   }
 
   /** Gets programs ready and gives the columns that they read. When their area is full all programs make room, once. */
@@ -60,4 +87,10 @@ export class BatchPrograms {
     }
     return new Set();
   }
+}
+
+/** Equal for views whose rows of groups begin with the same keys; of sessions it is a text that no other view has. */
+function keysText({ name, keys, window }: ViewPlan): string {
+  const isGrouped = window?.kind === "tumble" || window?.kind === "hop";
+  return isGrouped ? textKey(keys.map(({ expr }) => expr)) : name;
 }

@@ -4,9 +4,11 @@ import { KEY_COLUMN_BYTES, STATE_HLL } from "../../kernels/abi.ts";
 import type { EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { RowLayout } from "./layout.ts";
-import { Lowering, type SharedRegisters } from "./lower.ts";
+import type { NumberedKeys } from "./key-set.ts";
+import { Lowering } from "./lower.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { Program, ProgramArea } from "./program.ts";
+import type { SharedProgram } from "./shared-program.ts";
 
 /** What a view must know of its stream's images: ordinals. */
 export interface StreamShape {
@@ -34,7 +36,12 @@ export interface CompiledView {
   readonly time: number;
   readonly filter: number;
   readonly receivedAt: number | null;
-  readonly keys: { readonly address: number; readonly count: number };
+  /** `numbered`: other views have the same keys; null: none has, or they are those of sessions. */
+  readonly keys: {
+    readonly address: number;
+    readonly count: number;
+    readonly numbered: NumberedKeys | null;
+  };
   readonly states: readonly {
     readonly kind: number;
     readonly offset: number;
@@ -48,7 +55,7 @@ export interface CompiledView {
 /** What a program depends on beside the plan: ordinals that are dictionaries in the batch, and what views share (null: nothing). */
 export interface BatchShape {
   readonly dictionaries: ReadonlySet<number>;
-  readonly shared: SharedRegisters | null;
+  readonly shared: SharedProgram | null;
 }
 
 /** Compiles a view; null when the program area is full. */
@@ -78,6 +85,8 @@ export function compileView(
   const outputs = plan.output.flatMap(({ source }) =>
     source.kind === "expression" ? [lowering.rows(source.expr, "integer")] : [],
   );
+  const isGrouped = plan.window?.kind === "tumble" || plan.window?.kind === "hop";
+  const numbered = isGrouped ? batch.shared?.numberedKeys(plan.name, layout.keys) : null;
   const program = lowering.builder.finish(memory, area);
   const address = area.take(keys.length * KEY_COLUMN_BYTES);
   if (program === null || address === null) return null;
@@ -92,7 +101,7 @@ export function compileView(
     time,
     filter,
     receivedAt: lowering.receivedAt,
-    keys: { address, count: keys.length },
+    keys: { address, count: keys.length, numbered: numbered ?? null },
     states,
     outputs,
   };

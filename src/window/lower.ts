@@ -356,7 +356,7 @@ export class Lowering {
 }
 
 /** Whether an expression has the same value for every view of a stream, and no row can fail for it. */
-function isShareable(expr: Expr): boolean {
+export function isShareable(expr: Expr): boolean {
   if (expr.op === "column") return expr.column.from === "image";
   if (expr.op === "constant") return false;
   return !canRaise(expr) && expr.args.every((arg) => arg.op === "constant" || isShareable(arg));

@@ -12,7 +12,7 @@ import {
   REGISTER_VALUES_AT,
 } from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
-import { BATCH_AT, PROGRAMS_AT, VECTORS_AT, type FoldMemory } from "./memory.ts";
+import { KEY_SETS_AT, PROGRAMS_AT, VECTORS_AT, type FoldMemory } from "./memory.ts";
 
 /** Rows of the batch as the domain of a register; other domains are ordinals of dictionary columns. */
 export const ROWS = -1;
@@ -79,7 +79,7 @@ export class ProgramArea implements ProgramRoom {
 
 /** Values and validity of a register over a chunk. */
 export const VECTOR_BYTES = CHUNK_ROWS * 17;
-const VECTORS_MAX = Math.floor((BATCH_AT - VECTORS_AT) / VECTOR_BYTES);
+const VECTORS_MAX = Math.floor((KEY_SETS_AT - VECTORS_AT) / VECTOR_BYTES);
 
 /** Collects registers and instructions. */
 export class ProgramBuilder {

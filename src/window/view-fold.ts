@@ -215,13 +215,27 @@ export class ViewFold implements Fold, Lower {
     this.counts.pending += result(RESULT_COUNTED_AT) - failed - applied;
     const corrected = { list: correctTo, count: result(RESULT_CORRECTED_AT) };
     if (selected > 0) {
-      call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
+      this.#findGroups(keys, firstRow, selected);
       for (const { kind, offset, arg, filter: condition } of states)
         call.updateStates(kind, offset, arg, condition, selected);
     }
     if (corrected.count > 0 && this.#windows instanceof Panes)
       this.#windows.correct(compiled, behindAt, corrected);
     return { stop, lateCount };
+  }
+
+  #findGroups(
+    { address, count, numbered }: CompiledView["keys"],
+    firstRow: number,
+    selected: number,
+  ): void {
+    const { call } = this.#memory;
+    const { rowBytes } = this.#layout;
+    if (numbered === null) call.findGroups(address, count, rowBytes, selected);
+    else {
+      const { set, column } = numbered;
+      call.findNumbered(address, count, rowBytes, selected, set, column, firstRow);
+    }
   }
 
   /** Closes the windows that the watermark had passed before a row behind it. */
