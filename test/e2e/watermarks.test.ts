@@ -1,6 +1,6 @@
 // Watermarks that only some events move, and those that are the receipt's clock: over HTTP, a kill and a stop; `millrace verify` finds the batch.
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Appliance, FROM_SOURCE } from "./appliance.ts";
@@ -34,6 +34,7 @@ views:
     sql: SELECT window_start, window_end, kind, count(*) AS n FROM session(beats, beat_at, INTERVAL 1 MINUTE, kind) GROUP BY ALL
   seconds:
     sql: SELECT window_start, window_end, count(*) AS n FROM tumble(arrivals, received_at, INTERVAL 1 SECOND) GROUP BY ALL
+export: { interval: 200ms }
 `,
 );
 
@@ -65,6 +66,12 @@ async function command(on: Appliance, ...words: string[]): Promise<string> {
   const said = await new Response(child.stdout).text();
   expect([await child.exited, said]).toEqual([0, expect.any(String)]);
   return said;
+}
+
+/** Waits until it is so, ten seconds at least. */
+async function untilSo(isSo: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await isSo()) && tries < 200; tries++) await Bun.sleep(50);
+  expect(await isSo()).toBe(true);
 }
 
 async function marks(of: Appliance): Promise<unknown> {
@@ -131,10 +138,7 @@ test("where the event time is the receipt, a window closes by the clock alone, a
     const { rows } = await live.rows("SELECT count(*) FROM seconds WHERE NOT is_final");
     return rows[0]?.[0];
   };
-  const untilClosed = async (): Promise<void> => {
-    for (let tries = 0; (await open()) !== 0 && tries < 200; tries++) await Bun.sleep(50);
-    expect(await open()).toBe(0);
-  };
+  const untilClosed = (): Promise<void> => untilSo(async () => (await open()) === 0);
   expect((await arrive()).status).toBe(200);
   await untilClosed();
   const { rows } = await live.rows(
@@ -153,6 +157,9 @@ test("where the event time is the receipt, a window closes by the clock alone, a
     "SELECT count(*) FROM arrivals WHERE _behind <> 0 OR received_at IS NULL",
   );
   expect(mistaken).toEqual([[0]]);
+  await untilSo(() => existsSync(join(root, "receipt/warehouse/default/arrivals_raw/data")));
+  const [day] = readdirSync(join(root, "receipt/warehouse/default/arrivals_raw/data"));
+  expect(day).toMatch(/^received_at_day=\d{4}-\d\d-\d\d$/);
   await command(live, "verify", "seconds");
   expect(await command(live, "preview", "seconds")).toContain("2 events read, 0 events filtered");
   await live.kill();
