@@ -53,7 +53,7 @@ export function rollupPlans(view: ViewPlan, levels: readonly RollupLevel[]): Rol
       const where = level.timeZone === null ? "" : ` in ${level.timeZone}`;
       return fault(
         `windows of ${shown}${where} do not consist of whole windows of ${view.name}`,
-        "choose a multiple of its size",
+        adviceFor(level, view.window),
       );
     }
     const window: TumbleWindow | CalendarDayWindow =
@@ -68,6 +68,13 @@ export function rollupPlans(view: ViewPlan, levels: readonly RollupLevel[]): Rol
 
 function fault(message: string, advice: string): RollupResult {
   return { kind: "fault", message, advice };
+}
+
+/** What to do where no level below has windows that a level consists of. */
+function adviceFor({ everyUs, timeZone }: RollupLevel, lower: TumbleWindow): string {
+  if (timeZone === null || everyUs % lower.sizeUs !== 0) return "choose a multiple of its size";
+  if (lower.offsetUs !== 0) return "days of a time zone need a view without an offset";
+  return "the zone's days begin within windows of the view: make them shorter, for example 15 minutes";
 }
 
 function isTimeZone(timeZone: string): boolean {

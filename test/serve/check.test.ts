@@ -40,7 +40,7 @@ function tools(files: Record<string, string>): CheckTools {
             name,
             stream: streams[0]?.name ?? "",
             sql,
-            window: { kind: "tumble", sizeUs: 1, offsetUs: 0 },
+            window: { kind: "tumble", sizeUs: 1_200_000_000, offsetUs: 0 },
             rollupOf: null,
             filter: null,
             keys: [],
@@ -92,6 +92,22 @@ test("rollups are views of their own, and their names must be free", async () =>
   expect(odd.kind === "faults" ? odd.faults.map(faultText) : []).toEqual([
     'conf/m.yaml:6:14 views.a.rollups: there is no time zone "Nowhere"; write for example Europe/Berlin',
   ]);
+  const refusals = [
+    [
+      "50 minutes",
+      "windows of 50m do not consist of whole windows of a; choose a multiple of its size",
+    ],
+    [
+      "1 day Asia/Kolkata",
+      "windows of 1d in Asia/Kolkata do not consist of whole windows of a; the zone's days begin within windows of the view: make them shorter, for example 15 minutes",
+    ],
+  ] as const;
+  for (const [level, problem] of refusals) {
+    const uneven = await check({ ...files, "/w/conf/m.yaml": yaml.replace("1 hour", level) });
+    expect(uneven.kind === "faults" ? uneven.faults.map(faultText) : []).toEqual([
+      `conf/m.yaml:6:14 views.a.rollups: ${problem}`,
+    ]);
+  }
 });
 
 test("a missing configuration or schema says where it was looked for", async () => {

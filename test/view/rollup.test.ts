@@ -80,7 +80,7 @@ describe("refused", () => {
       "no multiple",
       "tumble(clicks, event_time, INTERVAL 7 MINUTE)",
       [level(HOUR_US)],
-      "windows of 1h do not consist",
+      "windows of 1h do not consist of whole windows of v; choose a multiple of its size",
     ],
     [
       "the same size",
@@ -104,16 +104,17 @@ describe("refused", () => {
       "half hours",
       "tumble(clicks, event_time, INTERVAL 1 HOUR)",
       [level(DAY_US, "Asia/Kolkata")],
-      "1d in Asia/Kolkata do not consist",
+      "1d in Asia/Kolkata do not consist of whole windows of v; the zone's days begin within windows of the view: make them shorter",
     ],
     [
       "shifted days",
       "tumble(clicks, event_time, INTERVAL 1 HOUR, INTERVAL 1 MINUTE)",
       [level(DAY_US, "UTC")],
-      "do not consist",
+      "do not consist of whole windows of v; days of a time zone need a view without an offset",
     ],
   ] as const)("%s", async (_, from, levels, message) => {
     const result = rollupPlans(await over(from), levels);
-    expect(result.kind === "fault" ? result.message : "").toContain(message);
+    const told = result.kind === "fault" ? `${result.message}; ${result.advice}` : "";
+    expect(told).toContain(message);
   });
 });

@@ -2,7 +2,19 @@
 import fc from "fast-check";
 import type { SqlType } from "../../src/event/schema.ts";
 import type { Expr, OutputColumn, ScalarFn, ViewPlan } from "../../src/view/plan.ts";
-import { ALL, BOOLEAN, call, constantOf, exprOf, planOf } from "./arbitrary.ts";
+import {
+  ALL,
+  BIGINT,
+  BOOLEAN,
+  call,
+  constantOf,
+  DOUBLE,
+  exprOf,
+  planOf,
+  SCHEMA,
+  VARCHAR,
+  windowArbitrary,
+} from "./arbitrary.ts";
 
 /** An expression over the output columns `ordinals` of a plan: some operation that may raise, compared with a constant or a column. */
 function outputCondition(plan: ViewPlan, ordinals: readonly number[]): fc.Arbitrary<Expr> {
@@ -79,3 +91,42 @@ export const projectionArbitrary: fc.Arbitrary<ViewPlan> = fc
 function eventExprOf(type: SqlType, depth: number): fc.Arbitrary<Expr> {
   return exprOf(type, depth).filter((expr) => !JSON.stringify(expr).includes('"window_'));
 }
+
+/** A column of SCHEMA. */
+function columnOf(name: string): Expr {
+  const ordinal = SCHEMA.columns.findIndex((held) => held.name === name);
+  const type = SCHEMA.columns[ordinal]?.type ?? BIGINT;
+  return { op: "column", column: { from: "image", ordinal }, type };
+}
+
+/** Few groups with many events each, whose order and number corrections change. */
+export const crowdedArbitrary: fc.Arbitrary<ViewPlan> = fc
+  .record({
+    window: windowArbitrary,
+    key: fc.constantFrom("kind", "name"),
+    least: fc.option(fc.constantFrom("2", "3", "5")),
+    limit: fc.option(fc.integer({ min: 1, max: 3 })),
+    descending: fc.boolean(),
+  })
+  .map(({ window, key, least, limit, descending }) => {
+    const count: Expr = { op: "column", column: { from: "output", ordinal: 3 }, type: BIGINT };
+    const plan = planOf({
+      name: "v",
+      filter: null,
+      keys: [{ expr: columnOf(key), type: VARCHAR }],
+      aggregates: [
+        { fn: "count_star", arg: null, filter: null, type: BIGINT },
+        { fn: "max", arg: columnOf("double"), filter: null, type: DOUBLE },
+        { fn: "last", arg: columnOf("name"), filter: null, type: VARCHAR },
+        { fn: "approx_count_distinct", arg: columnOf("big"), filter: null, type: BIGINT },
+      ],
+    });
+    const bound: Expr = { op: "constant", value: least, type: BIGINT };
+    return {
+      ...plan,
+      window,
+      having: least === null ? null : call(descending ? "ge" : "lt", [count, bound], BOOLEAN),
+      topN:
+        limit === null ? null : { limit, orderBy: [{ ordinal: 3, descending, nullsFirst: false }] },
+    };
+  });

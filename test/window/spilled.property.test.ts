@@ -4,12 +4,13 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import { instantiate } from "../../kernels/host.ts";
-import type { ViewPlan } from "../../src/view/plan.ts";
+import type { ViewPlan, WindowPlan } from "../../src/view/plan.ts";
 import type { ClosedPart, ClosedParts, ClosedWindow } from "../../src/window/closed-part.ts";
 import type { ViewOutput } from "../../src/window/output.ts";
 import type { SavedPage } from "../../src/window/saved-pages.ts";
 import { Windows, type WindowsCheckpoint } from "../../src/window/windows.ts";
-import { eventArbitrary, planArbitrary, SCHEMA } from "./arbitrary.ts";
+import { eventArbitrary, planArbitrary, SCHEMA, WINDOW_US } from "./arbitrary.ts";
+import { crowdedArbitrary } from "./arbitrary-shown.ts";
 import { FOLD_WASM, newWindows, outputRows, place, recordOf } from "./drive.ts";
 
 /** What checkpoints leave, as the store keeps it. */
@@ -45,8 +46,13 @@ class Disk implements ClosedParts {
   }
 }
 
+const TUMBLE: WindowPlan = { kind: "tumble", sizeUs: WINDOW_US, offsetUs: 0 };
+
 const runArbitrary = fc.record({
-  plan: planArbitrary,
+  plan: fc.oneof(
+    planArbitrary,
+    crowdedArbitrary.map((plan) => ({ ...plan, window: TUMBLE })),
+  ),
   allowedUs: fc.constantFrom(30_000_000, 90_000_000, 200_000_000),
   events: fc.array(eventArbitrary(), { minLength: 20, maxLength: 120 }),
   sizes: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
@@ -104,7 +110,7 @@ test("where closed windows lie matters nowhere", () => {
           const [ours, theirs] = [spilled, whole].map((windows) =>
             windows
               .corrected(name)
-              .flatMap(({ image }) => outputRows(run.plan, [image]))
+              .flatMap(({ op, image }) => outputRows(run.plan, [image]).map((row) => [op, ...row]))
               .map((row) => row.map(String).join("|"))
               .toSorted(),
           );
@@ -129,7 +135,7 @@ test("where closed windows lie matters nowhere", () => {
       expect(disk.windows).toEqual([]);
       expect(spilled.stateBytes).toBe(0);
     }),
-    { numRuns: Number(process.env["RUNS"] ?? 150) },
+    { numRuns: Number(process.env["RUNS"] ?? 100) },
   );
   // otherwise nothing has left and come back
   expect(saved).toBeGreaterThan(0);
