@@ -106,6 +106,31 @@ export function takeBlock(header: u32, kind: u32): u32 {
   return block;
 }
 
+/** The block that `takeBlock` gives after those that `nextBlock` has told, and its page; 0 = not known. */
+let aheadPage: u32 = 0;
+let aheadBlock: u32 = 0;
+let aheadBytes: u32 = 0;
+
+function aheadIn(page: u32): void {
+  aheadPage = page;
+  aheadBlock = page == 0 ? 0 : load<u32>(page, FREE);
+}
+
+/** Begins to tell the blocks of a kind that `takeBlock` will give, for `nextBlock`. */
+export function lookAhead(header: u32, kind: u32): void {
+  aheadBytes = bytesOf(header, kind);
+  aheadIn(load<u32>(roomList(header, kind)));
+}
+
+/** The next block that `takeBlock` will give; 0 when it is one that was never used. Reads the one behind it. */
+export function nextBlock(): u32 {
+  const block = aheadBlock;
+  if (block == 0) return 0;
+  aheadBlock = load<u32>(block);
+  if (aheadBlock == 0 && load<u32>(aheadPage, UNUSED) + aheadBytes > aheadPage + FOLD_PAGE_BYTES) aheadIn(load<u32>(aheadPage, ROOM));
+  return block;
+}
+
 /** Gives a block back. */
 export function giveBlock(header: u32, kind: u32, block: u32): void {
   const page = block & ~(FOLD_PAGE_BYTES - 1);

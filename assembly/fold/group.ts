@@ -1,10 +1,9 @@
 // Group tables, one per window: an extendible hash index over rows. The directory has 2^depth entries that point at buckets, each a
 // page; a full bucket splits in two by the next bit of the tag, so growth never moves more than a page at a time. The highest bits of
-// the tag choose the bucket, the lower 16 the slot. (Fagin et al., "Extendible hashing", 1979.)
+// the tag choose the bucket, the lower 16 the line in it (bucket.ts). (Fagin et al., "Extendible hashing", 1979.)
 import {
   BUCKET_ENTRIES_MAX,
   BUCKET_HEADER_BYTES,
-  BUCKET_SLOTS,
   DIRECTORY_DEPTH_MAX,
   FOLD_PAGE_BYTES,
   KEY_COLUMN_BYTES,
@@ -23,6 +22,7 @@ import {
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
 import { givePage, isHeap, takePage } from "./blocks";
+import { firstWith, lineOf, nextWith, put, rowAtHome } from "./bucket";
 import { compareText } from "./compare";
 import { mix64 } from "./hash";
 import { touch } from "./pages";
@@ -31,43 +31,6 @@ import { allocateText, appendRow, storeText, windowPages } from "./window";
 
 /** Hash of a key that is NULL. */
 export const NULL_HASH: u64 = 0x9ae16a3b2f90404f;
-
-export function slotAt(bucket: u32, slot: u32): u32 {
-  return bucket + BUCKET_HEADER_BYTES + (slot << 3);
-}
-
-export function firstSlot(tag: u32): u32 {
-  return ((tag & 0xffff) * BUCKET_SLOTS) >> 16;
-}
-
-/** Puts a row into a bucket that has room. */
-export function put(bucket: u32, tag: u32, row: u32): void {
-  let slot = firstSlot(tag);
-  while (load<u32>(slotAt(bucket, slot), 4) != 0) if (++slot == BUCKET_SLOTS) slot = 0;
-  store<u32>(slotAt(bucket, slot), tag);
-  store<u32>(slotAt(bucket, slot), row, 4);
-  store<u32>(bucket, load<u32>(bucket) + 1);
-  touch(bucket);
-}
-
-/** Takes a slot out of a bucket: those behind it move up where that brings them no further from their home (Knuth, 6.4 R). */
-export function removeSlot(bucket: u32, slot: u32): void {
-  let hole = slot;
-  let at = slot;
-  for (;;) {
-    if (++at == BUCKET_SLOTS) at = 0;
-    if (load<u32>(slotAt(bucket, at), 4) == 0) break;
-    const home = firstSlot(load<u32>(slotAt(bucket, at)));
-    const fromHome = at >= home ? at - home : at + BUCKET_SLOTS - home;
-    const fromHole = at >= hole ? at - hole : at + BUCKET_SLOTS - hole;
-    if (fromHome < fromHole) continue;
-    store<u64>(slotAt(bucket, hole), load<u64>(slotAt(bucket, at)));
-    hole = at;
-  }
-  store<u64>(slotAt(bucket, hole), 0);
-  store<u32>(bucket, load<u32>(bucket) - 1);
-  touch(bucket);
-}
 
 /** Doubles the directory: each entry becomes two. */
 function doubleDirectory(header: u32): void {
@@ -118,9 +81,9 @@ export function mergeBuckets(header: u32, tag: u32): void {
   const buddy = load<u32>(directory + ((first ^ span) << 2));
   if (load<u32>(buddy, 4) != local || (load<u32>(bucket, 8) | load<u32>(buddy, 8)) != 0) return;
   if (load<u32>(bucket) + load<u32>(buddy) > MERGED_ENTRIES_MAX) return;
-  for (let slot: u32 = 0; slot < <u32>BUCKET_SLOTS; slot++) {
-    const row = load<u32>(slotAt(bucket, slot), 4);
-    if (row != 0) put(buddy, load<u32>(slotAt(bucket, slot)), row);
+  for (let slot = bucket + BUCKET_HEADER_BYTES; slot < bucket + FOLD_PAGE_BYTES; slot += 8) {
+    const row = load<u32>(slot, 4);
+    if (row != 0) put(buddy, load<u32>(slot), row);
   }
   store<u32>(buddy, local - 1, 4);
   touch(buddy);
@@ -166,10 +129,10 @@ export function split(header: u32, tag: u32): void {
   memory.copy(WORK_SPLIT_AT, bucket, FOLD_PAGE_BYTES);
   memory.fill(bucket, 0, FOLD_PAGE_BYTES);
   store<u32>(bucket, local + 1, 4);
-  for (let slot: u32 = 0; slot < <u32>BUCKET_SLOTS; slot++) {
-    const row = load<u32>(slotAt(WORK_SPLIT_AT, slot), 4);
+  for (let slot: u32 = WORK_SPLIT_AT + BUCKET_HEADER_BYTES; slot < <u32>WORK_SPLIT_AT + FOLD_PAGE_BYTES; slot += 8) {
+    const row = load<u32>(slot, 4);
     if (row == 0) continue;
-    const moved = load<u32>(slotAt(WORK_SPLIT_AT, slot));
+    const moved = load<u32>(slot);
     put((moved >> (31 - local)) & 1 ? one : bucket, moved, row);
   }
   touch(bucket);
@@ -291,10 +254,10 @@ function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, row
 const TILE: u32 = 64;
 let sink: u32 = 0;
 
-/** The slot that selected row `j` looks at first. */
-function slotOf(j: u32): u32 {
+/** The line that selected row `j` looks at first. */
+function homeOf(j: u32): u32 {
   const tag = load<u32>(WORK_HASHES_AT + (j << 3));
-  return slotAt(bucketOf(load<u32>(WORK_WINDOWS_AT + (j << 2)), tag), firstSlot(tag));
+  return lineOf(bucketOf(load<u32>(WORK_WINDOWS_AT + (j << 2)), tag), tag);
 }
 
 /** Reads the long texts among the keys of the rows that stand for selected rows `from` to `end` in the work area; 0 = none does. */
@@ -310,11 +273,11 @@ export function reachTexts(keys: u32, keyCount: u32, from: u32, end: u32): void 
   }
 }
 
-/** Reads what looking for the groups of selected rows `from` to `end` will read. */
+/** Reads what looking for the groups of selected rows `from` to `end` will read, and notes for each a row of its tag, 0 = none. */
 function reach(keys: u32, keyCount: u32, rowBytes: u32, from: u32, end: u32): void {
-  for (let j = from; j < end; j++) sink ^= load<u32>(slotOf(j));
+  for (let j = from; j < end; j++) sink ^= load<u32>(homeOf(j));
   for (let j = from; j < end; j++) {
-    const row = load<u32>(slotOf(j), 4);
+    const row = rowAtHome(homeOf(j), load<u32>(WORK_HASHES_AT + (j << 3)));
     store<u32>(WORK_ROWS_AT + (j << 2), row);
     sink ^= load<u32>(row) ^ load<u32>(row + rowBytes - 4);
   }
@@ -327,18 +290,18 @@ export function findGroup(keys: u32, keyCount: u32, rowBytes: u32, j: u32): u32 
   const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
   const i = load<u32>(WORK_SELECTED_AT + (j << 2));
   const tag = load<u32>(WORK_HASHES_AT + (j << 3));
-  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
-    let slot = firstSlot(tag);
-    for (;;) {
-      const candidate = load<u32>(slotAt(bucket, slot), 4);
-      if (candidate == 0) break;
-      if (load<u32>(slotAt(bucket, slot)) == tag && sameKeys(keys, keyCount, candidate, i, nulls)) return candidate;
-      if (++slot == BUCKET_SLOTS) slot = 0;
-    }
+  for (let slot = firstWith(bucketOf(header, tag), tag); slot != 0; slot = nextWith()) {
+    const candidate = load<u32>(slot, 4);
+    if (sameKeys(keys, keyCount, candidate, i, nulls)) return candidate;
   }
   const row = addGroup(header, keys, keyCount, i, nulls, rowBytes);
   addRow(header, tag, row);
   return row;
+}
+
+/** Whether a row has the keys of selected row `j`. */
+function isOf(keys: u32, keyCount: u32, row: u32, j: u32): bool {
+  return sameKeys(keys, keyCount, row, load<u32>(WORK_SELECTED_AT + (j << 2)), load<u32>(WORK_NULLS_AT + (j << 2)));
 }
 
 /** The hashes of the `n` selected rows become tags of the index. */
@@ -355,7 +318,8 @@ export function findTagged(keys: u32, keyCount: u32, rowBytes: u32, n: u32): voi
     const end = min(from + TILE, n);
     reach(keys, keyCount, rowBytes, from, end);
     for (let j = from; j < end; j++) {
-      const row = findGroup(keys, keyCount, rowBytes, j);
+      let row = load<u32>(WORK_ROWS_AT + (j << 2));
+      if (row == 0 || !isOf(keys, keyCount, row, j)) row = findGroup(keys, keyCount, rowBytes, j);
       touch(row);
       store<u32>(WORK_ROWS_AT + (j << 2), row);
     }

@@ -1,7 +1,6 @@
 // Merges all groups of one window into another of the same layout: panes into nodes and windows, windows into the upper level of a rollup.
 // Brings the marks of a hop's closed window to its rows and back.
 import {
-  BUCKET_SLOTS,
   KEY_COLUMN_BYTES,
   KEY_FIXED8,
   KEY_TEXT,
@@ -13,8 +12,9 @@ import {
   WINDOW_SEGMENT_AT,
   WINDOW_VERSION_AT,
 } from "../../kernels/abi";
+import { firstWith, nextWith } from "./bucket";
 import { compareText } from "./compare";
-import { addRow, bucketOf, firstSlot, joinHash, NULL_HASH, slotAt } from "./group";
+import { addRow, bucketOf, joinHash, NULL_HASH } from "./group";
 import { formHash, mix64 } from "./hash";
 import { mergeRows } from "./merge";
 import { touch } from "./pages";
@@ -53,13 +53,9 @@ function sameRowKeys(a: u32, b: u32, keys: u32, keyCount: u32): bool {
 }
 
 function findLike(header: u32, row: u32, tag: u32, keys: u32, keyCount: u32): u32 {
-  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
-    for (let slot = firstSlot(tag); ; ) {
-      const candidate = load<u32>(slotAt(bucket, slot), 4);
-      if (candidate == 0) break;
-      if (load<u32>(slotAt(bucket, slot)) == tag && sameRowKeys(candidate, row, keys, keyCount)) return candidate;
-      if (++slot == BUCKET_SLOTS) slot = 0;
-    }
+  for (let slot = firstWith(bucketOf(header, tag), tag); slot != 0; slot = nextWith()) {
+    const candidate = load<u32>(slot, 4);
+    if (sameRowKeys(candidate, row, keys, keyCount)) return candidate;
   }
   return 0;
 }

@@ -2,7 +2,8 @@
 // rule is DESIGN's, the plain twin kernels/reference/session.ts. Where an event is behind the watermark, that is time + behind exactly;
 // where it is not, the watermark is at most its time, and no session that it touches can be closed.
 import {
-  BUCKET_SLOTS,
+  BLOCK_KIND_ROW,
+  FOLD_PAGE_BYTES,
   KEY_FIXED8,
   LATE_RANGE_BYTES,
   RESULT_FAILED_AT,
@@ -29,19 +30,23 @@ import {
   WORK_INPUT_AT,
   WORK_NULLS_AT,
   WORK_RESULT_AT,
+  WORK_ROWS_2_AT,
   WORK_ROWS_AT,
+  WORK_SELECTED_2_AT,
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
-import { bucketOf, firstSlot, hashKeys, sameKeys, slotAt, storeKeys } from "./group";
+import { lookAhead, nextBlock } from "./blocks";
+import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
+import { bucketOf, hashKeys, sameKeys, storeKeys } from "./group";
 import { mix64 } from "./hash";
 import { mergeRows } from "./merge";
 import { touch } from "./pages";
 import { buryRow, insertSession, later, openSession, setBounds, stateCount, states } from "./session";
 import { isValid, step, values } from "./vector";
 
-/** Rows whose sessions are read ahead together: their cache misses overlap. */
-const TILE: u32 = 128;
+/** Rows whose sessions are read ahead together: their cache misses overlap, and what they read stays in the cache. */
+const TILE: u32 = 256;
 let sink: u64 = 0;
 
 /** Lists the rows of a chunk that pass the filter (a register or -1) and hashes their keys; returns how many. RESULT_FILTERED counts the others. */
@@ -67,24 +72,35 @@ function tagOf(j: u32): u32 {
   return load<u32>(WORK_HASHES_AT + (j << 3));
 }
 
-/** Reads what the rows from `from` to `to` will read, and notes for each a row of the same tag, 0 = none: the newest session as a rule. */
+/**
+ * Reads what the rows from `from` to `to` will read, and notes for each a row of the same tag, 0 = none: the newest session as a rule.
+ * Loops that do little but load: then many misses go on at a time.
+ */
 function readAhead(header: u32, from: u32, to: u32): void {
   let seen: u64 = 0;
   for (let j = from; j < to; j++) {
     const tag = tagOf(j);
-    seen ^= load<u64>(slotAt(bucketOf(header, tag), firstSlot(tag)));
+    store<u32>(WORK_ROWS_2_AT + (j << 2), lineOf(bucketOf(header, tag), tag));
+  }
+  for (let j = from; j < to; j++) seen ^= load<u64>(load<u32>(WORK_ROWS_2_AT + (j << 2)));
+  let fresh: u32 = 0;
+  for (let j = from; j < to; j++) {
+    const line = load<u32>(WORK_ROWS_2_AT + (j << 2));
+    const row = rowAtHome(line, tagOf(j));
+    store<u32>(WORK_WINDOWS_AT + (j << 2), row);
+    store<u32>(WORK_SELECTED_2_AT + (fresh << 2), line);
+    fresh += u32(row == 0);
   }
   for (let j = from; j < to; j++) {
-    const tag = tagOf(j);
-    const bucket = bucketOf(header, tag);
-    let slot = firstSlot(tag);
-    let row = load<u32>(slotAt(bucket, slot), 4);
-    while (row != 0 && load<u32>(slotAt(bucket, slot)) != tag) {
-      if (++slot == BUCKET_SLOTS) slot = 0;
-      row = load<u32>(slotAt(bucket, slot), 4);
-    }
-    store<u32>(WORK_WINDOWS_AT + (j << 2), row);
-    if (row != 0) seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
+    const row = load<u32>(WORK_WINDOWS_AT + (j << 2));
+    seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
+  }
+  // What new sessions will be written to.
+  lookAhead(header, BLOCK_KIND_ROW);
+  for (let k: u32 = 0; k < fresh; k++) {
+    const row = nextBlock();
+    const line = load<u32>(WORK_SELECTED_2_AT + (k << 2));
+    seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64) ^ load<u32>(line & ~(FOLD_PAGE_BYTES - 1));
   }
   sink ^= seen;
 }
@@ -113,14 +129,9 @@ function find(header: u32, keys: u32, keyCount: u32, j: u32, i: u32): u32 {
   if (noted != 0 && load<u32>(noted, SESSION_NEWER_AT) == 0 && load<u32>(noted, SESSION_STATE_AT) != SESSION_DEAD)
     if (isKey(keys, keyCount, noted, i, nulls)) return noted;
   const tag = tagOf(j);
-  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
-    let slot = firstSlot(tag);
-    for (;;) {
-      const row = load<u32>(slotAt(bucket, slot), 4);
-      if (row == 0) break;
-      if (load<u32>(slotAt(bucket, slot)) == tag && isKey(keys, keyCount, row, i, nulls)) return row;
-      if (++slot == BUCKET_SLOTS) slot = 0;
-    }
+  for (let slot = firstWith(bucketOf(header, tag), tag); slot != 0; slot = nextWith()) {
+    const row = load<u32>(slot, 4);
+    if (isKey(keys, keyCount, row, i, nulls)) return row;
   }
   return 0;
 }

@@ -3,7 +3,6 @@
 import {
   BLOCK_KIND_ROW,
   BUCKET_ENTRIES_MAX,
-  BUCKET_SLOTS,
   FOLD_PAGE_BYTES,
   HEAP_MARK_AT,
   HEAP_ROW_BYTES_AT,
@@ -41,10 +40,11 @@ import {
   WORK_RESULT_AT,
 } from "../../kernels/abi";
 import { freeHeap, giveBlock, giveBytes, takeBlock } from "./blocks";
-import { bucketOf, emptyBucket, firstSlot, freeBuckets, mergeBuckets, put, removeSlot, slotAt, split } from "./group";
+import { firstWith, lineOf, nextWith, put, removeSlot } from "./bucket";
+import { bucketOf, emptyBucket, freeBuckets, mergeBuckets, split } from "./group";
 import { sketchBytes } from "./hll";
 import { allocatePages, freeChain, touch } from "./pages";
-import { fileLater, fileTimer, giveTimers, nextTimers, popTimer, turnWheel } from "./timers";
+import { fileAgain, fileLater, fileTimer, giveTimers, nextTimers, popTimer, sortTimers, turnWheel } from "./timers";
 
 /** Slots of the wheel for one gap: a session is looked at some three times, in groups of a 64th of all. */
 const SLOTS_PER_GAP: i64 = 64;
@@ -95,15 +95,7 @@ export function freeSessions(header: u32): void {
 /** Slot of the index that has `row`, as an address. The row is the newest session of its key. */
 function slotOf(header: u32, row: u32): u32 {
   const tag = load<u32>(row, SESSION_TAG_AT);
-  for (let bucket = bucketOf(header, tag); bucket != 0; bucket = load<u32>(bucket, 8)) {
-    let slot = firstSlot(tag);
-    for (;;) {
-      const held = load<u32>(slotAt(bucket, slot), 4);
-      if (held == row) return slotAt(bucket, slot);
-      if (held == 0) break;
-      if (++slot == BUCKET_SLOTS) slot = 0;
-    }
-  }
+  for (let slot = firstWith(bucketOf(header, tag), tag); slot != 0; slot = nextWith()) if (load<u32>(slot, 4) == row) return slot;
   return unreachable();
 }
 
@@ -175,8 +167,7 @@ function removeSession(header: u32, row: u32): void {
       store<u32>(slot, older, 4);
       touch(slot);
     } else {
-      const bucket = slot & ~(FOLD_PAGE_BYTES - 1);
-      removeSlot(bucket, (slot - slotAt(bucket, 0)) >> 3);
+      removeSlot(slot);
       mergeBuckets(header, load<u32>(row, SESSION_TAG_AT));
       countGroups(header, -1);
     }
@@ -254,12 +245,14 @@ function readAhead(header: u32, rows: u32, n: u32): void {
     const row = load<u32>(rows + (i << 2));
     if (load<u32>(row, SESSION_STATE_AT) != SESSION_CLOSED) continue;
     const tag = load<u32>(row, SESSION_TAG_AT);
-    seen ^= load<u64>(slotAt(bucketOf(header, tag), firstSlot(tag)));
+    const bucket = bucketOf(header, tag);
+    // Heads of pages too: they lie at multiples of a page and throw each other out of the cache.
+    seen ^= load<u64>(lineOf(bucket, tag)) ^ load<u32>(bucket) ^ load<u32>(row & ~(FOLD_PAGE_BYTES - 1));
   }
   sink ^= seen;
 }
 
-/** Moves timers up to the watermark: sessions that may be due come to the heap, forgotten and buried ones give their rows back. */
+/** Moves timers up to the watermark: sessions that may be due come to the sorted run, forgotten and buried ones give their rows back. */
 export function turnTimers(header: u32, watermark: i64): void {
   turnWheel(header, watermark);
   for (let block = nextTimers(header); block != 0; block = nextTimers(header)) {
@@ -268,15 +261,16 @@ export function turnTimers(header: u32, watermark: i64): void {
     for (let i: u32 = 0; i < n; i++) {
       const row = load<u32>(block + (i << 2), 8);
       const state = load<u32>(row, SESSION_STATE_AT);
-      if (state == SESSION_OPEN) fileTimer(header, load<i64>(row, SESSION_END_AT), row);
+      if (state == SESSION_OPEN) fileAgain(header, load<i64>(row, SESSION_END_AT), row);
       else if (state == SESSION_DEAD) freeRow(header, row);
       else forget(header, row, watermark);
     }
     giveTimers(header, block);
   }
+  sortTimers(header);
 }
 
-/** Takes at most `limit` rows whose timers are due out of the heap, and reads what closing them will read. */
+/** Takes at most `limit` rows whose timers are due, and reads what closing them will read. */
 function popTimers(header: u32, watermark: i64, to: u32, limit: u32): u32 {
   let n: u32 = 0;
   for (; n < limit; n++) {

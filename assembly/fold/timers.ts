@@ -1,5 +1,6 @@
-// When sessions close: a wheel of slots by time, and a heap for the slot at hand. A row has one timer. It is not moved when its session
-// grows: a timer that comes finds the row's end and is filed again. So an event costs nothing here, and a session a few steps.
+// When sessions close: a wheel of slots by time, and for the slot at hand a sorted run (timer-run.ts), with a heap for what comes to it
+// later. A row has one timer. It is not moved when its session grows: a timer that comes finds the row's end and is filed again. So an
+// event costs nothing here, and a session a few steps.
 import {
   FOLD_PAGE_BYTES,
   SESSION_BASE_AT,
@@ -16,6 +17,7 @@ import {
 import { giveBytes, takeBytes } from "./blocks";
 import { floorDivide } from "./calendar";
 import { touch } from "./pages";
+import { addToRun, firstOfRun, isBefore, sortRun, stepRun } from "./timer-run";
 
 const WHEEL_BLOCK_BYTES: u32 = 8 + WHEEL_BLOCK_ROWS * 4;
 const CAPACITY_LEAST: u32 = 64;
@@ -40,12 +42,6 @@ function pushWheel(header: u32, slot: i64, row: u32): void {
   store<u32>(header, load<u32>(header, SESSION_WHEEL_COUNT_AT) + 1, SESSION_WHEEL_COUNT_AT);
   touch(block);
   touch(header);
-}
-
-function before(a: u32, b: u32): bool {
-  const timeA = load<i64>(a);
-  const timeB = load<i64>(b);
-  return timeA < timeB || (timeA == timeB && load<u32>(a, 8) < load<u32>(b, 8));
 }
 
 function put(at: u32, time: i64, row: u32): void {
@@ -79,7 +75,7 @@ function pushHeap(header: u32, time: i64, row: u32): void {
     const parent = (index - 1) >> 1;
     const at = heap + index * TIMER_BYTES;
     const above = heap + parent * TIMER_BYTES;
-    if (!before(at, above)) break;
+    if (!isBefore(at, above)) break;
     put(at, load<i64>(above), load<u32>(above, 8));
     put(above, time, row);
     index = parent;
@@ -88,13 +84,23 @@ function pushHeap(header: u32, time: i64, row: u32): void {
   touch(header);
 }
 
-/** Row of the earliest timer of the heap if its time is before `watermark`, and takes it out; else 0. */
+/** Row of the earliest timer of the slot at hand if its time is before `watermark`, and takes it out; else 0. */
 export function popTimer(header: u32, watermark: i64): u32 {
-  let count = load<u32>(header, SESSION_HEAP_COUNT_AT);
+  const count = load<u32>(header, SESSION_HEAP_COUNT_AT);
   const heap = load<u32>(header, SESSION_HEAP_AT);
-  if (count == 0 || load<i64>(heap) >= watermark) return 0;
+  const next = firstOfRun(header);
+  if (next != 0 && (count == 0 || isBefore(next, heap))) {
+    if (load<i64>(next) >= watermark) return 0;
+    const row = load<u32>(next, 8);
+    stepRun(header);
+    return row;
+  }
+  return count == 0 || load<i64>(heap) >= watermark ? 0 : popHeap(header, heap, count - 1);
+}
+
+/** Takes the earliest timer out of the heap, in which `count` others stay; returns its row. */
+function popHeap(header: u32, heap: u32, count: u32): u32 {
   const row = load<u32>(heap, 8);
-  count--;
   store<u32>(header, count, SESSION_HEAP_COUNT_AT);
   touch(header);
   if (count == 0) {
@@ -110,11 +116,11 @@ export function popTimer(header: u32, watermark: i64): u32 {
     let child = (index << 1) + 1;
     if (child >= count) break;
     let at = heap + child * TIMER_BYTES;
-    if (child + 1 < count && before(at + TIMER_BYTES, at)) {
+    if (child + 1 < count && isBefore(at + TIMER_BYTES, at)) {
       child++;
       at += TIMER_BYTES;
     }
-    if (!before(at, last)) break;
+    if (!isBefore(at, last)) break;
     put(heap + index * TIMER_BYTES, load<i64>(at), load<u32>(at, 8));
     index = child;
   }
@@ -133,6 +139,24 @@ export function fileTimer(header: u32, time: i64, row: u32): void {
   }
   if (slot <= base) pushHeap(header, time, row);
   else pushWheel(header, min(slot, base + WHEEL_SLOTS - 1), row);
+}
+
+/** Timers were added to the run that is to be sorted. */
+let added: bool = false;
+
+/** As `fileTimer`, for a timer whose slot of the wheel has come; `sortTimers` follows. */
+export function fileAgain(header: u32, time: i64, row: u32): void {
+  const slot = floorDivide(time, load<i64>(header, SESSION_GRAIN_AT));
+  const base = load<i64>(header, SESSION_BASE_AT);
+  if (slot > base) return pushWheel(header, min(slot, base + WHEEL_SLOTS - 1), row);
+  addToRun(header, time, row);
+  added = true;
+}
+
+/** Ends what `turnWheel` began. */
+export function sortTimers(header: u32): void {
+  if (added) sortRun(header);
+  added = false;
 }
 
 /** Like `fileTimer`, but it may come a slot later, and never from the heap. */

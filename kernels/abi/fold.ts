@@ -4,7 +4,7 @@
 // A change of anything that lies in pages is a new FOLD_LAYOUT_VERSION.
 
 /** Version of everything that lies in pages: page map, window lists, windows, groups, states of aggregates. */
-export const FOLD_LAYOUT_VERSION = 2;
+export const FOLD_LAYOUT_VERSION = 3;
 
 export const FOLD_PAGE_BITS = 14;
 export const FOLD_PAGE_BYTES = 16384;
@@ -245,10 +245,12 @@ export const REVISION_NEXT_AT = 8;
 export const REVISION_SHOWN_AT = 12;
 /** Next row of the row at the end of the list of corrected ones. */
 export const CORRECTED_LAST = 1;
-/** A bucket of the index is a page: u32 entries, u32 depth, u32 overflow bucket, u32 zero, then slots: u32 tag, u32 row (0 = free). */
-export const BUCKET_SLOTS = 2046;
-export const BUCKET_ENTRIES_MAX = 1640;
-export const BUCKET_HEADER_BYTES = 16;
+/** A bucket of the index is a page: u32 entries, u32 depth, u32 overflow bucket, zeros, then lines of 8 slots: u32 tag, u32 row (0 = free). */
+export const BUCKET_HEADER_BYTES = 64;
+export const BUCKET_LINE_BYTES = 64;
+export const BUCKET_LINES = 255;
+/** Four fifths of its slots. */
+export const BUCKET_ENTRIES_MAX = 1632;
 export const DIRECTORY_DEPTH_MAX = 16;
 
 // ## Work area at the start of scratch: vectors of one chunk

@@ -25,12 +25,17 @@ export const SESSION_GRAIN_AT = 264;
 export const SESSION_BASE_AT = 272;
 /** u32 rows in the wheel */
 export const SESSION_WHEEL_COUNT_AT = 280;
-/** u32 address, count and capacity of the timers' heap: entries of i64 time, u32 row, u32 zero */
+/** u32 address, count and capacity of the heap of timers for the slot at hand: entries of i64 time, u32 row, u32 zero */
 export const SESSION_HEAP_AT = 284;
 export const SESSION_HEAP_COUNT_AT = 288;
 export const SESSION_HEAP_CAPACITY_AT = 292;
 /** u32 sessions that are open */
 export const SESSION_OPEN_AT = 296;
+/** u32 address, count and capacity of the timers of the slot at hand in order, entries like those of the heap; u32 number of the first that has not come */
+export const SESSION_RUN_AT = 300;
+export const SESSION_RUN_COUNT_AT = 304;
+export const SESSION_RUN_CAPACITY_AT = 308;
+export const SESSION_RUN_FROM_AT = 312;
 export const SESSION_WHEEL_AT = 512;
 export const WHEEL_SLOTS = 256;
 /** A block of the wheel: u32 next, u32 rows in it, rows */

@@ -267,3 +267,27 @@ test("a session that grew while its timer was due stays open until the watermark
   expect(closedBy(4, GAP_US + 5)).toBe(0);
   expect(closedBy(5, GAP_US + 6)).toBe(1);
 });
+
+test("sessions go out in the order of their ends, also those that come when theirs is at hand", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  const ends: Cell[] = [];
+  const wanted: bigint[] = [];
+  let seed = 1;
+  const below = (count: number): number => (seed = (seed * 48_271) % 2_147_483_647) % count;
+  for (let step = 0; step < 60; step++) {
+    const watermarkUs = step * 40_000;
+    const events = Array.from({ length: 200 }, (_, row): Event => {
+      const user = step * 200 + row;
+      if (row % 4 > 0 || step === 0) return { timeUs: watermarkUs + below(GAP_US), user, value: 1 };
+      // Nearly late: it ends right behind the watermark.
+      const timeUs = watermarkUs - GAP_US + below(30_000);
+      return { timeUs, user, value: 1, behindUs: watermarkUs - timeUs };
+    });
+    wanted.push(...events.map(({ timeUs }) => BigInt(timeUs + GAP_US)));
+    const next = step === 59 ? 10 * GAP_US : watermarkUs + 40_000;
+    for (const { image } of windows.fold(recordOf(step + 1, events, next)))
+      ends.push(...outputRows(PLAN, [image]).map(([, end = null]) => end));
+  }
+  expect(ends).toEqual(wanted.toSorted((a, b) => Number(a - b)));
+});
