@@ -171,11 +171,13 @@ function hopText(size: string): string {
 const TUMBLE_TEXT = `SELECT window_start, page, count(*) AS n, sum(price) AS total, approx_count_distinct(user_id) AS users
 FROM tumble(clicks, event_time, INTERVAL 1 MINUTE) GROUP BY ALL`;
 
-/** 20 different views over the columns of the stream. */
+/** 20 different views over the columns of the stream: three sets of keys, five windows, a filter in each fourth. */
 const TWENTY_TEXTS = Array.from({ length: 20 }, (_, index) => {
   const sums = ["sum(price)", "min(price)", "max(user_id)", "avg(price)"];
-  return `SELECT window_start, page, count(*) AS n, ${sums[index % 4]} AS x
-FROM tumble(clicks, event_time, INTERVAL ${1 + Math.floor(index / 4)} MINUTE) GROUP BY ALL`;
+  const keys = ["page", "user_id % 100 AS shard", "user_id", "page"];
+  return `SELECT window_start, ${keys[index % 4]}, count(*) AS n, ${sums[index % 4]} AS x
+FROM tumble(clicks, event_time, INTERVAL ${1 + Math.floor(index / 4)} MINUTE)
+${index % 4 === 3 ? "WHERE price > 50" : ""} GROUP BY ALL`;
 });
 
 /** Rows are cut to a 400th in the tests. */
