@@ -29,6 +29,7 @@ import type { ViewPlan } from "./view/plan.ts";
 import type { ClosedParts } from "./window/closed-part.ts";
 import { Condition } from "./window/condition.ts";
 import type { ViewOutput } from "./window/output.ts";
+import type { ViewOptions } from "./window/suspension.ts";
 import { Windows } from "./window/windows.ts";
 
 /** Compiled kernel modules. */
@@ -54,11 +55,8 @@ export interface EngineStream {
 }
 
 /** A view and the log position after which it counts events. */
-export interface EngineView {
+export interface EngineView extends ViewOptions {
   readonly plan: ViewPlan;
-  readonly since: number;
-  /** Bytes of state beyond which it is suspended; null or absent: as long as all views together have room. */
-  readonly memoryMaxBytes?: number | null;
 }
 
 export interface EngineOptions {
@@ -328,10 +326,7 @@ export class Engine {
     assert(record.position === this.#folded + 1, "records are folded in order");
     this.#folded = record.position;
     this.accounting.fold(record);
-    if (record.kind === "events") return this.windows.fold(record);
-    const clock = clockControlOf(record);
-    if (clock === null) return [];
-    return this.windows.advance(clock.stream, { ...record, watermarkUs: clock.watermarkUs });
+    return this.windows.foldRecord(record);
   }
 
   /** Repeats for admission a record of the log: `admitted` is the position that admission's checkpoint contains. */

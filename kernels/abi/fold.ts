@@ -272,8 +272,6 @@ export const WORK_END_AT = 2228224;
 export const RESULT_FILTERED_AT = 0;
 export const RESULT_LATE_AT = 4;
 export const RESULT_FAILED_AT = 8;
-/** Written by `group`: groups made. */
-export const RESULT_NEW_GROUPS_AT = 12;
 /** Written by `assign`: the row that it stopped at. */
 export const RESULT_STOP_AT = 16;
 /** Written by `assign`: selected rows that are not late. */

@@ -67,8 +67,9 @@ export class Exporter {
   readonly #late = new Map<string, OutputExport>();
   /** The log up to here was read. */
   #position: number;
-  /** All outputs of positions up to here were given. */
+  /** All outputs of positions up to here were given, of views that stopped those up to where they did. */
   #folded = 0;
+  #stopped: ReadonlyMap<string, number> = new Map();
   #watermarks: ReadonlyMap<string, string> = new Map();
   #advancedUs = 0;
   #hasMoreToCommit = false;
@@ -157,10 +158,18 @@ export class Exporter {
     }
   }
 
-  /** All outputs of positions up to `position` were given. `watermarks`: µs as decimal text, by stream, for the tables' markers. */
-  folded(position: number, watermarks: ReadonlyMap<string, string>): void {
+  /**
+   * All outputs of positions up to `position` were given; of views that stopped, which may go on from there, up to where they did.
+   * `watermarks`: µs as decimal text, by stream, for the tables' markers.
+   */
+  folded(
+    position: number,
+    watermarks: ReadonlyMap<string, string>,
+    stopped: ReadonlyMap<string, number> = new Map(),
+  ): void {
     this.#folded = position;
     this.#watermarks = watermarks;
+    this.#stopped = stopped;
   }
 
   /**
@@ -184,7 +193,8 @@ export class Exporter {
       if (!(force || this.#isOutputDue(table)) || table.rows === 0) continue;
       if (!mayRetry && table.isFailed) continue;
       const watermark = this.#watermarkOf(this.#streamOfView(view));
-      this.#try(failures, () => this.#cutTable(table, { upTo: this.#folded, watermark, force }));
+      const upTo = Math.min(this.#folded, this.#stopped.get(view) ?? this.#folded);
+      this.#try(failures, () => this.#cutTable(table, { upTo, watermark, force }));
       covered.push({ view, output, position: table.position, epoch: table.epoch });
     }
     this.#advanceIdle();

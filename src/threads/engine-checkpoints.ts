@@ -53,8 +53,12 @@ export class EngineCheckpoints {
 
   /** Tells the export how far outputs are given: now and then, since a message wakes its thread. */
   tick(): void {
-    const { folded, watermarks } = this.#engine;
-    this.#send({ kind: "folded", position: folded, watermarks });
+    const { folded, watermarks, windows } = this.#engine;
+    const suspended = [...windows.suspended];
+    const stopped = new Map(suspended.map(([view, { at }]) => [view, at]));
+    const wants = suspended.flatMap(([, { at, passed }]) => (passed === undefined ? [] : [at + 1]));
+    const wanted = wants.length === 0 ? null : Math.min(...wants);
+    this.#send({ kind: "folded", position: folded, watermarks, stopped, wanted });
   }
 
   /** Takes a checkpoint of now, unless one is on its way. */
@@ -64,6 +68,8 @@ export class EngineCheckpoints {
 
   #begin(): void {
     this.#isSaving = true;
+    // before the export trims the log behind the checkpoint it knows what views that stopped want of it
+    this.tick();
     this.#taken = {
       position: this.#engine.lastPosition,
       change: checkpointChange(this.#engine, this.#applied, (bytes) => this.#roomFor(bytes)),

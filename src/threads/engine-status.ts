@@ -40,7 +40,12 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
       sealedIds: engine.admission.idTable(stream).sealedIds,
     })),
     accounts: engine.accounts,
-    suspended: [...engine.windows.suspended].map(([view, why]) => ({ view, ...why })),
+    suspended: [...engine.windows.suspended].map(([view, { at, reason, boundBytes }]) => ({
+      view,
+      at,
+      reason,
+      boundBytes,
+    })),
     foldBytes: engine.windows.stateBytes,
     pendingOutputBytes: engine.windows.pendingBytes,
     isWaiting: backlog.isWaiting,

@@ -55,6 +55,8 @@ class ExportThread {
   /** Positions that the newest checkpoint contains. */
   #checkpointed: number | null = null;
   #trimmed = 0;
+  /** What views that stopped want of the log. */
+  #wanted: number | null = null;
   #turnScheduled = false;
   #isStopped = false;
   #timers: readonly ReturnType<typeof setInterval>[] = [];
@@ -181,7 +183,8 @@ class ExportThread {
     else if (message.kind === "checkpoint")
       this.#save(this.#sealer, { ...message.change, pages: foldPages(message.pages) });
     else {
-      this.#exporter.folded(message.position, message.watermarks);
+      this.#wanted = message.wanted;
+      this.#exporter.folded(message.position, message.watermarks, message.stopped);
       this.#scheduleTurn();
     }
   }
@@ -249,7 +252,7 @@ class ExportThread {
     const position = trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()]);
     if (position <= this.#trimmed) return;
     this.#trimmed = position;
-    toMain({ kind: "trim", position });
+    toMain({ kind: "trim", position, wanted: this.#wanted });
   }
 
   #toEngine(message: ExportToEngine): void {

@@ -82,11 +82,19 @@ function accountingProblems(status: EngineStatus | null): string[] {
     );
 }
 
+function suspendedAdvice(view: string, boundBytes: number | null): string {
+  const anew = "make its windows or keys fewer and give it another name to begin anew";
+  if (boundBytes === null) return `To go on ${anew}`;
+  const raise =
+    boundBytes > 0 ? `raise views.${view}.memory_max (a rollup: that of its view) and ` : "";
+  return `To go on from there ${raise}start again while the log has what came since, which it keeps until half of log.size_max is full; or ${anew}`;
+}
+
 /** Views that stopped. */
 function suspendedProblems(status: EngineStatus | null): string[] {
   return (status?.suspended ?? []).map(
-    ({ view, at, reason }) =>
-      `view ${view} is suspended after log position ${at}: ${reason}. Its table stays as it is, events since are not in it; the others go on. Make its windows or keys fewer, or raise views.${view}.memory_max, and give it another name to begin anew`,
+    ({ view, at, reason, boundBytes }) =>
+      `view ${view} is suspended after log position ${at}: ${reason}. Its table stays as it is, events since are not in it; the others go on. ${suspendedAdvice(view, boundBytes)}`,
   );
 }
 
@@ -276,16 +284,20 @@ export class Fleet {
         this.#tableProblems = message.problems;
         return undefined;
       case "trim":
-        return this.#log.postMessage({
-          kind: "trim",
-          position: message.position,
-        } satisfies MainToLog);
+        return this.#trim(message);
       case "readers":
         this.#readers = message.readers;
         return undefined;
       case "pinned":
         return this.#pins.exportPinned(message);
     }
+  }
+
+  /** What a view that stopped wants to go on is held while the log has half of its room left. */
+  #trim({ position, wanted }: Extract<ExportToMain, { kind: "trim" }>): void {
+    const isRoomy = this.#logBytes < this.#start.config.settings.log.sizeMaxBytes / 2;
+    const to = isRoomy ? Math.min(position, wanted ?? position) : position;
+    this.#log.postMessage({ kind: "trim", position: to } satisfies MainToLog);
   }
 
   #onEngine(message: EngineToMain): void {

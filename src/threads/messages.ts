@@ -157,6 +157,8 @@ export interface EngineStatus {
     readonly view: string;
     readonly at: number;
     readonly reason: string;
+    /** Null: it gave its state back and does not go on. */
+    readonly boundBytes: number | null;
   }[];
   readonly foldBytes: number;
   /** Bytes of outputs that no table's ledger covers, and whether the views wait until tables take some. */
@@ -250,6 +252,10 @@ export type EngineToExport =
       readonly position: number;
       /** µs as decimal text, by stream; streams without an event are left out. */
       readonly watermarks: ReadonlyMap<string, string>;
+      /** Views that stopped, and where: their outputs are those up to there. */
+      readonly stopped: ReadonlyMap<string, number>;
+      /** The first position that one of them needs to go on; null: none may. */
+      readonly wanted: number | null;
     }
   /** Pages of the fold memory lie one after the other in `room`, which is the engine's again once it is saved. */
   | {
@@ -302,7 +308,8 @@ export type ExportToMain =
       readonly deadLetters: { readonly files: PinnedFiles; readonly coveredPosition: number };
       readonly readers: readonly ReaderPosition[];
     }
-  | { readonly kind: "trim"; readonly position: number }
+  /** Up to `wanted` (exclusive) nobody needs the log, up to `position` nobody but views that stopped. */
+  | { readonly kind: "trim"; readonly position: number; readonly wanted: number | null }
   | { readonly kind: "readers"; readonly readers: readonly ReaderPosition[] }
   | { readonly kind: "notice"; readonly text: string }
   /** All that is wrong with tables now; empty when it is over. */

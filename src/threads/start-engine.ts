@@ -20,6 +20,7 @@ import type { EventSchema } from "../event/schema.ts";
 import {
   ADMISSION_READER,
   CONFIGURATION_READER,
+  foldPassed,
   replayLog,
   restoreEngine,
   WINDOWS_READER,
@@ -62,10 +63,11 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     const change = decideChange(start, { loaded, log, lastPosition: bounds.last });
     refuseRetired(start, change.before, { loaded, log });
     const engine = await buildEngine(start, files);
-    restoreEngine(engine, loaded, viewsOf(start, change.applied));
+    restoreEngine(engine, loaded, viewsOf(start, change.applied, bounds.first));
     for (const { view, output, position } of start.covered)
       engine.windows.covered(view, output, position);
     const receivedAtUs = start.lastReceivedAtUs;
+    foldPassed(engine, log, { last: from });
     replayLog(engine, log, { from, admitted, last: bounds.last, receivedAtUs });
     return {
       engine,
@@ -164,13 +166,17 @@ async function buildEngine(start: EngineStart, files: Files): Promise<Engine> {
   });
 }
 
-function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[] {
+function viewsOf(
+  start: EngineStart,
+  applied: AppliedConfiguration,
+  logFirst: number,
+): EngineView[] {
   return start.views.map((plan) => {
     const { since } = must(applied.views[plan.name], `applied view ${plan.name}`);
     const memoryMaxBytes = start.config.views.find(
       ({ name }) => name === plan.name,
     )?.memoryMaxBytes;
-    return { plan, since, memoryMaxBytes: memoryMaxBytes ?? null };
+    return { plan, since, memoryMaxBytes: memoryMaxBytes ?? null, logFirst };
   });
 }
 

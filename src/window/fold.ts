@@ -40,6 +40,10 @@ export interface Suspension {
   readonly at: number;
   /** A sentence for the operator, with what to do. */
   readonly reason: string;
+  /** The bound that it went beyond: with a higher one it may go on. 0: with any; null: with none. */
+  readonly boundBytes: number | null;
+  /** How far it has passed records since, and all its counts; absent: its state was given back. */
+  readonly passed?: { readonly position: number; readonly counts: Readonly<ViewCounts> };
 }
 
 /** What a view keeps outside of pages; goes into the root of a checkpoint. */
@@ -50,7 +54,7 @@ export interface ViewState {
   /** The stream's watermark after the last record, µs; null = −∞. */
   readonly watermarkUs: bigint | null;
   readonly counts: Readonly<ViewCounts>;
-  /** Present: the view stopped at `position` and holds no state any more. */
+  /** Present: the view stopped. */
   readonly suspended?: Suspension;
   /** received_at of the last record that put corrections out, µs; absent where there was none. */
   readonly correctedAtUs?: number;

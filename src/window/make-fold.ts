@@ -14,8 +14,18 @@ export function makeFold(
   view: FoldView & { readonly below: Lower | null },
   state: ViewState,
 ): Fold {
+  const { suspended } = state;
+  if (suspended === undefined) return makeRunning(place, view, state);
+  const kept = suspended.passed === undefined ? null : makeRunning(place, view, state);
+  return new SuspendedFold(view, state, kept);
+}
+
+function makeRunning(
+  place: FoldPlace,
+  view: FoldView & { readonly below: Lower | null },
+  state: ViewState,
+): Fold {
   const { plan, below } = view;
-  if (state.suspended !== undefined) return new SuspendedFold(view, state);
   if (below !== null) return new RollupFold(place, { ...view, below }, state);
   switch (plan.window?.kind) {
     case "tumble":

@@ -17,6 +17,8 @@ const SPARE_PAGES = 1024;
 export interface Stop {
   readonly view: string;
   readonly reason: string;
+  /** Its bound, with which it keeps its state; null: it gives it back. */
+  readonly boundBytes: number | null;
 }
 
 interface RoomParts {
@@ -65,14 +67,16 @@ export class Room {
     return (this.#bounds.get(bottom) ?? Infinity) - this.#familyPages(bottom);
   }
 
-  /** The largest of a view and its rollups when they are beyond their bound; null: they are not. */
+  /** A view that with its rollups is beyond its bound: it keeps what it has. Null: it is not. */
   beyondBound(name: string): Stop | null {
     const pagesMax = this.#bounds.get(name) ?? Infinity;
     if (pagesMax === Infinity || this.#familyPages(name) <= pagesMax) return null;
-    const family = this.#family(name);
-    const { plan } = this.#largest(family);
-    const whose = family.length === 1 ? "its state is" : `it and what else is made of ${name} are`;
-    return { view: plan.name, reason: `${whose} larger than the bound, ${sizeText(pagesMax)}` };
+    const whose = this.#family(name).length === 1 ? "its state is" : "it and its rollups are";
+    return {
+      view: name,
+      reason: `${whose} larger than the bound, ${sizeText(pagesMax)}`,
+      boundBytes: pagesMax * FOLD_PAGE_BYTES,
+    };
   }
 
   /** The largest view when a record might not fit; null: it fits. */
@@ -88,7 +92,7 @@ export class Room {
     const pages = this.pagesOf(largest);
     if (pages === 0) return null;
     const reason = `views have no more room, and its state is the largest, ${sizeText(pages)}`;
-    return { view: largest.plan.name, reason };
+    return { view: largest.plan.name, reason, boundBytes: null };
   }
 
   /** Pages that count, and where closed windows can leave a fixed number for them. */

@@ -6,7 +6,8 @@ import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
 import type { EventSchema } from "../event/schema.ts";
 import { FOLD_PAGES_MAX } from "../limits.ts";
-import type { EventsRecord } from "../log/record.ts";
+import { clockControlOf } from "../log/clock-control.ts";
+import type { EventsRecord, LogRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { BatchPrograms } from "./batch-programs.ts";
 import type { ChangedRows } from "./changes.ts";
@@ -27,10 +28,10 @@ import type { ViewOutput } from "./output.ts";
 import { PendingOutputs } from "./pending-outputs.ts";
 import { PageMeter } from "./page-meter.ts";
 import { restorePages, takeChanges, type SavedPage } from "./saved-pages.ts";
-import { Room, type Stop } from "./room.ts";
+import { Room } from "./room.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
 import { Spill, type SpillOptions } from "./spill.ts";
-import { SuspendedFold } from "./suspended-fold.ts";
+import { Suspensions, type ViewOptions } from "./suspension.ts";
 
 /** Changes since the checkpoint before: merged page by page they are the state at a batch boundary. */
 export interface WindowsCheckpoint {
@@ -80,6 +81,9 @@ export class Windows {
   readonly #spill: Spill;
   readonly #views = new Map<string, Fold>();
   readonly #room: Room;
+  readonly #suspensions: Suspensions;
+  /** Views that go on after a suspension. */
+  readonly #resumed = new Set<string>();
   readonly #restored = new Map<string, SavedView>();
   readonly #outputs = new PendingOutputs();
 
@@ -94,17 +98,14 @@ export class Windows {
     this.#spill = new Spill(spill, this.#meter);
     const parts = { call: this.#memory.call, meter: this.#meter, spill: this.#spill };
     this.#room = new Room(this.#views, parts, pageCountMax);
+    this.#suspensions = new Suspensions(this.#views, this.#room, this.#meter);
   }
 
   /**
    * Adds a view: continues the restored one with the same plan, or starts after position `since`. Throws when a restored view of this
    * name has another plan (the caller compares first) or the kernels do not know an operation.
    */
-  addView(
-    plan: ViewPlan,
-    schema: EventSchema,
-    options: { readonly since: number; readonly memoryMaxBytes?: number | null },
-  ): void {
+  addView(plan: ViewPlan, schema: EventSchema, options: ViewOptions): void {
     assert(!this.#views.has(plan.name), `view ${plan.name} was added`);
     const restored = this.#restored.get(plan.name);
     assert(
@@ -112,11 +113,14 @@ export class Windows {
       `view ${plan.name} has another plan in the checkpoint`,
     );
     this.#restored.delete(plan.name);
-    const isStopped = restored?.state.suspended !== undefined;
-    const below = isStopped ? null : this.#lower(plan);
+    const saved = restored === undefined ? null : this.#suspensions.continued(restored, options);
+    if (restored?.state.suspended !== undefined && saved?.suspended === undefined)
+      this.#resumed.add(plan.name);
+    const isGone = saved?.suspended !== undefined && saved.suspended.passed === undefined;
+    const below = isGone ? null : this.#lower(plan);
     this.#meter.set(plan.name, restored?.pages ?? 0);
     this.#meter.charge(plan.name);
-    const state = restored?.state ?? {
+    const state = saved ?? {
       root: createRoot(this.#memory, plan),
       position: below?.position ?? options.since,
       watermarkUs: null,
@@ -146,41 +150,23 @@ export class Windows {
     return result;
   }
 
-  /** Suspends views until each is within its bound, with its rollups. */
-  #suspendLarge(views: readonly Fold[]): void {
-    for (const { plan } of views) {
-      if (plan.rollupOf !== null) continue;
-      let stop = this.#room.beyondBound(plan.name);
-      for (; stop !== null; stop = this.#room.beyondBound(plan.name)) this.#suspend(stop);
-    }
-  }
-
-  /** Makes room for what a record's events may take in one view. */
-  #makeRoom(record: EventsRecord): void {
-    let stop = this.#room.withoutRoom(record);
-    for (; stop !== null; stop = this.#room.withoutRoom(record)) this.#suspend(stop);
-  }
-
-  /** Gives back the state of a view and of the rollups over it; what it has put out stays. */
-  #suspend({ view: name, reason }: Stop): void {
-    for (const { plan, state } of this.#views.values())
-      if (plan.rollupOf === name && state.suspended === undefined)
-        this.#suspend({ view: plan.name, reason: `${name}, which it reads, is suspended` });
-    const view = this.#view(name);
-    const { plan, counts, position, state } = view;
-    const shape = { behind: view.behindColumn };
-    const stopped = { ...state, counts: { ...counts }, suspended: { at: position, reason } };
-    this.#charged(name, () => view.free());
-    this.#meter.set(name, 0);
-    this.#views.set(name, new SuspendedFold({ plan, shape }, stopped));
-  }
-
   /** Views that stopped, with the reasons. */
   get suspended(): Map<string, Suspension> {
-    const found = [...this.#views.values()].flatMap(({ plan, state: { suspended } }) =>
-      suspended === undefined ? [] : [[plan.name, suspended] as const],
-    );
-    return new Map(found);
+    return this.#suspensions.all;
+  }
+
+  /** The lowest position at which views stand that go on after a suspension; null: none does. */
+  get passedBy(): number | null {
+    const positions = [...this.#resumed].map((name) => this.#view(name).position);
+    return positions.length === 0 ? null : Math.min(...positions);
+  }
+
+  /** Stops the views that go on after a suspension once more: the next start goes on. */
+  stopResumed(reason: string): void {
+    for (const view of this.#resumed)
+      if (this.#view(view).plan.rollupOf === null)
+        this.#suspensions.suspend({ view, reason, boundBytes: 0 });
+    this.#resumed.clear();
   }
 
   /** The view that a rollup merges: it is added before, and removed after it. Null: `plan` is no rollup. */
@@ -195,7 +181,7 @@ export class Windows {
     const above = [...this.#views.values()].find(({ plan }) => plan.rollupOf === name);
     assert(above === undefined, `view ${above?.plan.name} reads ${name}: it is removed first`);
     const restored = this.#restored.get(name);
-    if (restored !== undefined && restored.state.suspended === undefined) {
+    if (restored !== undefined && restored.state.root !== 0) {
       freeRoot(this.#memory, restored.plan, restored.state.root);
       this.#spill.forget(name);
     }
@@ -204,6 +190,14 @@ export class Windows {
     this.#views.delete(name);
     this.#meter.forget(name);
     this.#outputs.drop(name);
+  }
+
+  /** Folds a durable record of any kind into the views that stand before it. */
+  foldRecord(record: LogRecord): ViewOutput[] {
+    if (record.kind === "events") return this.fold(record);
+    const clock = clockControlOf(record);
+    if (clock === null) return [];
+    return this.advance(clock.stream, { ...record, watermarkUs: clock.watermarkUs });
   }
 
   /** Folds a durable record into the views of its stream that stand before it, and gives what they put out. */
@@ -223,7 +217,7 @@ export class Windows {
     const outputs = readers.flatMap((view) =>
       this.#charged(view.plan.name, (fold) => fold.advance(record)),
     );
-    this.#suspendLarge(readers);
+    this.#suspensions.keepBounds(readers);
     return outputs.filter((output) => this.#outputs.keep(output));
   }
 
@@ -239,10 +233,10 @@ export class Windows {
   #apply(record: EventsRecord, readers: readonly Fold[]): ViewOutput[] {
     const batch = this.#programs.begin(record, readers);
     const outputs = readers.flatMap(({ plan }) => {
-      this.#makeRoom(record);
+      this.#suspensions.makeRoom(record);
       return this.#charged(plan.name, (view) => view.fold(batch, record));
     });
-    this.#suspendLarge(readers);
+    this.#suspensions.keepBounds(readers);
     return outputs;
   }
 
