@@ -58,7 +58,7 @@ test("the example's own fixture", async () => {
   const { code, out } = await run(EXAMPLE);
   expect(out).toBe(`ok    ${join(EXAMPLE, "tests/shop")} (4 compared)\n`);
   expect(code).toBe(0);
-});
+}, 60_000);
 
 test("a value, a row too many, a row too few", async () => {
   const copy = join(folder.path, "clicks");
@@ -78,7 +78,7 @@ test("a value, a row too many, a row too few", async () => {
     "",
   ]);
   expect(code).toBe(1);
-});
+}, 60_000);
 
 test("times of receipt, the future, settings; NULL and the empty text; doubles as people write them", async () => {
   const at = (receivedAt: string, event: string): string =>
@@ -101,7 +101,7 @@ test("times of receipt, the future, settings; NULL and the empty text; doubles a
   const { code, out } = await run(path);
   expect(out).toBe(`ok    ${path} (3 compared)\n`);
   expect(code).toBe(0);
-});
+}, 60_000);
 
 test("partitions fall idle as the clock goes on between the lines, and behind the last one until a time", async () => {
   const from = (partition: string, receivedAt: string, time: string): string =>
@@ -133,7 +133,7 @@ views:
   const { code, out } = await run(path);
   expect(out).toBe(`ok    ${path}/still (1 compared)\nok    ${path}/until (2 compared)\n`);
   expect(code).toBe(0);
-});
+}, 60_000);
 
 test("where the event time is the receipt, windows close by the clock, and lines must say when they came", async () => {
   const path = fixture("receipt", {
@@ -163,7 +163,7 @@ views:
   const { code, out } = await run(join(path, "unsaid"));
   expect(out).toContain("events of hits have no time but that of their receipt");
   expect(code).toBe(2);
-});
+}, 60_000);
 
 test("a fixture that is not right says what to write", async () => {
   const events = hit(1, "00:10");

@@ -37,4 +37,4 @@ test("days are those of the receipt, all at once and some of many", async () => 
     [1, 4],
     [64, 4],
   ]);
-});
+}, 60_000);
