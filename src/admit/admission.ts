@@ -36,6 +36,7 @@ import type { GenerationInfo, GenerationParts } from "./generation.ts";
 import { IdRestore } from "./id-restore.ts";
 import { AdmitPages } from "./pages.ts";
 import { SealedIds } from "./sealed-ids.ts";
+import { SegmentRooms } from "./segment-rooms.ts";
 import { StreamBlock, type StreamSettings } from "./stream-block.ts";
 import type { StreamClock } from "./stream-clock.ts";
 
@@ -111,6 +112,7 @@ export class Admission {
   /** Full segments of ids since the last checkpoint, cut as they fill, so that a checkpoint copies little; and their ids. */
   #cut: AdmissionSegment[] = [];
   #cutIds = 0;
+  readonly #rooms = new SegmentRooms();
 
   /**
    * `kernels`: an instance of the `admit` module of its own. `key`: what decode hashes ids with; that of the checkpoint
@@ -274,6 +276,11 @@ export class Admission {
     return { body: encodeState({ position, key: this.#key, streams: states }), segments };
   }
 
+  /** Segments of `takeDelta` are saved, and nobody reads them any more: their memory is used again. */
+  saved(segments: readonly Pick<AdmissionSegment, "bytes">[]): void {
+    this.#rooms.giveBack(segments);
+  }
+
   /** Moves the oldest ids of a delta, at most CHUNK_ENTRIES, into a segment: 1 MB, well below a ms. */
   #cutSegment(stream: StreamBlock): void {
     const chunk = this.#buffers.chunk;
@@ -284,7 +291,8 @@ export class Admission {
     const lastMs = new DataView(memory, chunk + count * ID_ENTRY_BYTES - 4).getUint32(0, true);
     const receivedMs = must(stream.receivedAtMs, "received_at of a stream with ids");
     const newestMs = receivedMs - (((receivedMs % 2 ** 32) - lastMs) >>> 0);
-    this.#cut.push(encodeSegment(stream.settings.name, entries, newestMs));
+    const { name } = stream.settings;
+    this.#cut.push(encodeSegment(name, entries, newestMs, this.#rooms.take(name, count)));
     this.#cutIds += count;
   }
 

@@ -158,19 +158,26 @@ export function decodeState(body: Uint8Array): AdmissionState {
   };
 }
 
-/** A segment of `entries` (16 bytes each, in order of acceptance), the newest received at `newestMs`. */
+/** Bytes of a segment of `ids` ids of a stream. */
+export function segmentBytes(stream: string, ids: number): number {
+  const nameBytes = Buffer.byteLength(stream);
+  return SEGMENT_HEADER_BYTES + Math.ceil(nameBytes / 16) * 16 + ids * ENTRY_BYTES;
+}
+
+/** A segment of `entries` (16 bytes each, in order of acceptance), the newest received at `newestMs`. `bytes`: room of its size. */
 export function encodeSegment(
   stream: string,
   entries: Uint8Array,
   newestMs: number,
+  bytes: Uint8Array = new Uint8Array(segmentBytes(stream, entries.length / ENTRY_BYTES)),
 ): AdmissionSegment {
   const name = new TextEncoder().encode(stream);
-  const entriesAt = SEGMENT_HEADER_BYTES + Math.ceil(name.length / 16) * 16;
-  const bytes = new Uint8Array(entriesAt + entries.length);
-  const view = new DataView(bytes.buffer);
+  const entriesAt = bytes.length - entries.length;
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
   view.setBigInt64(16, BigInt(newestMs), true);
   view.setUint32(24, entries.length / ENTRY_BYTES, true);
   view.setUint32(28, name.length, true);
+  bytes.fill(0, SEGMENT_HEADER_BYTES, entriesAt);
   bytes.set(name, SEGMENT_HEADER_BYTES);
   bytes.set(entries, entriesAt);
   return {

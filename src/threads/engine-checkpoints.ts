@@ -25,6 +25,8 @@ export class EngineCheckpoints {
   /** Pages on their way to the export thread: shared and used again, since as much memory as the state is costly to get anew. */
   #room = new SharedArrayBuffer(0);
   #taken: Taken | null = null;
+  /** Ids on their way to the export thread. */
+  #segments: CheckpointChange["segments"] = [];
   #durable = 0;
   #isSaving = false;
   /** The last one is under way or saved: no other follows. */
@@ -47,6 +49,7 @@ export class EngineCheckpoints {
     if (taken === null || taken.position > position) return;
     this.#taken = null;
     const { pages, ...change } = taken.change;
+    this.#segments = change.segments;
     const numbers = Uint32Array.from(pages, ({ page }) => page);
     this.#send({ kind: "checkpoint", change, pages: { numbers, room: this.#room } });
   }
@@ -80,6 +83,8 @@ export class EngineCheckpoints {
   /** The checkpoint that was sent is on disk. */
   saved(): void {
     this.#isSaving = false;
+    this.#engine.admission.saved(this.#segments);
+    this.#segments = [];
   }
 
   /** At the end: true once a last checkpoint is on disk. */

@@ -1,8 +1,21 @@
 // Admission's checkpoint: what is written, what is refused, what expires.
 import { expect, test } from "bun:test";
 import { Admission } from "../../src/admit/admission.ts";
-import { decodeSegment, decodeState } from "../../src/admit/checkpoint.ts";
-import { admission, admit, imageOf, kernels, SETTINGS, type TestEvent } from "./fixture.ts";
+import {
+  decodeSegment,
+  decodeState,
+  encodeSegment,
+  type AdmissionSegment,
+} from "../../src/admit/checkpoint.ts";
+import {
+  admission,
+  admit,
+  imageOf,
+  kernels,
+  massHashes,
+  SETTINGS,
+  type TestEvent,
+} from "./fixture.ts";
 
 const START_US = 1_570_000_000_000_000;
 
@@ -137,4 +150,36 @@ test("an id in two segments counts from its younger acceptance, in whatever orde
     expect(admit(next, events(0, 5), START_US + 29_999_000).duplicates).toBe(5);
     expect(admit(next, events(5, 5), START_US + 30_000_000).duplicates).toBe(0);
   }
+});
+
+test("full segments use the memory again of those that were saved, not of those that were not", () => {
+  const live = admission([{ ...SETTINGS, dedupTtlUs: 3_600_000_000 }]);
+  const fill = (from: number): readonly AdmissionSegment[] => {
+    const batch = { idValid: null, eventTimes: new BigInt64Array(1000), rowCount: 1000 };
+    const arrival = { partition: "", receivedAtUs: START_US };
+    for (let first = from; first < from + 150_000; first += 1000)
+      live.admit(SETTINGS.name, { ...batch, hashes: massHashes(first, 1000) }, arrival);
+    return live.takeDelta(from + 1).segments;
+  };
+  const entriesOf = (segments: readonly AdmissionSegment[]): string[] =>
+    segments.map(({ bytes }) => Buffer.from(decodeSegment(bytes).entries).toString("base64"));
+  const first = fill(0);
+  const before = entriesOf(first);
+  const second = fill(200_000);
+  expect(entriesOf(first)).toEqual(before);
+  live.saved(first);
+  const third = fill(400_000);
+  const memories = (segments: readonly AdmissionSegment[]): Set<ArrayBufferLike> =>
+    new Set(segments.map(({ bytes }) => bytes.buffer));
+  const [saved, kept, again] = [first, second, third].map(memories);
+  // two full ones each; the third, shorter one has memory of its own
+  expect(again?.intersection(saved ?? new Set()).size).toBe(2);
+  expect(again?.intersection(kept ?? new Set()).size).toBe(0);
+  const all = [...entriesOf(second), ...entriesOf(third)];
+  expect(new Set([...all, ...before]).size).toBe(9);
+  // whatever was in the memory before: the bytes are those of a segment in memory of its own
+  for (const { stream, bytes, newestReceivedAtUs } of third)
+    expect(
+      encodeSegment(stream, decodeSegment(bytes).entries, newestReceivedAtUs / 1000).bytes,
+    ).toEqual(new Uint8Array(bytes));
 });
