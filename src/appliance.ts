@@ -20,6 +20,7 @@ import { startServer, type RunningServer } from "./serve/server.ts";
 import { registerFleetMetrics } from "./threads/fleet-metrics.ts";
 import { Fleet, type WorkerUrls } from "./threads/fleet.ts";
 import type { Failed, ThreadStart } from "./threads/messages.ts";
+import { Reconciler } from "./threads/reconciler.ts";
 
 export interface ApplianceOptions {
   readonly checked: CheckedConfig;
@@ -44,12 +45,14 @@ export class Appliance {
   readonly #fleet: Fleet;
   readonly #queries: QueryService;
   readonly #server: RunningServer;
+  readonly #reconciler: Reconciler;
 
   private constructor(parts: {
     readonly folder: DataFolder;
     readonly fleet: Fleet;
     readonly queries: QueryService;
     readonly server: RunningServer;
+    readonly reconciler: Reconciler;
     readonly madeKey: string | null;
   }) {
     this.url = parts.server.url;
@@ -58,6 +61,7 @@ export class Appliance {
     this.#fleet = parts.fleet;
     this.#queries = parts.queries;
     this.#server = parts.server;
+    this.#reconciler = parts.reconciler;
   }
 
   /** Resolves once events are accepted. Throws DataFolderError, KeyError and ListenError with advice. */
@@ -89,10 +93,13 @@ export class Appliance {
     });
     const metrics = new MetricRegistry();
     registerFleetMetrics(metrics, fleet, queries);
+    const questions = new FleetQuestions(fleet, queries, settings.query.timeoutUs / 1000);
+    const reconciler = reconcilerOf(options, fleet, questions);
     const server = startServer(
       {
         ingest: fleet.ingest,
-        questions: new FleetQuestions(fleet, queries, settings.query.timeoutUs / 1000),
+        questions,
+        reconcile: reconciler,
         status: () => fleet.health(),
         metrics,
         keyHash: key.hash,
@@ -106,11 +113,13 @@ export class Appliance {
     );
     if (key.hash === null && !isLoopback(settings.server.listen.host))
       throw new Error("broken invariant: an address beyond loopback has a key");
-    return new Appliance({ folder, fleet, queries, server, madeKey: key.made });
+    reconciler.schedule(checked.config.views);
+    return new Appliance({ folder, fleet, queries, server, reconciler, madeKey: key.made });
   }
 
   /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */
   async stop(): Promise<void> {
+    this.#reconciler.close();
     await this.#server.stop(DRAIN_MS);
     await this.#queries.close();
     await this.#fleet.stop();
@@ -143,6 +152,23 @@ function threadStart(options: ApplianceOptions, folder: DataFolder): ThreadStart
     idKey: folder.hashKey,
     failpoint: options.failpoint ?? null,
   };
+}
+
+function reconcilerOf(
+  { checked, workers, say }: ApplianceOptions,
+  fleet: Fleet,
+  questions: Questions,
+): Reconciler {
+  return new Reconciler({
+    url: workers.reconcile,
+    questions,
+    append: (control) => fleet.append(control),
+    streams: engineStreams(checked),
+    plans: checked.plans,
+    hasRaw: checked.config.settings.export.raw,
+    suspended: () => (fleet.status().engine?.suspended ?? []).map(({ view }) => view),
+    say,
+  });
 }
 
 /** Questions of the HTTP routes over the query process and the fleet's pins. */

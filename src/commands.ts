@@ -1,4 +1,4 @@
-// Verbs: `verify`, `test`, `preview`: commands that look at views and change nothing. Each returns its exit code; what it prints goes to
+// Verbs: `verify`, `test`, `preview`, which look at views and change nothing, and `reconcile`. Each returns its exit code; what it prints goes to
 // `CommandTools`, as do the configuration and whom to ask, which main decides.
 import { readFileSync } from "node:fs";
 import { kernelModule } from "../kernels/modules.ts";
@@ -9,7 +9,9 @@ import { EventLineError, readEventLines } from "./rehearsal/event-lines.ts";
 import { fixtureText, rehearse, runFixture, type RehearsalConfig } from "./rehearsal/fixture.ts";
 import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
 import { Past } from "./rehearsal/past.ts";
-import { previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
+import { counted, previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
+import { reconcileExitCode, reconcileSummary } from "./reconcile/report.ts";
+import { reconcileRefusal } from "./reconcile/scope.ts";
 import type { Relation } from "./rehearsal/relation.ts";
 import type { CheckedConfig, CheckTools } from "./serve/check.ts";
 import { ApplianceError, type Client } from "./serve/client.ts";
@@ -40,10 +42,11 @@ class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** Runs `verify`, `test` or `preview`. 2: it could not do what it was asked for. */
+/** Runs `verify`, `reconcile`, `test` or `preview`. 2: it could not do what it was asked for. */
 export async function runCommand(line: CommandLine, tools: CommandTools): Promise<number> {
   try {
     if (line.command === "verify") return await verify(line, tools);
+    if (line.command === "reconcile") return await reconcile(line, tools);
     return await (line.command === "test" ? runTests(line, tools) : preview(line, tools));
   } catch (error) {
     const isTheirs =
@@ -76,6 +79,27 @@ async function verify(line: CommandLine, tools: CommandTools): Promise<number> {
     return done;
   });
   return exitCodeOf(verdicts);
+}
+
+/** Late events into final windows of a view, by whoever serves the data folder. */
+async function reconcile(line: CommandLine, tools: CommandTools): Promise<number> {
+  const checked = await tools.configOf(line);
+  if (line.words.length !== 3)
+    throw new CommandError("write millrace reconcile VIEW FROM TO [--dry-run]");
+  const words = readVerifyWords(line.words, checked.plans);
+  if (typeof words === "string") throw new CommandError(words);
+  const plan = must(words.plans[0], "a view");
+  const range = must(words.range, "a range");
+  const why = reconcileRefusal(plan);
+  if (why !== null) throw new CommandError(why);
+  const isDry = line.own.has("dry-run");
+  const report = await tools.withClient(line, checked, (client) =>
+    client.reconcile({ view: plan.name, ...range, isDry }, ({ windowsDone, windowsAll }) => {
+      if (windowsDone > 0) tools.say(`${windowsDone} of ${counted(windowsAll, "window")}`);
+    }),
+  );
+  tools.say(reconcileSummary(report, isDry));
+  return reconcileExitCode(report);
 }
 
 /** What `test` and `preview` run the path with. */
@@ -158,7 +182,7 @@ async function preview(line: CommandLine, tools: CommandTools): Promise<number> 
   const { schema } = must(checked.schemas.get(plan.stream), `schema of ${plan.stream}`);
   const past = new Past(config.modules.fold, config.plans, schema);
   await tools.withClient(line, checked, (client) =>
-    past.read(async (sql) => (await client.ask(sql)).rows, range),
+    past.read(async (sql) => (await client.ask(sql)).rows, { range }),
   );
   show(past.rows(), past.counts, tools);
   return 0;

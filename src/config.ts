@@ -22,6 +22,9 @@ export interface Key {
   readonly required?: true;
   /** 0 is a sensible value. */
   readonly zero?: true;
+  /** Bounds of a duration or size, both included, as a user would write them. */
+  readonly least?: string;
+  readonly most?: string;
   /** Short name as a flag (`--data`) and in the environment (`MILLRACE_DATA`). */
   readonly short?: string;
   readonly description: string;
@@ -119,6 +122,12 @@ export const VIEW_KEYS = {
     default: null,
     description: "How long after its end late events correct a window, with late.policy: update.",
   },
+  "late.reconcile_every": {
+    type: "duration",
+    default: null,
+    description:
+      "How often late events are brought into final windows, as millrace reconcile does; unset: only by that command. Not for sessions.",
+  },
   memory_max: {
     type: "size",
     default: null,
@@ -156,11 +165,14 @@ export const SETTING_KEYS = {
   "log.file_size": {
     type: "size",
     default: "128MB",
+    least: "64KB",
     description: "Size at which the log begins its next file; whole files are trimmed.",
   },
   "checkpoint.interval": {
     type: "duration",
     default: "10s",
+    least: "100ms",
+    most: "1h",
     description: "How often state is saved; a restart replays about this much of the log.",
   },
   "export.raw": {
@@ -172,6 +184,8 @@ export const SETTING_KEYS = {
   "export.interval": {
     type: "duration",
     default: "10s",
+    least: "100ms",
+    most: "1d",
     description: "Raw events are written to a file once the oldest unwritten one is this old.",
   },
   "export.rows": {
@@ -182,6 +196,8 @@ export const SETTING_KEYS = {
   "query.timeout": {
     type: "duration",
     default: "30s",
+    least: "1ms",
+    most: "1d",
     description: "A query that runs longer is stopped.",
   },
   "query.memory_limit": {
@@ -201,7 +217,6 @@ export const SETTING_KEYS = {
 export const LATER_KEYS: readonly string[] = [
   "streams.*.kafka",
   "streams.*.compatibility",
-  "views.*.late.reconcile_every",
   "views.*.ttl",
   "server.tls",
   "server.postgres",

@@ -34,10 +34,7 @@ export const RECORD_BODY_BYTES = 512 * 1024;
 /** Errors listed in one answer; more are counted by `errors_truncated`. */
 export const ANSWER_ERRORS_MAX = 100;
 
-/**
- * Page of a log file, bytes. A commit of one small record writes two pages to the WAL; measured at 4, 8, 16, 32, 64 KB: 8 records of
- * 40 KB per commit 302, 407, 248, 245, 166 MB/s, single records 4.9, 5.1, 4.9, 4.2, 3.3 thousand commits/s.
- */
+/** Page of a log file, bytes. Measured at 4, 8, 16, 32, 64 KB: 8 records of 40 KB per commit 302, 407, 248, 245, 166 MB/s. */
 export const LOG_PAGE_BYTES = 8192;
 
 /**
@@ -362,12 +359,11 @@ export const CHANGES_EPOCH_AGE_US = 60_000_000;
 
 /** Corrections are gathered for so many times `export.interval` (10 s), CHANGES_EPOCH_AGE_US at most. */
 export const CHANGES_EPOCH_INTERVALS = 6;
-
 /** Bytes of images that such an epoch holds until it is cut: an eighth of PENDING_OUTPUT_BYTES_MAX. */
 export const CHANGES_EPOCH_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Rows with differences that `millrace verify` lists of a view: what fits on a few screens. */
-export const VERIFY_ROWS_SHOWN_MAX = 100;
+/** Rows that `millrace preview` prints, and rows with differences that `millrace verify` lists of a view: what fits on a few screens. */
+export const ROWS_SHOWN_MAX = 100;
 /**
  * Source partitions of one stream that the watermark can tell apart: each record looks at all of them, 10 µs for as many. An idle one
  * gives way to a new one; when none is idle a new one is refused.
@@ -386,9 +382,6 @@ export const REHEARSAL_BODY_BYTES_MAX = 4 * 1024 * 1024;
 /** Events that `millrace preview` reads of the past at a time: 20 MB of text at 400 bytes, of the 64 MB that an answer may have. */
 export const PREVIEW_PAGE_ROWS = 50_000;
 
-/** Rows that it prints: what fits on a few screens. */
-export const PREVIEW_ROWS_SHOWN_MAX = 100;
-
 /** Events of sessions that verify reads at a time: 20 MB of text at 100 bytes, of the 64 MB that an answer may have. */
 export const VERIFY_PAGE_ROWS = 200_000;
 
@@ -397,3 +390,10 @@ export const VERIFY_LATE_MAX = 40_000;
 
 /** How often verify begins anew with a view over sessions, whose two questions must be of one position. */
 export const VERIFY_ATTEMPTS_MAX = 5;
+
+/** What `reconcile` computes together: windows with late events, and events in them (250 MB as rows of JavaScript). One window may have more. */
+export const RECONCILE_CHUNK_WINDOWS = 64;
+export const RECONCILE_CHUNK_EVENTS = 250_000;
+
+/** Bytes of the rows that one record reconciles: 100,000 rows of 80 bytes; a third more as text in the log. A window with more is skipped. */
+export const RECONCILE_ROWS_BYTES_MAX = 8 * 1024 * 1024;

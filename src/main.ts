@@ -36,6 +36,7 @@ const WORKERS = {
   log: new URL("./threads/log.ts", import.meta.url).href,
   engine: new URL("./threads/engine.ts", import.meta.url).href,
   export: new URL("./threads/export.ts", import.meta.url).href,
+  reconcile: new URL("./threads/reconcile.ts", import.meta.url).href,
 };
 
 /** How this program starts itself again as another process: from source by its path, as an executable by itself. */
@@ -156,7 +157,7 @@ async function withClient<T>(
   }
 }
 
-/** `verify`, `test` and `preview`, and their exit codes. */
+/** `verify`, `reconcile`, `test` and `preview`, and their exit codes. */
 async function look(line: CommandLine): Promise<never> {
   const parseView: CheckTools["parseView"] = async (source) => {
     const views = new ViewCheck(ownCommand("__views"));
@@ -275,6 +276,7 @@ async function run(line: CommandLine): Promise<void> {
     case "demo":
       return demo(line);
     case "verify":
+    case "reconcile":
     case "test":
     case "preview":
       return look(line);

@@ -29,6 +29,7 @@ const LAYERS: readonly string[] = [
   "engine-backlog",
   "pipeline",
   "rehearsal",
+  "reconcile",
   "serve",
   "verify",
   "threads",

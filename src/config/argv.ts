@@ -10,6 +10,8 @@ export const COMMANDS = {
   demo: "run it on the bundled clicks: plays them, prints aggregates, serves on",
   verify:
     "compare views with DuckDB over the raw events: verify [VIEW] [FROM TO] --config FILE; exit code 0 same, 1 different, 2 could not",
+  reconcile:
+    "bring late events into final windows: reconcile VIEW FROM TO [--dry-run] --config FILE; exit code 0 done or nothing to do, 1 windows were skipped, 2 could not",
   preview:
     "run a view over past events or a file: preview NAME-OR-TEXT [--from TIME --to TIME | --file events.ndjson] --config FILE",
   test: "run fixture tests of your views: test DIR [--config FILE]; exit code 0 passed, 1 failed, 2 could not",
@@ -22,23 +24,15 @@ export type Command = keyof typeof COMMANDS;
 /** Flags that are no keys of the configuration. `config` is the file's path. */
 export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
   config: "the configuration file (default: millrace.yaml; MILLRACE_CONFIG)",
-  url: "play, verify, preview: where the appliance is (default: http://127.0.0.1:8080; verify, preview: what serves the data folder)",
+  url: "play, verify, reconcile, preview: where the appliance is (default: http://127.0.0.1:8080; all but play: what serves the data folder)",
+  "dry-run": "reconcile: say what would be done; takes no value",
   from: "preview: events from this time on, 2019-10-01T00:30:00Z",
   to: "preview: events before this time",
   file: "preview: events of a file, one JSON text a line, in place of the past",
   rate: "play: events per second at most (default: as fast as it goes)",
 };
 
-const LATER_COMMANDS = [
-  "plan",
-  "backfill",
-  "reconcile",
-  "savepoint",
-  "restore",
-  "replay",
-  "doctor",
-  "export",
-];
+const LATER_COMMANDS = ["plan", "backfill", "savepoint", "restore", "replay", "doctor", "export"];
 
 export interface CommandLine {
   readonly command: Command;
@@ -73,6 +67,7 @@ export function readCommandLine(argv: readonly string[]): CommandLine | string {
       return { command: "help", words: [], own: new Map(), flags: new Map() };
     if (word === "-v" || word === "--version") words.unshift("version");
     else if (!word.startsWith("-")) words.push(word);
+    else if (word === "--dry-run") flags.set("dry-run", "on");
     else {
       const match = /^--([a-z][a-z0-9_.]*)(?:=(.*))?$/s.exec(word);
       if (match === null) return `${JSON.stringify(word)} is not a flag; write --name value`;

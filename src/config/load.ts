@@ -301,28 +301,29 @@ function checkQueryBounds(loader: Loader, { query }: Config["settings"]): void {
 }
 
 /** `late.allowed` is for `update`, which needs it. */
-function checkLate(loader: Loader, { name, latePolicy, lateAllowedUs }: ViewConfig): void {
-  const [policyKey, key] = [`views.${name}.late.policy`, `views.${name}.late.allowed`];
-  if (latePolicy === "update" && lateAllowedUs === null)
-    loader.fault(
-      loader.placeOf(policyKey),
-      policyKey,
+function checkLate(loader: Loader, view: ViewConfig): void {
+  const { latePolicy, lateAllowedUs: allowedUs, lateReconcileEveryUs: everyUs } = view;
+  const fault = (name: string, problem: string, instead: string): void => {
+    const key = `views.${view.name}.late.${name}`;
+    loader.fault(loader.placeOf(key), key, problem, instead);
+  };
+  if (latePolicy === "update" && allowedUs === null)
+    fault(
+      "policy",
       "update needs late.allowed",
       "add allowed: 10m, or how long after its end a window may be corrected",
     );
-  if (latePolicy !== "update" && lateAllowedUs !== null)
-    loader.fault(
-      loader.placeOf(key),
-      key,
-      `late.policy ${latePolicy} corrects no window`,
-      "leave it out, or write late.policy: update",
-    );
-  if (lateAllowedUs !== null && lateAllowedUs > LATE_ALLOWED_US_MAX)
-    loader.fault(
-      loader.placeOf(key),
-      key,
-      "it is longer than seven days",
-      "write 7d at most: every window stays in memory as long",
+  const only = "leave it out, or write late.policy: update";
+  if (latePolicy !== "update" && allowedUs !== null)
+    fault("allowed", `late.policy ${latePolicy} corrects no window`, only);
+  const shorter = "write 7d at most: every window stays in memory as long";
+  if (allowedUs !== null && allowedUs > LATE_ALLOWED_US_MAX)
+    fault("allowed", "it is longer than seven days", shorter);
+  if (everyUs !== null && (everyUs < 1_000_000 || everyUs > LATE_ALLOWED_US_MAX))
+    fault(
+      "reconcile_every",
+      "it is shorter than a second or longer than seven days",
+      "write 15m, 1h or 1d",
     );
 }
 

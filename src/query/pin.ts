@@ -47,6 +47,15 @@ export interface PinnedChange {
   readonly op: "append" | "upsert" | "delete";
 }
 
+/** Windows of a view that were reconciled; µs as decimal text. */
+export interface PinnedRange {
+  readonly view: string;
+  readonly fromUs: string;
+  readonly toUs: string;
+  readonly position: number;
+  readonly sizeUs: number;
+}
+
 /** A small system relation, given by value: columns and rows of JSON values (BIGINT and times as decimal text). */
 export interface InlineRelation {
   readonly name: string;
@@ -63,6 +72,8 @@ export interface Pin {
   readonly lateEvents: {
     readonly files: PinnedFiles;
     readonly images: readonly { readonly view: string; readonly path: string }[];
+    /** Which of them count after all: those at or below `position`, of windows that start in [fromUs, toUs) and are `sizeUs` long. */
+    readonly reconciled: readonly PinnedRange[];
   };
   /** Dead letters: files, then the rejects of the log's records after `coveredPosition`. */
   readonly deadLetters: { readonly files: PinnedFiles; readonly coveredPosition: number };

@@ -4,7 +4,14 @@ import { must } from "../base/assert.ts";
 import { sqlTypeText } from "../event/schema.ts";
 import { deadLetterTable, lateTable, type TableSpec } from "../table/shapes.ts";
 import type { ImageColumnSource, ImageScanColumn } from "./image-scan.ts";
-import type { InlineRelation, Pin, PinnedFiles, PinnedStream, PinnedView } from "./pin.ts";
+import type {
+  InlineRelation,
+  Pin,
+  PinnedFiles,
+  PinnedRange,
+  PinnedStream,
+  PinnedView,
+} from "./pin.ts";
 
 /** The table function that reads scans: `millrace_scan(<index of the scan>)`. Questions may not call it. */
 export const SCAN_FUNCTION = "millrace_scan";
@@ -221,7 +228,21 @@ function planLateEvents(planner: Planner, pin: Pin): void {
             images: images.map(({ path, view }) => ({ path, fixed: [view] })),
           },
         };
-  planner.add(relation, planner.union(files, null, scan));
+  const events = planner.union(files, null, scan);
+  planner.add(
+    relation,
+    `SELECT *, ${reconciledText(pin.lateEvents.reconciled)} AS reconciled FROM (${events})`,
+  );
+}
+
+/** Whether all windows that an event came too late for were reconciled since. */
+function reconciledText(ranges: readonly PinnedRange[]): string {
+  const counts = ranges.map(
+    ({ view, fromUs, toUs, position, sizeUs }) =>
+      `(view = ${quoteText(view)} AND _position <= ${position} AND window_start >= make_timestamptz(${BigInt(fromUs)})` +
+      ` AND window_end < make_timestamptz(${BigInt(toUs) + BigInt(sizeUs)}))`,
+  );
+  return counts.length === 0 ? "false" : `(${counts.join(" OR ")})`;
 }
 
 function planDeadLetters(planner: Planner, pin: Pin): void {

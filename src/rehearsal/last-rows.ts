@@ -15,11 +15,12 @@ export function keyColumns({ output, window }: ViewPlan): number[] {
   return output.flatMap(({ source }, ordinal) => (source.kind === "aggregate" ? [] : [ordinal]));
 }
 
-/** The rows of a view after `outputs` (all that it has put out, in order), what waits to be corrected, and its open windows. */
+/** The rows of a view after `outputs` (all that it has put out, in order), what waits to be corrected, and its open windows; those of them to `keep`. */
 export function lastRows(
   plan: ViewPlan,
   outputs: readonly ViewOutput[],
   windows: Windows,
+  keep: (row: readonly Cell[]) => boolean = () => true,
 ): Cell[][] {
   const columns = rowColumns(plan);
   const keys = keyColumns(plan);
@@ -27,7 +28,8 @@ export function lastRows(
   let appended = 0;
   const put = (image: Uint8Array, op: ViewOutput["op"]): void => {
     for (const row of imageRows(image, columns)) {
-      const key = keys.map((ordinal) => cellKey(row[ordinal] ?? null)).join("\u0000");
+      if (op !== "delete" && !keep(row)) continue;
+      const key = rowKey(row, keys);
       // A row that is appended is its own: were two put out with one key, both would be in the table.
       if (op === undefined) rows.set(rows.has(key) ? `${key}\u0000${appended++}` : key, row);
       else if (op === "upsert") rows.set(key, row);
@@ -39,6 +41,11 @@ export function lastRows(
   for (const { images } of windows.openWindows(plan.name))
     for (const { image } of images) put(image, undefined);
   return [...rows.values()];
+}
+
+/** A text that is the same for rows of equal keys, and for no others. */
+export function rowKey(row: readonly Cell[], keys: readonly number[]): string {
+  return keys.map((ordinal) => cellKey(row[ordinal] ?? null)).join("\u0000");
 }
 
 /** Texts and numbers of the same writing are not the same; 0 and -0 are, as in a group. */

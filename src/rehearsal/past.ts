@@ -4,7 +4,7 @@ import { instantiate } from "../../kernels/host.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import { must } from "../base/assert.ts";
 import { buildImage, streamImageColumns, type Cell } from "../event/image.ts";
-import { eventTimeName, type EventSchema, type SqlType } from "../event/schema.ts";
+import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { FOLD_MEMORY_BYTES_MAX, PREVIEW_PAGE_ROWS } from "../limits.ts";
 import { DEFAULT_PARTITION } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
@@ -13,12 +13,18 @@ import type { ViewCounts } from "../window/fold.ts";
 import { Windows } from "../window/windows.ts";
 import { isoTime } from "../base/iso-time.ts";
 import { keyColumns, lastRows, rowColumns } from "./last-rows.ts";
-import { cellOf, type Relation } from "./relation.ts";
+import { askedCell, askedText, type Relation } from "./relation.ts";
 
 /** Events whose time is in [fromUs, toUs), or all. */
 export interface PastRange {
   readonly fromUs: bigint;
   readonly toUs: bigint;
+}
+
+/** Which events are read: those of a range, for which every one of these SQL conditions holds. */
+export interface PastEvents {
+  readonly range: PastRange | null;
+  readonly where?: readonly string[];
 }
 
 /** Rows of one question; every value a text or null. */
@@ -40,10 +46,10 @@ export class Past {
   }
 
   /** Reads the stream's events of the range in the log's order, page by page, and folds them. Rejects as `ask` does. */
-  async read(ask: Ask, range: PastRange | null): Promise<void> {
+  async read(ask: Ask, events: PastEvents): Promise<void> {
     let after: readonly [string, string] | null = null;
     for (;;) {
-      const rows = await ask(pageText(this.#plan.stream, this.#schema, { range, after }));
+      const rows = await ask(pageText(this.#plan.stream, this.#schema, { ...events, after }));
       this.#fold(rows.map((row) => this.#cells(row)));
       const last = rows.at(-1);
       if (last === undefined || rows.length < PREVIEW_PAGE_ROWS) return;
@@ -59,11 +65,11 @@ export class Past {
     ).counts;
   }
 
-  /** The last state of every row. */
-  rows(): Relation {
-    const { name } = this.#plan;
-    const rows = lastRows(this.#plan, this.#windows.pending(name), this.#windows);
-    return { name, columns: rowColumns(this.#plan), keys: keyColumns(this.#plan), rows };
+  /** The last state of every row of a view that is kept, of the view itself unless it is one below. */
+  rows(plan: ViewPlan = this.#plan, keep?: (row: readonly Cell[]) => boolean): Relation {
+    const { name } = plan;
+    const rows = lastRows(plan, this.#windows.pending(name), this.#windows, keep);
+    return { name, columns: rowColumns(plan), keys: keyColumns(plan), rows };
   }
 
   #cells(row: readonly unknown[]): {
@@ -72,12 +78,7 @@ export class Past {
     readonly position: string;
   } {
     const columns = streamImageColumns(this.#schema);
-    const cells = columns.map(({ name, type }, at): Cell => {
-      const value = row[at];
-      if (typeof value !== "string") return null;
-      const cell = type.kind === "TIMESTAMPTZ" ? BigInt(value) : cellOf(value, type);
-      return must(cell, `a value of ${name}: ${value}`);
-    });
+    const cells = columns.map((column, at) => askedCell(row[at], column));
     const [receivedAt, position] = row.slice(columns.length).map(String);
     return { cells, receivedAtUs: Number(receivedAt), position: must(position, "position") };
   }
@@ -133,19 +134,15 @@ export class Past {
 function pageText(
   stream: string,
   schema: EventSchema,
-  page: { readonly range: PastRange | null; readonly after: readonly [string, string] | null },
+  page: PastEvents & { readonly after: readonly [string, string] | null },
 ): string {
-  const text = (name: string, type: SqlType): string =>
-    type.kind === "TIMESTAMPTZ"
-      ? `CAST(epoch_us(${quoteName(name)}) AS VARCHAR)`
-      : `CAST(${quoteName(name)} AS VARCHAR)`;
   const items = [
-    ...streamImageColumns(schema).map(({ name, type }) => text(name, type)),
-    text("received_at", { kind: "TIMESTAMPTZ" }),
+    ...streamImageColumns(schema).map(askedText),
+    askedText({ name: "received_at", type: { kind: "TIMESTAMPTZ" } }),
     "CAST(_position AS VARCHAR)",
     "CAST(_index AS VARCHAR)",
   ];
-  const conditions: string[] = [];
+  const conditions = [...(page.where ?? [])];
   if (page.range !== null) {
     const time = quoteName(eventTimeName(schema));
     const at = (us: bigint): string => `TIMESTAMPTZ ${quoteText(isoTime(us))}`;

@@ -1,7 +1,7 @@
 // Verb: what `millrace preview` prints of a view's rows, and which plans a view needs. Over a file of events or events of the past.
 import { must } from "../base/assert.ts";
 import type { Cell } from "../event/image.ts";
-import { PREVIEW_ROWS_SHOWN_MAX } from "../limits.ts";
+import { ROWS_SHOWN_MAX } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { cellText, type Relation } from "./relation.ts";
 
@@ -31,7 +31,7 @@ export function shownRows(relation: Relation): {
   return {
     columns: columns.map(({ name, type }) => ({ name, type: type.kind })),
     rows: sorted
-      .slice(0, PREVIEW_ROWS_SHOWN_MAX)
+      .slice(0, ROWS_SHOWN_MAX)
       .map((row) =>
         row.map((cell, at) =>
           cell === null ? null : cellText(cell, must(columns[at], "column").type),
@@ -63,8 +63,7 @@ export function previewSummary(
   },
 ): string {
   const { length } = relation.rows;
-  const shown =
-    length > PREVIEW_ROWS_SHOWN_MAX ? `, the first ${PREVIEW_ROWS_SHOWN_MAX} shown` : "";
+  const shown = length > ROWS_SHOWN_MAX ? `, the first ${ROWS_SHOWN_MAX} shown` : "";
   const parts = [
     `${counted(counts.accepted, "event")} read`,
     `${counted(counts.filtered, "event")} filtered`,

@@ -1,8 +1,9 @@
 // Noun: rows with named, typed columns, and a cell's text: what SQL's CSV would write, and back.
 import type { Cell, ImageColumn } from "../event/image.ts";
 import type { SqlType } from "../event/schema.ts";
+import { must } from "../base/assert.ts";
 import { isoTime, timeUs } from "../base/iso-time.ts";
-import { decimalText } from "../view/render.ts";
+import { decimalText, quoteName } from "../view/render.ts";
 
 export interface Relation {
   readonly name: string;
@@ -58,6 +59,19 @@ export function cellOf(text: string, type: SqlType): Cell | undefined {
     default:
       return undefined;
   }
+}
+
+/** SQL of a column as `askedCell` reads it. */
+export function askedText({ name, type }: Pick<ImageColumn, "name" | "type">): string {
+  const column = quoteName(name);
+  return `CAST(${type.kind === "TIMESTAMPTZ" ? `epoch_us(${column})` : column} AS VARCHAR)`;
+}
+
+/** A value of a column that SQL gave as text, or NULL. Throws for a text that means none. */
+export function askedCell(value: unknown, { name, type }: ImageColumn): Cell {
+  if (typeof value !== "string") return null;
+  const cell = type.kind === "TIMESTAMPTZ" ? BigInt(value) : cellOf(value, type);
+  return must(cell, `a value of ${name}: ${value}`);
 }
 
 /** `12.5` with scale 2 -> 1250n; undefined when a digit that is not zero lies beyond the scale. */

@@ -6,6 +6,7 @@ import { indexText } from "./index-page.ts";
 import { carriesKey } from "./key.ts";
 import { problemResponse, refuse } from "./problem.ts";
 import type { RequestIds } from "./problem.ts";
+import { readReconcile, reconcileResponse } from "./reconcile.ts";
 import { answerResponse, readQuestion } from "./sql.ts";
 
 /** Paths that need no key: probes. */
@@ -60,6 +61,13 @@ class Routes {
     return answerResponse(answer, question.format);
   };
 
+  readonly reconcile = async (request: Request): Promise<Response> => {
+    const wanted = await readReconcile(request);
+    if ("kind" in wanted) return this.problem(request, wanted);
+    const answer = await reconcileResponse(this.#deps.reconcile, wanted);
+    return "kind" in answer ? this.problem(request, answer) : answer;
+  };
+
   readonly health = (): Response => {
     const { healthy, problems, position } = this.#deps.status();
     const body = { status: healthy ? "healthy" : "unhealthy", problems, position };
@@ -87,6 +95,7 @@ class Routes {
   all(): readonly Route[] {
     return [
       { path: "/v1/sql", get: this.sql, post: this.sql },
+      { path: "/v1/reconcile", post: this.reconcile },
       { path: "/health", get: this.health },
       { path: "/ready", get: this.ready },
       { path: "/metrics", get: this.metrics },
@@ -109,7 +118,7 @@ class Routes {
         request,
         refuse(404, "not_in_this_release", `${path} is not in this release`),
       );
-    const detail = "served are /v1/events, /v1/sql, /health, /ready, /metrics and /";
+    const detail = "served are /v1/events, /v1/sql, /v1/reconcile, /health, /ready, /metrics and /";
     return this.problem(request, refuse(404, "not_found", detail));
   }
 }

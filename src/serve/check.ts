@@ -8,6 +8,7 @@ import { loadConfig } from "../config/load.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { configurationRecord } from "../config/normal.ts";
 import type { EventSchema } from "../event/schema.ts";
+import { reconcileRefusal } from "../reconcile/scope.ts";
 import { checkConditions } from "./check-condition.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { rollupPlans } from "../view/rollup.ts";
@@ -169,6 +170,21 @@ function checkRollups(
   return tell(`the rollup ${taken.name} has the name of another view or stream`, "rename that");
 }
 
+/** `late.reconcile_every` is for views that can be reconciled, from raw events that are kept. */
+function checkReconcile(
+  loaded: LoadedConfig,
+  { view, plan }: { readonly view: ViewConfig; readonly plan: ViewPlan },
+  faults: Fault[],
+): void {
+  if ((view.lateReconcileEveryUs ?? null) === null) return;
+  const key = `views.${view.name}.late.reconcile_every`;
+  const problem = loaded.config.settings.export.raw
+    ? reconcileRefusal(plan)
+    : "with export.raw: off windows cannot be computed anew";
+  if (problem === null) return;
+  faults.push({ place: loaded.placeOf(key), key, problem, instead: "leave it out" });
+}
+
 async function checkViews(
   loaded: LoadedConfig,
   given: { readonly schemas: Schemas; readonly tools: CheckTools },
@@ -185,6 +201,7 @@ async function checkViews(
       const plan = { ...result.plan, late };
       const levels = checkRollups(loaded, { view, plan }, faults);
       plans.push(plan, ...levels);
+      checkReconcile(loaded, { view, plan }, faults);
     } else
       for (const { line, column, message, advice } of result.faults) {
         const place = loaded.placeWithin(key, line, column);

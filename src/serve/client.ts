@@ -1,4 +1,7 @@
-// Adapter: a client of a running appliance, over its own HTTP interface. Used by `play` and `demo`.
+// Adapter: a client of a running appliance, over its own HTTP interface. Used by the commands that ask one.
+import { isoTime } from "../base/iso-time.ts";
+import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { ReconcileRequest } from "./deps.ts";
 
 /** An answer of POST /v1/events. */
 export interface SentAnswer {
@@ -21,6 +24,12 @@ export interface Rows {
   readonly position: number;
 }
 
+/** A line of POST /v1/reconcile; the last one is no progress. */
+type ReconcileLine =
+  | { readonly progress: ReconcileProgress }
+  | { readonly report: ReconcileReport }
+  | { readonly problem: { readonly detail: string } };
+
 /** The appliance answered with a problem, or not at all. The message says what to do. */
 export class ApplianceError extends Error {
   override readonly name = "ApplianceError";
@@ -40,6 +49,11 @@ export class Client {
   }
 
   async #post(path: string, type: string, body: string): Promise<unknown> {
+    return (await this.#open(path, type, body)).json();
+  }
+
+  /** An answer that is no problem, not read. */
+  async #open(path: string, type: string, body: string): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
       let response: Response;
       try {
@@ -54,14 +68,13 @@ export class Client {
           `${this.#url} does not answer (${why}); start it with millrace serve`,
         );
       }
-      const answer = (await response.json()) as { readonly detail?: string };
+      if (response.ok) return response;
+      const { detail } = (await response.json()) as { readonly detail?: string };
       if (response.status === 503 && attempt < ATTEMPTS_MAX) {
         await Bun.sleep(1000 * Number(response.headers.get("retry-after") ?? 1));
         continue;
       }
-      if (answer.detail !== undefined)
-        throw new ApplianceError(`POST ${path}: ${response.status}: ${answer.detail}`);
-      return answer;
+      throw new ApplianceError(`POST ${path}: ${response.status}: ${detail ?? "no reason"}`);
     }
   }
 
@@ -69,6 +82,29 @@ export class Client {
   async send(stream: string, events: readonly string[]): Promise<SentAnswer> {
     const path = `/v1/events/${stream}`;
     return (await this.#post(path, "application/x-ndjson", `${events.join("\n")}\n`)) as SentAnswer;
+  }
+
+  /** Reconciles a view's windows; `tell` hears how far it is. */
+  async reconcile(
+    { view, fromUs, toUs, isDry }: ReconcileRequest,
+    tell: (progress: ReconcileProgress) => void,
+  ): Promise<ReconcileReport> {
+    const wanted = { view, from: isoTime(fromUs), to: isoTime(toUs), dry_run: isDry };
+    const response = await this.#open("/v1/reconcile", "application/json", JSON.stringify(wanted));
+    let rest = "";
+    for await (const part of response.body ?? []) {
+      const lines = (rest + new TextDecoder().decode(part)).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const said = JSON.parse(line) as ReconcileLine;
+        if ("report" in said) return said.report;
+        if ("problem" in said) throw new ApplianceError(said.problem.detail);
+        tell(said.progress);
+      }
+    }
+    throw new ApplianceError(
+      "the appliance ended in the middle; what it told as done is done, run it again for the rest",
+    );
   }
 
   /** Asks; with `after` the answer holds that log position. */

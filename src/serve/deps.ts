@@ -1,6 +1,7 @@
 // Nouns: what the HTTP routes need from the rest. main.ts implements these over threads; tests over memory. Routes own the wire
 // (paths, headers, status codes), never what an event or an answer means.
 import type { RejectReason } from "../event/reject.ts";
+import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
 import type { MetricRegistry } from "./metrics.ts";
 
 /** The request header that names the source partition that events come from. */
@@ -88,6 +89,23 @@ export interface Questions {
   ask(question: Question): Promise<QuestionAnswer | Refusal>;
 }
 
+/** Windows of a view that start in [fromUs, toUs). */
+export interface ReconcileRequest {
+  readonly view: string;
+  readonly fromUs: bigint;
+  readonly toUs: bigint;
+  /** Say what would be done. */
+  readonly isDry: boolean;
+}
+
+/** Late events into final windows. Never rejects: what goes wrong is a Refusal, and windows that were told as done stay so. */
+export interface Reconcile {
+  start(
+    request: ReconcileRequest,
+    tell: (progress: ReconcileProgress) => void,
+  ): { readonly outcome: Promise<ReconcileReport | Refusal> };
+}
+
 /** How the appliance is, for /health and /ready. Cheap: asked at every probe. */
 export interface Status {
   /** Events are accepted. */
@@ -103,6 +121,7 @@ export interface Status {
 export interface ServeDeps {
   readonly ingest: Ingest;
   readonly questions: Questions;
+  readonly reconcile: Reconcile;
   readonly status: () => Status;
   readonly metrics: MetricRegistry;
   /** SHA-256 of the key that requests must carry; null: none needed (loopback). */

@@ -94,6 +94,11 @@ function dayOrdinal({ output }: ViewPlan): number {
   );
 }
 
+/** Whether rows may change after they were put out: late events correct them, or a reconcile does, which sessions know nothing of. */
+function rowsChange({ window, late }: ViewPlan): boolean {
+  return late.policy === "update" || (window !== null && window.kind !== "session");
+}
+
 /** Closed windows of a view, or rows of a projection: its output columns, then revision; parted by day (`dayOrdinal`). */
 export function viewTable(namespace: string, plan: ViewPlan): TableSpec {
   const output = plan.output.map((column, ordinal) =>
@@ -114,7 +119,7 @@ export function viewTable(namespace: string, plan: ViewPlan): TableSpec {
     ],
     day: day === undefined ? null : { name: day.name, ordinal: start },
     keys:
-      plan.late.policy === "update"
+      day !== undefined && rowsChange(plan)
         ? plan.output.flatMap(({ source }, ordinal) =>
             source.kind === "aggregate" ? [] : [ordinal],
           )

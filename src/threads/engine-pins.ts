@@ -14,6 +14,7 @@ import { engineStatus } from "./engine-status.ts";
 import type { EngineToMain, EngineViewPin, MainToEngine } from "./messages.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { ViewOutput } from "../window/output.ts";
+import type { ReconciledRange } from "../window/reconciled.ts";
 
 type Ask = Extract<MainToEngine, { kind: "pin" }>;
 type Pinned = Extract<EngineToMain, { kind: "pinned" }>;
@@ -23,10 +24,12 @@ interface Picture {
   readonly position: number;
   readonly views: Map<string, EngineViewPin>;
   readonly accounts: Accounts;
+  readonly reconciled: readonly ReconciledRange[];
 }
 
 function noPicture(): Picture {
-  return { position: -1, views: new Map(), accounts: { streams: [], views: [], watermarks: [] } };
+  const accounts = { streams: [], views: [], watermarks: [] };
+  return { position: -1, views: new Map(), accounts, reconciled: [] };
 }
 
 export class EnginePins {
@@ -130,6 +133,7 @@ export class EnginePins {
       position: picture.position,
       views,
       accounts: picture.accounts,
+      reconciled: picture.reconciled,
       status: engineStatus(this.#engine, this.#backlog),
     };
     this.#toMain(pinned);
@@ -141,7 +145,9 @@ export class EnginePins {
     const position = this.#engine.folded;
     const known =
       this.#picture.position === position ? this.#picture.views : new Map<string, EngineViewPin>();
-    this.#picture = { position, views: known, accounts: this.#engine.accounts };
+    const { accounts, windows } = this.#engine;
+    const { ranges: reconciled } = windows.reconciled;
+    this.#picture = { position, views: known, accounts, reconciled };
     for (const view of views) known.set(view, this.#viewPin(view));
     const endUs = this.#clock.monotonicUs();
     this.#pauseUntilUs = endUs + Math.min(PICTURE_PAUSE_US_MAX, (endUs - beganUs) * 9);

@@ -195,6 +195,14 @@ class EngineThread {
     this.#append(this.#engine.changeAllPartitions(to, this.#clock.nowUs()));
   }
 
+  /** A control record that main wants in the log. */
+  append({ id, control }: Extract<MainToEngine, { kind: "control" }>): void {
+    if (this.#stopping) return;
+    const record = this.#engine.control(control, this.#clock.nowUs());
+    this.#append([record]);
+    toMain({ kind: "appended", id, position: record.position });
+  }
+
   #freeSlots(used: readonly QueuedBody[]): number[] {
     const freed: number[] = [];
     for (const { slot } of used) {
@@ -292,5 +300,6 @@ self.onmessage = (event: MessageEvent<MainToEngine>) =>
     else if (message.kind === "pin") engine.pin(message);
     else if (message.kind === "release") engine.release(message.id);
     else if (message.kind === "hold") engine.hold(message.isHeld);
+    else if (message.kind === "control") engine.append(message);
     else engine.stop();
   });

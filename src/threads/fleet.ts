@@ -1,5 +1,6 @@
 // Main's side of the threads: starts them in the order in which each needs the other (log, export, engine), connects their ports, and
 // offers what the routes need: ingest, pins for queries, status, an orderly stop. Wiring only.
+import type { ControlDraft } from "../admit/applied.ts";
 import { must } from "../base/assert.ts";
 import type { Pin } from "../query/pin.ts";
 import { unaccounted } from "../reader/accounting.ts";
@@ -35,6 +36,8 @@ export interface WorkerUrls {
   readonly log: string;
   readonly engine: string;
   readonly export: string;
+  /** Started by the run, not by the fleet. */
+  readonly reconcile: string;
 }
 
 /** Figures for /metrics and system relations. */
@@ -117,6 +120,8 @@ export class Fleet {
   #lastReceivedAtUs = 0;
   #stopping = false;
   readonly #waits = new Map<string, () => void>();
+  readonly #appends = new Map<number, (position: number) => void>();
+  #nextAppend = 1;
 
   private constructor(start: ThreadStart, urls: WorkerUrls, events: FleetEvents) {
     this.#start = start;
@@ -171,6 +176,17 @@ export class Fleet {
     return this.#pins.pin(relations, {
       after: after ?? this.#durable,
       mustReach: after !== null,
+    });
+  }
+
+  /** Writes a control record, unless events would be refused; resolves with its position, before it is durable. */
+  append(control: ControlDraft): Promise<number | Refusal> {
+    const refusal = this.#refuse();
+    if (refusal !== null) return Promise.resolve(refusal);
+    const id = this.#nextAppend++;
+    return new Promise((resolve) => {
+      this.#appends.set(id, resolve);
+      this.#toEngine({ kind: "control", id, control });
     });
   }
 
@@ -321,6 +337,10 @@ export class Fleet {
         return this.ingest.answered(0, message.answers);
       case "full":
         return this.ingest.full(message);
+      case "appended":
+        this.#appends.get(message.id)?.(message.position);
+        this.#appends.delete(message.id);
+        return undefined;
       case "status":
         this.#engineStatus = message.status;
         return undefined;

@@ -2,6 +2,7 @@
 // decode memory, outputs and checkpoint pages are transferred buffers. A message of this size costs 1.3 µs pipelined (measured), so
 // there is no ring of atomics to get wrong.
 import type { AdmissionFull } from "../admit/admission.ts";
+import type { ControlDraft } from "../admit/applied.ts";
 import type { AnswerError } from "../admit/intake.ts";
 import type { Config } from "../config.ts";
 import type { Engine, EngineStream } from "../engine.ts";
@@ -13,8 +14,10 @@ import type { SealedRecord } from "../engine-records.ts";
 import type { ControlKind } from "../log/record.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
+import type { ReconcileOrder, ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
+import type { ReconciledRange } from "../window/reconciled.ts";
 
 /** Everything that a thread starts with. Plain data: it is posted. */
 export interface ThreadStart {
@@ -92,6 +95,8 @@ export type MainToEngine =
       readonly mustReach: boolean;
     }
   | { readonly kind: "release"; readonly id: number }
+  /** A control record for the log: the answer is its position. */
+  | { readonly kind: "control"; readonly id: number; readonly control: ControlDraft }
   | { readonly kind: "stop" };
 
 /** What the engine holds of a view at a pinned position. */
@@ -189,13 +194,15 @@ export type EngineToMain =
       readonly id: number;
       readonly position: number;
       readonly views: readonly EngineViewPin[];
-      /** At `position`; the status is of now. */
+      /** At `position`, as `reconciled` is; the status is of now. */
       readonly accounts: Accounts;
+      readonly reconciled: readonly ReconciledRange[];
       readonly status: EngineStatus;
     }
   | { readonly kind: "lagging"; readonly id: number; readonly position: number }
   /** The images of a pin could not be written. */
   | { readonly kind: "no picture"; readonly id: number; readonly message: string }
+  | { readonly kind: "appended"; readonly id: number; readonly position: number }
   | { readonly kind: "status"; readonly status: EngineStatus }
   | { readonly kind: "stopped" };
 
@@ -242,6 +249,21 @@ export type LogToMain =
   | { readonly kind: "discard"; readonly firsts: readonly number[] }
   | Failed
   | { readonly kind: "stopped" };
+
+/** To the thread of one reconcile run: the order, then the answer to each of its wishes. */
+export type ToReconcile =
+  | { readonly kind: "order"; readonly order: ReconcileOrder }
+  /** The answer to a question, as /v1/sql gives it. */
+  | { readonly kind: "rows"; readonly body: Uint8Array }
+  | { readonly kind: "published"; readonly position: number }
+  | { readonly kind: "refused"; readonly message: string };
+
+export type FromReconcile =
+  | { readonly kind: "ask"; readonly sql: string; readonly after: number | null }
+  | { readonly kind: "publish"; readonly control: ControlDraft }
+  | { readonly kind: "progress"; readonly progress: ReconcileProgress }
+  | { readonly kind: "done"; readonly report: ReconcileReport }
+  | { readonly kind: "failed"; readonly message: string; readonly isTheirs: boolean };
 
 export type EngineToExport =
   | { readonly kind: "generations taken" }

@@ -145,6 +145,13 @@ export class PinBoard {
         images: engine.views.flatMap(({ view, lateImages }) =>
           lateImages.map((path) => ({ view, path })),
         ),
+        reconciled: engine.reconciled.map(({ view, fromUs, toUs, position }) => ({
+          view,
+          fromUs: fromUs.toString(),
+          toUs: toUs.toString(),
+          position,
+          sizeUs: windowSizeUs(this.#plan(view)),
+        })),
       },
       deadLetters: exported.deadLetters,
       inline: systemRelations(engine, {

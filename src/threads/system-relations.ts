@@ -1,17 +1,46 @@
 // The millrace.* relations that a pin holds as rows: how streams, views and readers stood. Text of numbers and µs, as query/pin.ts wants it.
 import type { InlineRelation } from "../query/pin.ts";
 import { unaccounted, type Accounts } from "../reader/accounting.ts";
+import type { ReconciledRange } from "../window/reconciled.ts";
 import type { EngineStatus, ReaderPosition, StreamStatus } from "./messages.ts";
 
 type Row = (string | null)[];
 
-/** All of them. `accounts`: at the pin's position; `status`: of now. */
+/** All of them. `accounts` and `reconciled`: at the pin's position; `status`: of now. */
 export function systemRelations(
-  engine: { readonly status: EngineStatus; readonly accounts: Accounts },
+  engine: {
+    readonly status: EngineStatus;
+    readonly accounts: Accounts;
+    readonly reconciled: readonly ReconciledRange[];
+  },
   log: { readonly durablePosition: number; readonly readers: readonly ReaderPosition[] },
 ): InlineRelation[] {
   const { status, accounts } = engine;
-  return [watermarks(status, accounts), accounting(accounts), readers(status, log)];
+  return [
+    watermarks(status, accounts),
+    accounting(accounts),
+    readers(status, log),
+    reconciled(engine.reconciled),
+  ];
+}
+
+/** Late events up to `raw_position` count for windows that start from `window_from` on and before `window_to`. */
+function reconciled(ranges: readonly ReconciledRange[]): InlineRelation {
+  return {
+    name: "millrace.reconciled",
+    columns: [
+      { name: "view", type: "VARCHAR" },
+      { name: "window_from", type: "TIMESTAMPTZ" },
+      { name: "window_to", type: "TIMESTAMPTZ" },
+      { name: "raw_position", type: "BIGINT" },
+    ],
+    rows: ranges.map(({ view, fromUs, toUs, position }) => [
+      view,
+      fromUs.toString(),
+      toUs.toString(),
+      String(position),
+    ]),
+  };
 }
 
 /** The stream's watermark is that of the pin's position; the other columns are of now. */

@@ -75,6 +75,7 @@ export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Compar
     relation: RAW,
     schema: options.schema,
     exactDistinct: true,
+    reconciled: reconciledOf((options.bottom ?? plan).name),
     ...(options.bottom === undefined ? {} : { bottom: options.bottom }),
   });
   const partition = keys.map(({ name }) => quoteName(name)).join(", ");
@@ -120,6 +121,11 @@ FROM (SELECT 1) LEFT JOIN (SELECT "verify copies", coalesce("verify wanted", 0) 
     values: values.map(({ name }) => name),
     membership,
   };
+}
+
+/** The windows of a view whose late events count after all, as the window macros take them. */
+function reconciledOf(view: string): string {
+  return `(SELECT list(r) FROM millrace.reconciled AS r WHERE view = ${quoteText(view)})`;
 }
 
 /** HAVING and QUALIFY over a sketch or a sum of doubles may keep another row in batch, and be right. */

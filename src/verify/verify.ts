@@ -2,7 +2,7 @@
 // their text. Exit codes: 0 all the same, 1 something differs, 2 a view could not be verified.
 import type { EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
-import { VERIFY_ATTEMPTS_MAX, VERIFY_LATE_MAX, VERIFY_ROWS_SHOWN_MAX } from "../limits.ts";
+import { VERIFY_ATTEMPTS_MAX, VERIFY_LATE_MAX, ROWS_SHOWN_MAX } from "../limits.ts";
 import { ApplianceError, type Client } from "../serve/client.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import {
@@ -29,7 +29,7 @@ export type Verdict =
       /** Rows that the stream has. */
       readonly rowCount: number;
       readonly differentCount: number;
-      /** Of at most VERIFY_ROWS_SHOWN_MAX rows. */
+      /** Of at most ROWS_SHOWN_MAX rows. */
       readonly differences: readonly Difference[];
       readonly shownCount: number;
       readonly note: string | null;
@@ -57,7 +57,7 @@ export async function verifyView(
   const base = {
     schema,
     range: options.range,
-    rowsMax: VERIFY_ROWS_SHOWN_MAX,
+    rowsMax: ROWS_SHOWN_MAX,
     ...(bottom === plan ? {} : { bottom }),
   };
   try {

@@ -28,6 +28,8 @@ export interface BatchOptions {
   readonly exactDistinct?: boolean;
   /** For a rollup: the view at the bottom, whose windows decide what was late. */
   readonly bottom?: ViewPlan;
+  /** SQL of the reconciled windows, a list as `tumble_corrected` takes it (macros.ts); absent: none was. Sessions are not reconciled. */
+  readonly reconciled?: string;
 }
 
 /** The SELECT that computes the view; needs WINDOW_MACROS. Rows come in no order. */
@@ -64,11 +66,13 @@ function fromText(plan: ViewPlan, options: BatchOptions): string {
   }
   const us = (value: number): string => `to_microseconds(${value})`;
   const { allowedUs } = plan.late;
+  const { reconciled } = options;
+  const more = reconciled === undefined ? "" : `, ${reconciled}`;
   switch (window.kind) {
     case "tumble":
-      return `tumble_corrected(${relation}, ${time}, ${[window.sizeUs, window.offsetUs, allowedUs].map(us).join(", ")})`;
+      return `tumble_corrected(${relation}, ${time}, ${[window.sizeUs, window.offsetUs, allowedUs].map(us).join(", ")}${more})`;
     case "hop":
-      return `hop_corrected(${relation}, ${time}, ${[window.slideUs, window.sizeUs, window.offsetUs, allowedUs].map(us).join(", ")})`;
+      return `hop_corrected(${relation}, ${time}, ${[window.slideUs, window.sizeUs, window.offsetUs, allowedUs].map(us).join(", ")}${more})`;
     case "session": {
       const plain: RenderOptions = {
         column: (ref) => columnText(ref, options.schema),

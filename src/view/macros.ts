@@ -11,12 +11,20 @@ interface Cut {
   readonly offset: string | null;
   /** How long after its end a window takes late events; null: not at all. */
   readonly allowed: string | null;
+  /** Ranges of windows that were reconciled; null: none was. */
+  readonly reconciled: string | null;
 }
 
-/** An event is late for a window when the watermark had passed its end before it: event time + _behind >= end (DESIGN section 3). */
-function inTime(end: string, { allowed }: Cut): string {
-  const bound = allowed === null ? end : `${end} + ${allowed}`;
-  return `t + to_microseconds(_behind) < ${bound}`;
+/**
+ * An event counts for a window unless it is late: unless the watermark had passed the window's end before it, event time + _behind >= end
+ * (DESIGN section 3). A late one counts again iff its window was reconciled at its position or a later one.
+ */
+function counts(start: string, { allowed, reconciled }: Cut): string {
+  const bound = `${start} + size${allowed === null ? "" : ` + ${allowed}`}`;
+  const inTime = `t + to_microseconds(_behind) < ${bound}`;
+  if (reconciled === null) return inTime;
+  const holds = `_position <= r.raw_position AND ${start} >= r.window_from AND ${start} < r.window_to`;
+  return `(${inTime} OR len(list_filter(${reconciled}, lambda r: ${holds})) > 0)`;
 }
 
 function bucket(width: string, { offset }: Cut): string {
@@ -26,13 +34,13 @@ function bucket(width: string, { offset }: Cut): string {
 function tumbleBody(cut: Cut): string {
   const start = bucket("size", cut);
   return `SELECT *, ${start} AS window_start, ${start} + size AS window_end
-  FROM query_table(s) WHERE ${inTime(`${start} + size`, cut)}`;
+  FROM query_table(s) WHERE ${counts(start, cut)}`;
 }
 
 function hopBody(cut: Cut): string {
   return `SELECT * EXCLUDE (hop_start_), hop_start_ AS window_start, hop_start_ + size AS window_end
   FROM (SELECT *, unnest(range(${bucket("slide", cut)}, t - size, -slide)) AS hop_start_ FROM query_table(s))
-  WHERE ${inTime("hop_start_ + size", cut)}`;
+  WHERE ${counts("hop_start_", cut)}`;
 }
 
 function sessionMacro(keyCount: number): string {
@@ -43,10 +51,11 @@ function sessionMacro(keyCount: number): string {
   FROM (SELECT *, CASE WHEN t - lag(t) OVER (PARTITION BY ${keys} ORDER BY t) <= gap THEN 0 ELSE 1 END AS new_ FROM query_table(s))))`;
 }
 
-const PLAIN: Cut = { offset: null, allowed: null };
-const SHIFTED: Cut = { offset: "shift", allowed: null };
+const PLAIN: Cut = { offset: null, allowed: null, reconciled: null };
+const SHIFTED: Cut = { offset: "shift", allowed: null, reconciled: null };
 /** What plans become: every parameter given. */
-const ALLOWED: Cut = { offset: "shift", allowed: "allowed" };
+const ALLOWED: Cut = { offset: "shift", allowed: "allowed", reconciled: null };
+const RECONCILED: Cut = { ...ALLOWED, reconciled: "reconciled" };
 
 /**
  * Statements that install the macros in a connection.
@@ -55,7 +64,8 @@ const ALLOWED: Cut = { offset: "shift", allowed: "allowed" };
  * `hop(stream, event_time, slide, size[, offset])`: each event in each of its windows, without those that it is late for.
  * `session(stream, event_time, gap, key, ...)`: each event in its session; window_end is the last event's time + gap. Which events
  * were late depends on the sessions before them: the relation must be without them already.
- * `tumble_corrected` and `hop_corrected` take all arguments, and how long after its end a window was corrected (late policy update).
+ * `tumble_corrected` and `hop_corrected` take all arguments, and how long after its end a window was corrected (late policy update); then
+ * perhaps the windows that were reconciled, a list of {window_from, window_to, raw_position}: rows of millrace.reconciled.
  */
 export const WINDOW_MACROS: readonly string[] = [
   `CREATE OR REPLACE MACRO tumble(s, t, size) AS TABLE (${tumbleBody(PLAIN)}),
@@ -65,6 +75,8 @@ export const WINDOW_MACROS: readonly string[] = [
   `CREATE OR REPLACE MACRO session${Array.from({ length: SESSION_KEYS_MAX }, (_, index) =>
     sessionMacro(index + 1),
   ).join(",\n  ")}`,
-  `CREATE OR REPLACE MACRO tumble_corrected(s, t, size, shift, allowed) AS TABLE (${tumbleBody(ALLOWED)})`,
-  `CREATE OR REPLACE MACRO hop_corrected(s, t, slide, size, shift, allowed) AS TABLE (${hopBody(ALLOWED)})`,
+  `CREATE OR REPLACE MACRO tumble_corrected(s, t, size, shift, allowed) AS TABLE (${tumbleBody(ALLOWED)}),
+  (s, t, size, shift, allowed, reconciled) AS TABLE (${tumbleBody(RECONCILED)})`,
+  `CREATE OR REPLACE MACRO hop_corrected(s, t, slide, size, shift, allowed) AS TABLE (${hopBody(ALLOWED)}),
+  (s, t, slide, size, shift, allowed, reconciled) AS TABLE (${hopBody(RECONCILED)})`,
 ];

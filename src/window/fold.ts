@@ -34,6 +34,15 @@ export interface ViewCounts {
   pending: number;
 }
 
+export const NO_EVENTS: ViewCounts = {
+  accepted: 0,
+  filtered: 0,
+  late: 0,
+  failed: 0,
+  applied: 0,
+  pending: 0,
+};
+
 /** Why and where a view stopped. */
 export interface Suspension {
   /** The last log position that the view has folded. */

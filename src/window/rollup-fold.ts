@@ -257,7 +257,7 @@ export class RollupFold implements Fold, Upper, Lower {
 }
 
 /** Ranges of a rollup's windows. Throws for kinds of windows that a rollup cannot have. */
-function rangesOf(window: WindowPlan | null): (timeUs: bigint) => Range {
+export function rangesOf(window: WindowPlan | null): (timeUs: bigint) => Range {
   if (window?.kind === "calendar_day") {
     const days = new CalendarDays(window.timeZone);
     return (timeUs) => days.dayOf(timeUs);

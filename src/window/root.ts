@@ -4,6 +4,7 @@ import { assert } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewState } from "./fold.ts";
 import type { ViewOutput } from "./output.ts";
+import type { SavedRange } from "./reconciled.ts";
 
 /** Outputs of one kind of a view that the ledger holds, up to a position. */
 export interface CoveredOutput {
@@ -22,6 +23,7 @@ export interface SavedView {
 export interface SavedRoot {
   readonly views: readonly SavedView[];
   readonly covered: readonly CoveredOutput[];
+  readonly reconciled: readonly SavedRange[];
 }
 
 /** Text of a plan for comparison: members in the order of their names, without the SQL, whose comments and spacing mean nothing. */
@@ -39,7 +41,8 @@ export function encodeRoot(root: SavedRoot): Uint8Array {
     pages,
     state: { ...state, watermarkUs: state.watermarkUs?.toString() ?? null },
   }));
-  const body = { layout: FOLD_LAYOUT_VERSION, views, covered: root.covered };
+  const { covered, reconciled } = root;
+  const body = { layout: FOLD_LAYOUT_VERSION, views, covered, reconciled };
   return new TextEncoder().encode(JSON.stringify(body));
 }
 
@@ -51,6 +54,8 @@ interface RootBody {
     readonly state: Omit<ViewState, "watermarkUs"> & { readonly watermarkUs: string | null };
   }[];
   readonly covered: readonly CoveredOutput[];
+  /** Absent in checkpoints of before there was reconcile. */
+  readonly reconciled?: readonly SavedRange[];
 }
 
 /** Throws when the body is of another layout version. The checkpoint's checksum has been checked before. */
@@ -62,5 +67,5 @@ export function decodeRoot(bytes: Uint8Array): SavedRoot {
     pages,
     state: { ...state, watermarkUs: state.watermarkUs === null ? null : BigInt(state.watermarkUs) },
   }));
-  return { views, covered: body.covered };
+  return { views, covered: body.covered, reconciled: body.reconciled ?? [] };
 }

@@ -7,26 +7,29 @@ import { assert, must } from "../base/assert.ts";
 import type { EventSchema } from "../event/schema.ts";
 import { FOLD_PAGES_MAX } from "../limits.ts";
 import { clockControlOf } from "../log/clock-control.ts";
+import { reconcileControlOf, type ReconcileControl } from "../log/reconcile-control.ts";
 import type { EventsRecord, LogRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { BatchPrograms } from "./batch-programs.ts";
 import type { ChangedRows } from "./changes.ts";
 import type { ClosedPart, ClosedWindow, DroppedParts } from "./closed-part.ts";
 import { streamShape } from "./compile.ts";
-import type {
-  Fold,
-  Lower,
-  OpenWindow,
-  RecordFacts,
-  Suspension,
-  ViewCounts,
-  ViewStats,
+import {
+  NO_EVENTS,
+  type Fold,
+  type Lower,
+  type OpenWindow,
+  type RecordFacts,
+  type Suspension,
+  type ViewCounts,
+  type ViewStats,
 } from "./fold.ts";
 import { createRoot, freeRoot, makeFold } from "./make-fold.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
 import { PendingOutputs } from "./pending-outputs.ts";
 import { PageMeter } from "./page-meter.ts";
+import { Reconciled } from "./reconciled.ts";
 import { restorePages, takeChanges, type SavedPage } from "./saved-pages.ts";
 import { Room } from "./room.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
@@ -65,15 +68,6 @@ export interface WindowsStats extends ViewStats {
   readonly pendingOutputs: number;
 }
 
-const NO_EVENTS: ViewCounts = {
-  accepted: 0,
-  filtered: 0,
-  late: 0,
-  failed: 0,
-  applied: 0,
-  pending: 0,
-};
-
 export class Windows {
   readonly #memory: FoldMemory;
   readonly #programs: BatchPrograms;
@@ -86,6 +80,7 @@ export class Windows {
   readonly #resumed = new Set<string>();
   readonly #restored = new Map<string, SavedView>();
   readonly #outputs = new PendingOutputs();
+  readonly reconciled = new Reconciled();
 
   constructor(
     instance: KernelInstance<FoldKernels>,
@@ -190,14 +185,17 @@ export class Windows {
     this.#views.delete(name);
     this.#meter.forget(name);
     this.#outputs.drop(name);
+    this.reconciled.drop(name);
   }
 
   /** Folds a durable record of any kind into the views that stand before it. */
   foldRecord(record: LogRecord): ViewOutput[] {
     if (record.kind === "events") return this.fold(record);
     const clock = clockControlOf(record);
-    if (clock === null) return [];
-    return this.advance(clock.stream, { ...record, watermarkUs: clock.watermarkUs });
+    if (clock !== null)
+      return this.advance(clock.stream, { ...record, watermarkUs: clock.watermarkUs });
+    const said = reconcileControlOf(record);
+    return said === null ? [] : this.#reconcile(said, record.position);
   }
 
   /** Folds a durable record into the views of its stream that stand before it, and gives what they put out. */
@@ -219,6 +217,19 @@ export class Windows {
     );
     this.#suspensions.keepBounds(readers);
     return outputs.filter((output) => this.#outputs.keep(output));
+  }
+
+  /** Passes a durable record that reconciles windows, and gives the rows in it; a view that begins behind it has none. */
+  #reconcile(said: ReconcileControl, position: number): ViewOutput[] {
+    const { others } = this.#behind(null, position);
+    for (const view of others) view.skip(position);
+    const names = new Set(others.map(({ plan }) => plan.name));
+    if (!names.has(said.view)) return [];
+    const { view, fromUs, toUs, rawPosition } = said;
+    this.reconciled.add({ view, fromUs, toUs, position: rawPosition });
+    return said.rows
+      .map((rows): ViewOutput => ({ ...rows, kind: "rows", position }))
+      .filter((output) => names.has(output.view) && this.#outputs.keep(output));
   }
 
   /** The views that stand before `position`: those over a stream, and the others. */
@@ -339,6 +350,7 @@ export class Windows {
     return encodeRoot({
       views: [...views, ...this.#restored.values()],
       covered: this.#outputs.coverage,
+      reconciled: this.reconciled.saved,
     });
   }
 
@@ -358,6 +370,7 @@ export class Windows {
     restorePages(this.#memory, pages);
     this.#spill.restore(closed);
     this.#outputs.restore(root.covered, outputs);
+    this.reconciled.restore(root.reconciled);
     for (const view of root.views) this.#restored.set(view.plan.name, view);
     return root.views.map(({ plan, state }) => ({
       name: plan.name,

@@ -166,6 +166,8 @@ describe("late policies", () => {
     ["late: { allowed: 10m }", "late.policy side corrects no window"],
     ["late: { policy: drop, allowed: 10m }", "late.policy drop corrects no window"],
     ["late: { policy: update, allowed: 8d }", "it is longer than seven days"],
+    ["late: { reconcile_every: 100ms }", "it is shorter than a second or longer than seven days"],
+    ["late: { reconcile_every: 8d }", "it is shorter than a second or longer than seven days"],
   ])("%s is refused", (text, problem) => {
     expect(late(text).faults.map((fault) => fault.problem)).toEqual([problem]);
   });
@@ -183,7 +185,7 @@ describe("faults", () => {
     dedup_ids_max: lots
 views:
   v:
-    late: { policy: upsert, reconcile_every: 10m }
+    late: { policy: upsert, reconcile_every: 10 }
     rollups: [1 hour, 1 moon]
   Bad-Name:
     sql: SELECT 1
@@ -200,7 +202,7 @@ export: { raw: maybe }
         'millrace.yaml:8:20 streams.clicks.dedup_ids_max: "lots" is not a whole number; write digits only, for example 1000000',
         "millrace.yaml:10:3 views.v.sql: this key is required; add sql: (A SELECT over a stream, or over tumble, hop or session of one, in DuckDB's dialect (see Views).)",
         'millrace.yaml:11:21 views.v.late.policy: "upsert" is not a late policy; write side, update or drop',
-        "millrace.yaml:11:29 views.v.late.reconcile_every: this key is not in this release; leave it out",
+        'millrace.yaml:11:46 views.v.late.reconcile_every: "10" has no unit; write 10ms, 10s, 10m, 10h',
         'millrace.yaml:12:14 views.v.rollups: "1 moon" is no rollup; write [1 hour, 1 day]',
         'millrace.yaml:13:3 views.Bad-Name: "Bad-Name" cannot be a name; use at most 63 lower-case letters, digits and _, not beginning with a digit; millrace is taken',
         'millrace.yaml:15:19 server.listen: "8080" is not HOST:PORT; write 127.0.0.1:8080',

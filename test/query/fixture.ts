@@ -261,7 +261,7 @@ export function emptyPin(fixture: Fixture, position: number): Pin {
     logFolder: join(fixture.folder, "log"),
     streams: [{ stream: "clicks", raw: { columns: RAW_COLUMNS, files: [] }, coveredPosition: 0 }],
     views: [],
-    lateEvents: { files: { columns: LATE_COLUMNS, files: [] }, images: [] },
+    lateEvents: { files: { columns: LATE_COLUMNS, files: [] }, images: [], reconciled: [] },
     deadLetters: { files: { columns: DEAD_COLUMNS, files: [] }, coveredPosition: 0 },
     inline: [
       {

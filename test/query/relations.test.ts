@@ -197,16 +197,28 @@ test("late events name their view, from files and images", async () => {
     lateEvents: {
       files: { columns: LATE_COLUMNS, files: [file] },
       images: [{ view: "a_view_with_a_long_name", path }],
+      reconciled: [
+        // the events are of position 3, their windows at T0
+        { view: "v", fromUs: String(T0), toUs: String(T0 + 9), position: 2, sizeUs: 5 },
+        { view: "v", fromUs: String(T0 + 1), toUs: String(T0 + 9), position: 3, sizeUs: 5 },
+        {
+          view: "a_view_with_a_long_name",
+          fromUs: String(T0),
+          toUs: String(T0 + 9),
+          position: 3,
+          sizeUs: 5,
+        },
+      ],
     },
   };
   const text = await answer(
-    "SELECT view, behind, _index FROM millrace.late_events ORDER BY behind",
+    "SELECT view, behind, _index, reconciled FROM millrace.late_events ORDER BY behind",
     pin,
   );
   expect(JSON.parse(text).rows).toEqual([
-    ["v", 1, 2],
-    ["a_view_with_a_long_name", 2, 2],
-    ["a_view_with_a_long_name", 3, 2],
+    ["v", 1, 2, false],
+    ["a_view_with_a_long_name", 2, 2, true],
+    ["a_view_with_a_long_name", 3, 2, true],
   ]);
 });
 

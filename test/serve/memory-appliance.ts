@@ -2,6 +2,7 @@
 // its counts are what it holds. Its questions give back what was asked.
 import { systemClock } from "../../src/base/clock.ts";
 import type { EventError, IngestAnswer, Question, ServeDeps } from "../../src/serve/deps.ts";
+import { refuse } from "../../src/serve/problem.ts";
 import { MetricRegistry } from "../../src/serve/metrics.ts";
 import { startServer } from "../../src/serve/server.ts";
 import type { RunningServer } from "../../src/serve/server.ts";
@@ -62,6 +63,17 @@ export class MemoryAppliance {
       ingest: {
         streams,
         submit: ({ stream, body, format }) => Promise.resolve(this.submit(stream, body, format)),
+      },
+      reconcile: {
+        start: ({ view, isDry }, tell) => {
+          tell({ windowsDone: 0, windowsAll: 2 });
+          const report = { view, rawPosition: 7, windows: isDry ? 1 : 2, lateEvents: 3 };
+          const outcome =
+            view === "v"
+              ? { ...report, rows: [], skipped: [] }
+              : refuse(400, "not_reconcilable", `${view} has sessions`);
+          return { outcome: Promise.resolve(outcome) };
+        },
       },
       questions: {
         ask: (question) => {

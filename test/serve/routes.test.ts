@@ -24,6 +24,37 @@ async function problemOf(response: Response): Promise<[number, string]> {
   return [response.status, ((await response.json()) as { code: string }).code];
 }
 
+describe("/v1/reconcile", () => {
+  const post = (body: string): Promise<Response> =>
+    fetch(`${url}/v1/reconcile`, { method: "POST", body });
+
+  test("progress, then the report as the last line; or the problem", async () => {
+    const range = { from: "2024-01-01", to: "2024-01-02T00:30:00+02:00" };
+    const done = await post(JSON.stringify({ view: "v", dry_run: true, ...range }));
+    expect(done.headers.get("content-type")).toBe("application/x-ndjson");
+    expect((await done.text()).trimEnd().split("\n")).toEqual([
+      '{"progress":{"windowsDone":0,"windowsAll":2}}',
+      '{"report":{"view":"v","rawPosition":7,"windows":1,"lateEvents":3,"rows":[],"skipped":[]}}',
+    ]);
+    const refused = await post(JSON.stringify({ view: "w", ...range }));
+    expect((await refused.text()).trimEnd().split("\n").at(-1)).toBe(
+      '{"problem":{"code":"not_reconcilable","detail":"w has sessions"}}',
+    );
+  });
+
+  test.each([
+    ["", "bad_request"],
+    ["null", "bad_request"],
+    ['{"view": "v", "from": "yesterday", "to": "2024-01-02"}', "bad_request"],
+    ['{"view": "v", "from": "2024-01-01"}', "bad_request"],
+    ['{"view": 7, "from": "2024-01-01", "to": "2024-01-02"}', "bad_request"],
+    ['{"view": "v", "from": "2024-01-01", "to": "2024-01-02", "dry_run": 1}', "bad_request"],
+    ['{"view": "v", "from": "2024-01-02", "to": "2024-01-02"}', "bad_range"],
+  ])("%s is refused", async (body, code) => {
+    expect(await problemOf(await post(body))).toEqual([400, code]);
+  });
+});
+
 describe("/v1/sql", () => {
   const ask = (body: string, type: string, path = "/v1/sql", accept = "*/*"): Promise<Response> =>
     fetch(url + path, { method: "POST", body, headers: { "content-type": type, accept } });

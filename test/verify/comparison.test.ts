@@ -20,6 +20,7 @@ beforeAll(async () => {
     ...WINDOW_MACROS,
     "CREATE SCHEMA millrace",
     "CREATE TABLE millrace.readers AS SELECT 'view:v' AS reader, 3::BIGINT AS since",
+    "CREATE TABLE millrace.reconciled (view VARCHAR, window_from TIMESTAMPTZ, window_to TIMESTAMPTZ, raw_position BIGINT)",
     `CREATE TABLE clicks (${columnList(SCHEMA)})`,
     // every seventh row is late for its window; rows up to position 3 are from before the view
     `INSERT INTO clicks SELECT TIMESTAMPTZ '2019-10-01 00:00:00+00' + to_seconds(k), 'u' || k % 3, k, k, k, sin(k), sin(k) * 1e9,
@@ -127,6 +128,28 @@ for (const [what, statement, expected] of spoilt)
     expect(counts[0]).toBeGreaterThan(20);
     expect(counts[1]).toBe(expected.length);
   });
+
+test("late events of reconciled windows count, up to the position of it", async () => {
+  await fill(GROUPED);
+  const plan = await planOf(parser, GROUPED);
+  await duckdb.run(
+    "INSERT INTO millrace.reconciled VALUES ('v', '2019-10-01 00:10:00Z', '2019-10-01 00:20:00Z', 8), ('w', '2019-10-01 00:20:00Z', '2019-10-01 00:30:00Z', 99)",
+  );
+  try {
+    // windows at 10 and 15 minutes, positions 6 to 11: those up to 8 are in the first
+    expect(new Set((await compare(plan)).rows.map((row) => row.slice(0, 5)))).toEqual(
+      new Set(["1/1 n"]),
+    );
+    await duckdb.execute([
+      `CREATE OR REPLACE TABLE counted AS SELECT * REPLACE (CASE WHEN _position <= 8 AND event_time >= '2019-10-01 00:10:00Z'
+         AND event_time < '2019-10-01 00:20:00Z' THEN 0 ELSE _behind END AS _behind) FROM ${COUNTED}`,
+      `CREATE OR REPLACE TABLE v AS SELECT *, false AS is_final, 0 AS revision FROM (${exactDistinct(GROUPED.replace("clicks", "counted"))})`,
+    ]);
+    expect((await compare(plan)).rows).toEqual([]);
+  } finally {
+    await duckdb.run("TRUNCATE millrace.reconciled");
+  }
+});
 
 test("HAVING over a sum of doubles: a row that only the batch has may be right, any other difference is one", async () => {
   const sql = `SELECT window_start, s, sum(d) AS total FROM tumble(clicks, event_time, INTERVAL 5 MINUTES) GROUP BY ALL HAVING total > 0`;

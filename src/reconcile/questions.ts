@@ -1,0 +1,162 @@
+// Verbs (pure): what `reconcile` asks of the appliance, as SQL, and what the answers mean. Every value comes as text or NULL.
+import { eventTimeName, type EventSchema } from "../event/schema.ts";
+import { must } from "../base/assert.ts";
+import { rowColumns } from "../rehearsal/last-rows.ts";
+import { askedText } from "../rehearsal/relation.ts";
+import { batchText } from "../view/batch.ts";
+import { windowSizeUs, type OutputColumn, type ViewPlan } from "../view/plan.ts";
+import { quoteName, quoteText } from "../view/render.ts";
+import type { Range } from "../window/grid.ts";
+import type { ReconciledRange } from "../window/reconciled.ts";
+import { everCorrected, type ShortWindow } from "./scope.ts";
+
+type Row = readonly unknown[];
+
+/** How a view stands, and up to where its raw events are looked at. */
+export interface Standing {
+  /** The view counts events after this position. */
+  readonly since: number;
+  /** The raw position: the log's last one when `watermarkUs` was the stream's watermark. */
+  readonly rawPosition: number;
+  readonly watermarkUs: bigint | null;
+  /** Events that the view counted and that are not in the raw relation. */
+  readonly missingCount: number;
+  readonly reconciled: readonly ReconciledRange[];
+}
+
+const BOUNDS = ["window_from", "window_to"] as const;
+
+/** One row for the view itself, then one for each range of its windows that was reconciled. */
+export function standingText({ name, stream }: ViewPlan): string {
+  const reader = `FROM millrace.readers WHERE reader`;
+  const since = `(SELECT since ${reader} = ${quoteText(`view:${name}`)})`;
+  const text = (sql: string): string => `CAST(${sql} AS VARCHAR)`;
+  const accepted = `(SELECT accepted FROM millrace.accounting WHERE kind = 'view' AND name = ${quoteText(name)})`;
+  const watermark = `(SELECT epoch_us(any_value(watermark)) FROM millrace.watermarks WHERE stream = ${quoteText(stream)})`;
+  const raw = `(SELECT count(*) FROM ${quoteName(stream)} WHERE _position > ${since})`;
+  const own = [
+    since,
+    `(SELECT position ${reader} = 'admission')`,
+    watermark,
+    `${accepted} - ${raw}`,
+  ];
+  const bounds = BOUNDS.map((bound) => text(`epoch_us(${bound})`));
+  return `SELECT ${own.map(text).join(", ")}
+UNION ALL SELECT ${bounds.join(", ")}, ${text("raw_position")}, NULL FROM (FROM millrace.reconciled WHERE view = ${quoteText(name)} ORDER BY window_from)`;
+}
+
+export function standingOf(view: string, rows: readonly Row[]): Standing {
+  const [own, ...ranges] = rows;
+  const [since, rawPosition, watermark, missing] = must(own, "the view's row");
+  return {
+    since: Number(since),
+    rawPosition: Number(rawPosition),
+    watermarkUs: watermark === null ? null : BigInt(String(watermark)),
+    missingCount: Number(missing),
+    reconciled: ranges.map(([from, to, position]) => ({
+      view,
+      fromUs: BigInt(String(from)),
+      toUs: BigInt(String(to)),
+      position: Number(position),
+    })),
+  };
+}
+
+function timeText(us: bigint): string {
+  return `make_timestamptz(${us})`;
+}
+
+/** A list of ranges as the window macros take it. */
+export function rangesText(ranges: readonly ReconciledRange[]): string {
+  const items = ranges.map(
+    ({ fromUs, toUs, position }) =>
+      `{window_from: make_timestamptz(${fromUs}), window_to: make_timestamptz(${toUs}), raw_position: ${position}}`,
+  );
+  return items.length === 0
+    ? "CAST([] AS STRUCT(window_from TIMESTAMPTZ, window_to TIMESTAMPTZ, raw_position BIGINT)[])"
+    : `[${items.join(", ")}]`;
+}
+
+/** What the questions about the raw events are cut to. */
+export interface RawScope {
+  readonly schema: EventSchema;
+  readonly standing: Standing;
+}
+
+/** Events that the view counts, up to the raw position. */
+export function positionText({ since, rawPosition }: Standing): string {
+  return `_position > ${since} AND _position <= ${rawPosition}`;
+}
+
+/** Windows that start in the range and lack late events: start, events, late ones among them. */
+export function shortWindowsText(
+  plan: ViewPlan,
+  range: { readonly fromUs: bigint; readonly toUs: bigint },
+  { schema, standing }: RawScope,
+): string {
+  const time = quoteName(eventTimeName(schema));
+  const relation = "reconcile raw";
+  const size = `to_microseconds(${windowSizeUs(plan)})`;
+  const [from, to] = [timeText(range.fromUs), timeText(range.toUs)];
+  const counts = (counted: ViewPlan): string =>
+    batchText(windowCounts(counted), {
+      relation,
+      schema,
+      reconciled: rangesText(standing.reconciled),
+    });
+  return `WITH ${quoteName(relation)} AS (SELECT * FROM ${quoteName(plan.stream)}
+  WHERE ${positionText(standing)} AND ${time} >= ${from} AND ${time} < ${to} + ${size})
+SELECT CAST(epoch_us(a.window_start) AS VARCHAR), CAST(a.n AS VARCHAR), CAST(a.n - coalesce(c.n, 0) AS VARCHAR)
+FROM (${counts(everCorrected(plan))}) a LEFT JOIN (${counts(plan)}) c USING (window_start)
+WHERE a.n > coalesce(c.n, 0) AND a.window_start >= ${from} AND a.window_start < ${to} ORDER BY a.window_start`;
+}
+
+export function shortWindowOf([start, events, late]: Row): ShortWindow {
+  return {
+    startUs: BigInt(String(start)),
+    eventCount: Number(events),
+    lateCount: Number(late),
+  };
+}
+
+/** The plan that counts the view's events by window. */
+function windowCounts(plan: ViewPlan): ViewPlan {
+  const column = { nullable: false, fieldId: 1 };
+  const n = { name: "n", type: { kind: "BIGINT" } } as const;
+  const start = { name: "window_start", type: { kind: "TIMESTAMPTZ" } } as const;
+  const output: OutputColumn[] = [
+    { ...column, ...start, source: { kind: "window_start" } },
+    { ...column, ...n, source: { kind: "aggregate", index: 0 } },
+  ];
+  const count = { fn: "count_star", arg: null, filter: null, type: n.type } as const;
+  return { ...plan, keys: [], aggregates: [count], output, having: null, topN: null };
+}
+
+/** Conditions on raw events: those of ranges of time that count for the view's windows, once `standing.reconciled` is. */
+export function countingText(
+  plan: ViewPlan,
+  ranges: readonly Range[],
+  { schema, standing }: RawScope,
+): string[] {
+  const time = quoteName(eventTimeName(schema));
+  const within = ranges.map(
+    ({ startUs, endUs }) => `(${time} >= ${timeText(startUs)} AND ${time} < ${timeText(endUs)})`,
+  );
+  const conditions = [positionText(standing), `(${within.join(" OR ")})`];
+  // An event of several windows may count for some only; those of the others are not taken.
+  if (plan.window?.kind !== "tumble") return conditions;
+  const { sizeUs, offsetUs } = plan.window;
+  const start = `time_bucket(to_microseconds(${sizeUs}), ${time}, TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(${offsetUs}))`;
+  const inTime = `${time} + to_microseconds(_behind) < ${start} + to_microseconds(${sizeUs + plan.late.allowedUs})`;
+  const holds = `_position <= r.raw_position AND ${start} >= r.window_from AND ${start} < r.window_to`;
+  const list = rangesText(standing.reconciled);
+  return [...conditions, `(${inTime} OR len(list_filter(${list}, lambda r: ${holds})) > 0)`];
+}
+
+/** Rows of a view whose windows start at these times. `isWhole`: all of them, not only those with late events. */
+export function presentText(plan: ViewPlan, starts: readonly bigint[], isWhole: boolean): string {
+  const items = rowColumns(plan).map(askedText).join(", ");
+  const within = starts.map((startUs) => `make_timestamptz(${startUs})`).join(", ");
+  const late = isWhole ? "" : " AND revision > 0";
+  return `SELECT ${items} FROM ${quoteName(plan.name)} WHERE window_start IN (${within})${late}`;
+}

@@ -1,0 +1,94 @@
+// Verbs (pure): which views can be reconciled, which of their windows are final, and how the windows to be computed anew are parted.
+import { must } from "../base/assert.ts";
+import { RECONCILE_CHUNK_EVENTS, RECONCILE_CHUNK_WINDOWS } from "../limits.ts";
+import { windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import type { Range } from "../window/grid.ts";
+import { rangesOf } from "../window/rollup-fold.ts";
+
+/** Later than any event can be, µs: ten thousand years. What is final by it is never final. */
+const NEVER_US = 320_000_000_000_000_000;
+
+/** The plan under which every late event corrects its window. */
+export function everCorrected(plan: ViewPlan): ViewPlan {
+  return { ...plan, late: { policy: "update", allowedUs: NEVER_US } };
+}
+
+/** Why a view cannot be reconciled, for the operator; null: it can. */
+export function reconcileRefusal(plan: ViewPlan): string | null {
+  const { name, window, rollupOf } = plan;
+  if (rollupOf !== null)
+    return `${name} is a rollup: reconcile ${rollupOf}, and it is made anew with it`;
+  if (window === null) return `${name} has no windows: no event is late for it`;
+  if (window.kind === "session")
+    return `${name} has sessions, which are not reconciled in this release; late.policy: update lets late events join them for a while`;
+  return null;
+}
+
+/** A view and the rollups over it, the view first, each before those over it. */
+export function withRollups(plan: ViewPlan, plans: readonly ViewPlan[]): ViewPlan[] {
+  const upper = plans.filter(({ rollupOf }) => rollupOf === plan.name);
+  return [plan, ...upper.flatMap((rollup) => withRollups(rollup, plans))];
+}
+
+/**
+ * The time before which windows start that are final once the watermark is `watermarkUs`, in the view and in each of its rollups: a rollup's
+ * window that is open would close without the events that were reconciled below it.
+ */
+export function finalBeforeUs(plans: readonly ViewPlan[], watermarkUs: bigint): bigint {
+  const bounds = plans.map((plan) => {
+    const atUs = watermarkUs - BigInt(plan.late.allowedUs);
+    // Windows that overlap end one by one: those that start at or before this are over.
+    if (plan.window?.kind === "hop") return atUs - BigInt(windowSizeUs(plan)) + 1n;
+    return rangesOf(plan.window)(atUs).startUs;
+  });
+  return bounds.reduce((lowest, bound) => (bound < lowest ? bound : lowest));
+}
+
+/** A window of the view that late events are missing in. */
+export interface ShortWindow {
+  readonly startUs: bigint;
+  readonly eventCount: number;
+  readonly lateCount: number;
+}
+
+/** Windows that are computed together: whole ones of the topmost rollups. */
+export interface Chunk {
+  readonly ranges: readonly Range[];
+  readonly windows: readonly ShortWindow[];
+}
+
+/** Parts windows, in the order of time. */
+export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWindow[]): Chunk[] {
+  const wholes = plans.map((plan) => rangeOf(plan));
+  const chunks: { ranges: Range[]; windows: ShortWindow[]; events: number }[] = [];
+  for (const window of windows) {
+    const whole = wholes
+      .map((of) => of(window.startUs))
+      .reduce((a, b) => ({
+        startUs: a.startUs < b.startUs ? a.startUs : b.startUs,
+        endUs: a.endUs > b.endUs ? a.endUs : b.endUs,
+      }));
+    const chunk = chunks.at(-1);
+    const last = chunk?.ranges.at(-1);
+    if (chunk !== undefined && last !== undefined && whole.startUs <= last.startUs) {
+      chunk.windows.push(window);
+      chunk.events += window.eventCount;
+    } else if (
+      chunk !== undefined &&
+      chunk.ranges.length < RECONCILE_CHUNK_WINDOWS &&
+      chunk.events + window.eventCount <= RECONCILE_CHUNK_EVENTS
+    ) {
+      chunk.ranges.push(whole);
+      chunk.windows.push(window);
+      chunk.events += window.eventCount;
+    } else chunks.push({ ranges: [whole], windows: [window], events: window.eventCount });
+  }
+  return chunks;
+}
+
+/** The window of a plan that starts at a time of the view below, or holds it. */
+function rangeOf(plan: ViewPlan): (timeUs: bigint) => Range {
+  if (plan.window?.kind !== "hop") return rangesOf(must(plan.window, "a window"));
+  const sizeUs = BigInt(windowSizeUs(plan));
+  return (startUs) => ({ startUs, endUs: startUs + sizeUs });
+}

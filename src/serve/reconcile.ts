@@ -1,0 +1,58 @@
+// Verb: POST /v1/reconcile -> lines of progress as JSON, then one with the report or the problem: without that last line it did not end.
+// Owns the wire; what is reconciled is decided elsewhere.
+import { timeUs } from "../base/iso-time.ts";
+import { SQL_BODY_BYTES_MAX } from "../limits.ts";
+import { readBody } from "./body.ts";
+import type { Reconcile, ReconcileRequest, Refusal } from "./deps.ts";
+import { refuse } from "./problem.ts";
+
+/** Reads `{"view": "v", "from": TIME, "to": TIME, "dry_run": false}`. */
+export async function readReconcile(request: Request): Promise<ReconcileRequest | Refusal> {
+  const body = await readBody(request, SQL_BODY_BYTES_MAX);
+  if ("kind" in body) return body;
+  let given: unknown;
+  try {
+    given = JSON.parse(new TextDecoder().decode(body));
+  } catch {
+    return refuse(400, "bad_request", 'send {"view": NAME, "from": TIME, "to": TIME}');
+  }
+  const { view, from, to, dry_run: dry = false } = (given ?? {}) as Record<string, unknown>;
+  const [fromUs, toUs] = [from, to].map((text) => (typeof text === "string" ? timeUs(text) : null));
+  if (typeof view !== "string" || typeof dry !== "boolean" || fromUs == null || toUs == null)
+    return refuse(
+      400,
+      "bad_request",
+      '"view" is a name, "from" and "to" are times such as 2019-10-01T00:30:00Z, "dry_run" is true or false',
+    );
+  if (fromUs >= toUs)
+    return refuse(400, "bad_range", `the range ends at ${String(to)}, not after ${String(from)}`);
+  return { view, fromUs, toUs, isDry: dry };
+}
+
+/** The answer, as the run goes. What refuses at once is a problem of its own. */
+export async function reconcileResponse(
+  reconcile: Reconcile,
+  request: ReconcileRequest,
+): Promise<Response | Refusal> {
+  const lines = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = lines.writable.getWriter();
+  const encoder = new TextEncoder();
+  // A client that hung up reads no more lines; the run goes on.
+  const write = (value: object): void =>
+    void writer.write(encoder.encode(`${JSON.stringify(value)}\n`)).catch(() => undefined);
+  const started = Promise.withResolvers<null>();
+  const { outcome } = reconcile.start(request, (progress) => {
+    write({ progress });
+    started.resolve(null);
+  });
+  const first = await Promise.race([started.promise, outcome]);
+  if (first !== null && "kind" in first) return first;
+  const end = async (): Promise<void> => {
+    const result = await outcome;
+    if ("kind" in result) write({ problem: { code: result.code, detail: result.detail } });
+    else write({ report: result });
+    await writer.close().catch(() => undefined);
+  };
+  void end();
+  return new Response(lines.readable, { headers: { "content-type": "application/x-ndjson" } });
+}
