@@ -5,11 +5,11 @@
 // at a time: a directory slot, chosen by the first bits of the hash, names a segment of two or three pages. Within a page groups of
 // 32 tags, a line of memory each, are compared at once (as in Abseil's Swiss tables).
 //
-// Page: 7 groups of 32 tags (u16), 224 entries of 16 bytes, and in a segment's first page u8 the
-// segment's depth in bits. Tag 0 = never used since the page was built, 1 = erased,
-// else 10 bits of the hash (2 at least) below 6 bits of epoch. An epoch is received_at in units of a 16th of the TTL, modulo 64: the
-// sweeper tells expired entries by it, without touching the entries. received_at in ms is modulo 2^32 (49.7 days): the host bounds the
-// TTL at 20 days, and a table without any batch for a whole TTL is emptied, so ages below 2^32 ms are all that occur.
+// Page: 7 groups of 32 tags (u16), 224 entries of 16 bytes, and in a segment's first page u8 the segment's depth in bits. Tag 0 = never
+// used since the page was built, 1 = erased, else 10 bits of the hash (2 at least) below 6 bits of epoch. An epoch is received_at in
+// units of a 16th of the TTL, modulo 64: the sweeper tells expired entries by it, without touching the entries. received_at in ms is
+// modulo 2^32 (49.7 days): the host bounds the TTL at 20 days, and a table without any batch for a whole TTL is emptied, so ages below
+// 2^32 ms are all that occur.
 import {
   ADMIT_PAGE_BYTES,
   DIRECTORY_SLOT_BYTES,
@@ -24,7 +24,7 @@ import {
 export const GROUP_SLOTS: u32 = 32;
 export const GROUPS: u32 = ID_PAGE_SLOTS / GROUP_SLOTS;
 export const GROUP_BYTES: usize = 64;
-export const ENTRIES_AT: usize = 448;
+export const ENTRIES_AT: usize = GROUPS * GROUP_BYTES;
 /** Where a segment's first page has its depth. */
 export const DEPTH_AT: usize = ENTRIES_AT + <usize>ID_PAGE_SLOTS * 16;
 export const ERASED: u16 = 1;

@@ -9,8 +9,8 @@ import { homeOfRow, keepAhead, renewAhead, restoreId } from "./table";
 const HEADER: usize = 16;
 
 /** Newest page of each part (0 = none), and ids in each. */
-const pages = memory.data(1024 * 4);
-const counts = memory.data(1024 * 4);
+const pages = memory.data(RESTORE_PARTS_MAX * 4);
+const counts = memory.data(RESTORE_PARTS_MAX * 4);
 let shift: u64 = 63;
 
 /** Begins with 2^bits empty parts, RESTORE_PARTS_MAX at most, 2 at least. Those before must have been restored. */

@@ -214,7 +214,7 @@ export class Admission {
     if (ids === 0) return null;
     const { idsMax, dedupTtlUs } = stream.settings;
     if (stream.ids + ids > idsMax) {
-      // A sweep finds nothing more until a 64th of the TTL has passed or ids were sealed: who tries again at once does not cause one each.
+      // Once in a 64th of the TTL, or when ids were sealed: who tries again at once does not cause a sweep each.
       const waitedUs = (receivedMs - stream.forcedSweepMs) * 1000;
       if (waitedUs >= (dedupTtlUs ?? 0) / 64 || stream.isSealPending) {
         this.#kernels.call.sweepAll(stream.address, BigInt(receivedMs));
