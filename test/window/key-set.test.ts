@@ -99,7 +99,7 @@ test("windows whose pages are used again for the same keys in another order", ()
     );
   });
   expectSame(records);
-});
+}, 60_000);
 
 const MASK = 2n ** 64n - 1n;
 
@@ -129,7 +129,7 @@ test("keys of one tag", () => {
   );
   expect(results(typed, records)[0]).toStartWith("sums 40 ");
   expectSame(records, typed);
-});
+}, 60_000);
 
 test("more keys than have numbers, again and again, then few", () => {
   const rows = 4000;
@@ -160,4 +160,4 @@ test("texts that find no room beside the others", () => {
     ),
   );
   expectSame(records);
-});
+}, 60_000);
