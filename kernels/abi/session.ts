@@ -64,7 +64,7 @@ export const SESSION_OPEN = 1;
 export const SESSION_CLOSED = 2;
 /** Merged into another one; its row is free once its timer has come. */
 export const SESSION_DEAD = 3;
-/** Closed as SESSION_CLOSED, and no part of the view: HAVING does not hold for it. */
+/** Closed as SESSION_CLOSED, and no part of the view: WHERE is true for none of its events, or HAVING is not for it. */
 export const SESSION_HIDDEN = 4;
 
 /** Rows of the chunk that pass the filter, u32, while `assignSessions` takes them in parts. */

@@ -12,6 +12,8 @@ import { ReferenceSessions, type ReferenceSession } from "./session.ts";
 interface Applied {
   readonly keys: readonly Cell[];
   readonly parts: readonly { readonly takes: boolean; readonly value: Cell }[];
+  /** WHERE is true for it. */
+  readonly passes: boolean;
   readonly failed: boolean;
   readonly position: number;
   readonly index: number;
@@ -69,14 +71,10 @@ export class ReferenceSessionFold {
     const passes = filter === null || row.value(filter) === true;
     const values = keys.map(({ expr }) => row.value(expr)).map((key) => (key === 0 ? 0 : key));
     const parts = aggregates.map(({ arg, filter: takes }) => ({
-      takes: takes === null || row.value(takes) === true,
+      takes: (takes === null || row.value(takes) === true) && passes,
       value: arg === null ? 1 : row.value(arg),
     }));
-    if (!passes) {
-      this.counts.filtered++;
-      return;
-    }
-    const event = { keys: values, parts, failed: row.failed, position, index };
+    const event = { keys: values, parts, passes, failed: row.failed, position, index };
     const name = values.map((key) => `${typeof key} ${String(key)}`).join("\u0000");
     const verdict = this.#sessions.add(name, timeUs, event);
     if (verdict.kind === "late") {
@@ -98,12 +96,15 @@ export class ReferenceSessionFold {
 
   /** Rows of sessions that are out, in their last state. */
   get closed(): ReferenceOutput[] {
-    return this.#sessions.rows().map((session) => this.#row(session));
+    return this.#sessions
+      .rows()
+      .filter(isCounted)
+      .map((session) => this.#row(session));
   }
 
   /** Rows of all open sessions. */
   open(): ReferenceOutput[] {
-    return this.#sessions.open.map((session) => this.#row(session));
+    return this.#sessions.open.filter(isCounted).map((session) => this.#row(session));
   }
 
   #row(session: ReferenceSession<Applied>): ReferenceOutput {
@@ -131,4 +132,9 @@ export class ReferenceSessionFold {
     });
     return { startUs: session.startUs, row: [...row, BigInt(session.lateCount)] };
   }
+}
+
+/** All events of a key make its sessions; WHERE decides which of them are counted. */
+function isCounted({ events }: ReferenceSession<Applied>): boolean {
+  return events.some(({ passes }) => passes);
 }

@@ -93,8 +93,8 @@ export function readTopN(
   if (window?.kind === "session")
     return faults.add(
       at,
-      "QUALIFY over session is not in this release",
-      "sessions share no window",
+      "QUALIFY over session: sessions have no windows in common, each would be the first of its own",
+      "number the rows in the query over the view",
     );
   if (root["aggregate_handling"] === "FORCE_AGGREGATES")
     return faults.add(

@@ -37,12 +37,6 @@ export function readSelect(
   const items = readItems(lowering, root);
   const where = nodeOf(root, "where_clause");
   const filter = where && lowering.condition(where);
-  if (from.window?.kind === "session" && where !== null)
-    faults.add(
-      where,
-      "WHERE over session is not in this release: all events of a key make its sessions",
-      "write FILTER (WHERE ...) behind the aggregates",
-    );
   if (items === null) return null;
   const groups = readGroups(lowering, root, items);
   if (groups === null) return null;

@@ -71,7 +71,9 @@ export function compileView(
     ...batch,
   });
   const time = lowering.time();
-  const filter = plan.filter === null ? -1 : lowering.rows(plan.filter, "value");
+  // All events are in sessions: WHERE is a part of their states' conditions.
+  const isFiltered = plan.filter !== null && plan.window?.kind !== "session";
+  const filter = isFiltered ? lowering.rows(plan.filter, "value") : -1;
   const keys = layout.keys.map(({ expr, offset, kind }) => ({
     words: [offset, kind, lowering.rows(expr, "form"), lowering.rows(expr, "hash")],
   }));

@@ -38,6 +38,8 @@ export interface RowLayout {
   readonly keys: readonly KeyLayout[];
   readonly states: readonly StateLayout[];
   readonly outputs: readonly OutputLayout[];
+  /** Offset of the number of events for which WHERE is true, where others make the group too: in sessions. Null: every event of a group is counted. */
+  readonly passing: number | null;
   /** Offset behind the keys. */
   readonly keysEnd: number;
   /** Offset of the revision (REVISION_BYTES); null: late events never change a row. */
@@ -52,6 +54,7 @@ export const NO_GROUPS: RowLayout = {
   keys: [],
   states: [],
   outputs: [],
+  passing: null,
   keysEnd: 0,
   revision: null,
   shown: null,
@@ -178,6 +181,15 @@ function aggregateSource({ fn, arg }: Aggregate): { source: number; x: number } 
   return { source, x: 0 };
 }
 
+/** Counts events. */
+const EVENTS: Aggregate = { fn: "count_star", arg: null, filter: null, type: { kind: "BIGINT" } };
+
+/** Both conditions; null: none. */
+function both(a: Expr | null, b: Expr | null): Expr | null {
+  if (a === null || b === null) return a ?? b;
+  return { op: "call", fn: "and", args: [a, b], type: { kind: "BOOLEAN" } };
+}
+
 /** The layout of a view's groups. Throws when a row exceeds a page or has more than 32 keys. */
 export function rowLayout(plan: ViewPlan): RowLayout {
   assert(plan.keys.length <= KEYS_MAX, `view ${plan.name}: more than ${KEYS_MAX} keys`);
@@ -193,9 +205,11 @@ export function rowLayout(plan: ViewPlan): RowLayout {
   const keysEnd = offset;
   const states: StateLayout[] = [];
   const places = new Map<string, number>();
-  const stateAt = plan.aggregates.map((aggregate) => {
+  const stateFor = (aggregate: Aggregate): number => {
     const kind = stateKind(aggregate);
-    const { arg, filter } = aggregate;
+    const { arg } = aggregate;
+    // All events of a key make its sessions: WHERE decides which of them are counted.
+    const filter = isSession ? both(plan.filter, aggregate.filter) : aggregate.filter;
     const key = textKey([kind, arg, filter]);
     const known = places.get(key);
     if (known !== undefined) return known;
@@ -204,7 +218,9 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     states.push({ kind, offset: at, arg, filter });
     places.set(key, at);
     return at;
-  });
+  };
+  const stateAt = plan.aggregates.map(stateFor);
+  const passing = isSession && plan.filter !== null ? stateFor(EVENTS) : null;
   const revision = plan.late.policy === "update" ? offset : null;
   if (revision !== null && !isSession) offset += abi.REVISION_BYTES;
   // Sessions lie in blocks: rows do not straddle more cache lines than they must.
@@ -216,6 +232,7 @@ export function rowLayout(plan: ViewPlan): RowLayout {
     keys,
     states,
     outputs,
+    passing,
     keysEnd,
     revision: isSession ? abi.SESSION_REVISION_AT : revision,
     shown: shownRows(plan),

@@ -248,16 +248,29 @@ export class SessionFold implements Fold {
     }));
   }
 
+  /** The sessions listed that are part of the view. */
   #images(list: number, count: number): RowsImage[] {
-    return listedImages(this.#memory, this.#layout, { rows: list, count });
+    const rows = { rows: list, count };
+    if (this.#layout.passing === null) return listedImages(this.#memory, this.#layout, rows);
+    return rowImages(this.#memory, this.#layout, this.#shown(this.#rowsAt(list, count)));
+  }
+
+  /** Those of sessions that are part of the view: WHERE is true for an event of theirs, and HAVING for them. */
+  #shown(rows: readonly number[]): readonly number[] {
+    const { passing } = this.#layout;
+    const words = this.#memory.words();
+    const isCounted = (row: number): boolean =>
+      passing === null || words[(row + passing) / 4] !== 0 || words[(row + passing) / 4 + 1] !== 0;
+    return shownGroups(this.#memory, this.#layout, rows.filter(isCounted));
   }
 
   /** Sessions that close: those that are no part of the view are marked, so that a correction has nothing to take back. */
   #closedImages(list: number, count: number): RowsImage[] {
-    if (this.#layout.shown === null) return this.#images(list, count);
+    if (this.#layout.shown === null && this.#layout.passing === null)
+      return this.#images(list, count);
     const memory = this.#memory;
     const rows = this.#rowsAt(list, count);
-    const shown = new Set(shownGroups(memory, this.#layout, rows));
+    const shown = new Set(this.#shown(rows));
     const hidden = rows.filter((row) => !shown.has(row));
     const { mark } = memory;
     const hiddenAt = memory.take(hidden.length * 4);

@@ -221,10 +221,13 @@ function viewArbitrary(columns: readonly StackColumn[]): fc.Arbitrary<StackView>
       fc.constantFrom(1, 3, 10),
       fc.uniqueArray(fc.constantFrom(...plain), { minLength: 1, maxLength: 2 }),
       aggregates,
+      where,
+      fc.constantFrom("", "", "HAVING n > 1"),
     )
-    .map(([seconds, keys, values]): StackView => {
+    .map(([seconds, keys, values, condition, having]): StackView => {
+      const filter = condition === null ? "" : `WHERE ${condition}`;
       const names = keys.map(({ name }) => quoted(name));
-      const sql = `SELECT ${select(names, values)}, window_end FROM session(events, at_, INTERVAL ${seconds} SECONDS, ${names.join(", ")}) GROUP BY ALL`;
+      const sql = `SELECT ${select(names, values)}, window_end FROM session(events, at_, INTERVAL ${seconds} SECONDS, ${names.join(", ")}) ${filter} GROUP BY ALL ${having}`;
       return {
         sql,
         session: { gapUs: BigInt(seconds) * 1_000_000n, keys: keys.map(({ name }) => name) },
