@@ -10,7 +10,7 @@ import {
 } from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
 import type { KeyLayout } from "./layout.ts";
-import { KEY_SETS_AT, KEY_SETS_END, type FoldMemory } from "./memory.ts";
+import { BATCH_AT, KEY_SETS_AT, type FoldMemory } from "./memory.ts";
 
 /** Room for key sets, which is never given back: when it is used up views look for their groups by themselves. */
 export class KeySetRoom {
@@ -19,7 +19,7 @@ export class KeySetRoom {
   take(bytes: number): number | null {
     const address = this.#next;
     const next = address + Math.ceil(bytes / 64) * 64;
-    if (next > KEY_SETS_END) return null;
+    if (next > BATCH_AT) return null;
     this.#next = next;
     return address;
   }

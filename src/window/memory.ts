@@ -10,9 +10,8 @@ export const PROGRAMS_AT = WORK_END_AT;
 export const VECTORS_AT = 16 * 1024 * 1024;
 /** Key sets, 32 MB: ten of two text keys with 32,768 entries, and a column for each of fifty views. */
 export const KEY_SETS_AT = 48 * 1024 * 1024;
-export const KEY_SETS_END = 80 * 1024 * 1024;
-/** Columns of the batch, then dictionaries' vectors, late rows and output images: 176 MB up to the pages. */
-export const BATCH_AT = KEY_SETS_END;
+/** Where key sets end: columns of the batch, then dictionaries' vectors, late rows and output images: 176 MB up to the pages. */
+export const BATCH_AT = 80 * 1024 * 1024;
 
 /** The module's instance, its calls, and views of its memory. */
 export class FoldMemory {
