@@ -115,6 +115,18 @@ export function parseValue(key: Key, text: string): Parsed {
   const parsed = parseByType(key, text);
   if (parsed.ok && parsed.value === 0 && key.zero !== true)
     return bad(`${quoted(text)} is zero`, "write more than 0");
+  return parsed.ok ? withinBounds(key, text, parsed) : parsed;
+}
+
+function withinBounds(key: Key, text: string, parsed: Parsed & { readonly ok: true }): Parsed {
+  const bound = (given: string | undefined, missing: number): number => {
+    const value = given === undefined ? null : parseByType(key, given);
+    return value?.ok === true ? Number(value.value) : missing;
+  };
+  if (Number(parsed.value) < bound(key.least, -Infinity))
+    return bad(`${quoted(text)} is too little`, `write ${key.least} or more`);
+  if (Number(parsed.value) > bound(key.most, Infinity))
+    return bad(`${quoted(text)} is too much`, `write ${key.most} at most`);
   return parsed;
 }
 

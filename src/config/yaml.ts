@@ -36,10 +36,16 @@ export interface YamlFile {
   readonly faults: readonly Fault[];
 }
 
+function isWithin(node: ParsedNode, alias: ParsedNode): boolean {
+  const [from, , to] = node.range;
+  return from <= alias.range[0] && alias.range[0] < to;
+}
+
 class Reader {
   readonly #lines = new LineCounter();
   readonly #text: string;
   readonly #source: string;
+  readonly #aliasFaults: Fault[] = [];
   readonly document: Document.Parsed;
 
   constructor(text: string, source: string) {
@@ -57,7 +63,12 @@ class Reader {
     return { source: this.#source, line, column: col };
   }
 
+  /** After `node` went through the document. */
   faults(): Fault[] {
+    return [...this.#syntaxFaults(), ...this.#aliasFaults];
+  }
+
+  #syntaxFaults(): Fault[] {
     return this.document.errors.map((error) => ({
       place: this.place(error.pos[0]),
       key: null,
@@ -70,10 +81,18 @@ class Reader {
     if (parsed === null) return { kind: "nothing", place: fallback };
     const place = this.place(parsed.range[0]);
     if (isAlias(parsed)) {
-      const target = parsed.resolve(this.document);
-      return target === undefined
-        ? { kind: "nothing", place }
-        : this.node(target as ParsedNode, place);
+      const target = parsed.resolve(this.document) as ParsedNode | undefined;
+      if (target === undefined) return { kind: "nothing", place };
+      if (isWithin(target, parsed)) {
+        this.#aliasFaults.push({
+          place,
+          key: null,
+          problem: `*${parsed.source} stands within what it is to stand for`,
+          instead: "write the value out",
+        });
+        return { kind: "nothing", place };
+      }
+      return this.node(target, place);
     }
     if (isMap(parsed)) {
       const entries = parsed.items.map((item) => {

@@ -6,7 +6,7 @@
 //   ledger.db     epochs of the tables                  ids/         sealed event ids (checkpoint/sealer.ts)
 //   tmp/          emptied at every start
 import { randomBytes, randomUUID } from "node:crypto";
-import { closeSync, openSync, readdirSync, rmSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Database, SQLiteError } from "bun:sqlite";
 import { must } from "../base/assert.ts";
@@ -63,15 +63,17 @@ export function randomIdentity(): Identity {
 }
 
 /**
- * Opens or makes the data folder at the absolute `path` and locks it. Throws DataFolderError when another process has it, when it is not
+ * Opens or makes the data folder at the absolute path `given`, links resolved (tables name their files by absolute paths), and locks it.
+ * Throws DataFolderError when another process has it, when it is not
  * a folder, cannot be written, holds something else, or is of a newer format.
  */
 export function openDataFolder(
-  path: string,
+  given: string,
   files: Files,
   makeIdentity: () => Identity = randomIdentity,
 ): DataFolder {
-  makeWritable(path, files);
+  makeWritable(given, files);
+  const path = realpathSync(given);
   const lockPath = join(path, "lock.db");
   const isKnown = files.sizeBytes(lockPath) > 0;
   if (!isKnown) {

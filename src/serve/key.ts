@@ -16,11 +16,21 @@ export class KeyError extends Error {
   override readonly name = "KeyError";
 }
 
-/** Throws KeyError when `MILLRACE_KEY` is given (not empty) and shorter than 16 characters. Touches no file. */
+/** `MILLRACE_KEY` without the blanks and line end that a file leaves around it, as in the header; null when not given or empty. */
+function givenKey(given: string | undefined): string | null {
+  return given === undefined || given.trim() === "" ? null : given.trim();
+}
+
+/** Throws KeyError when `MILLRACE_KEY` is given and is no key that a header can carry. Touches no file. */
 export function checkGivenKey(given: string | undefined): void {
-  if (given !== undefined && given !== "" && given.length < 16)
+  const key = givenKey(given);
+  if (key === null) return;
+  const advice = "for example `openssl rand -hex 24`";
+  if (key.length < 16)
+    throw new KeyError(`MILLRACE_KEY has fewer than 16 characters; use a longer one, ${advice}`);
+  if (!/^[ -~]+$/.test(key))
     throw new KeyError(
-      "MILLRACE_KEY has fewer than 16 characters; use a longer one, for example `openssl rand -hex 24`",
+      `MILLRACE_KEY has characters that no header carries; use printable ASCII, ${advice}`,
     );
 }
 
@@ -50,7 +60,8 @@ export function chooseKey(
   given: string | undefined,
 ): KeyChoice {
   checkGivenKey(given);
-  if (given !== undefined && given !== "") return { hash: keyHash(given), made: null };
+  const key = givenKey(given);
+  if (key !== null) return { hash: keyHash(key), made: null };
   if (isLoopback(address.host)) return { hash: null, made: null };
   const path = join(dataFolder, "key.sha256");
   if (existsSync(path)) {

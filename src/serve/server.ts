@@ -8,6 +8,7 @@ import type { Address } from "../config.ts";
 import { createApp } from "./app.ts";
 import type { ServeDeps } from "./deps.ts";
 import { EVENTS_PATH, IngestRoute } from "./ingest.ts";
+import { LocalRequests } from "./foreign.ts";
 import { problemResponse, refuse, RequestIds } from "./problem.ts";
 
 /** Seconds without a byte after which a connection is closed: longer than any pause between a keep-alive client's requests. */
@@ -91,9 +92,15 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
       load.working--;
     }
   };
+  const local = deps.keyHash === null ? new LocalRequests() : null;
   const server = listen(address, (request, bun) => {
     const { url } = request;
     const start = pathStart(url);
+    const refusal = local?.refusal(request, url.slice(0, start)) ?? null;
+    if (refusal !== null) {
+      requests({ route: "others", status: String(refusal.status) }).add(1);
+      return problemResponse(refusal, ids.of(request));
+    }
     return isEvents(url, start)
       ? serveEvents(request, url.slice(start + EVENTS_PATH.length))
       : serveOthers(request, bun.requestIP(request)?.address ?? "");
@@ -113,7 +120,7 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
 
 function listen(
   address: Address,
-  fetch: (request: Request, server: Bun.Server<undefined>) => Promise<Response>,
+  fetch: (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>,
 ): Bun.Server<undefined> {
   try {
     return Bun.serve({

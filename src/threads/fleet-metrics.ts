@@ -48,12 +48,15 @@ function readEngine(metrics: MetricRegistry, engine: () => EngineStatus | null):
     "Events of each view by what became of them.",
     () =>
       (engine()?.views ?? []).flatMap((status) =>
-        (["filtered", "late", "failed", "applied", "pending"] as const).map((outcome) => ({
+        (["filtered", "late", "failed", "applied"] as const).map((outcome) => ({
           labels: { view: status.view, outcome },
           value: status[outcome],
         })),
       ),
     "counter",
+  );
+  metrics.read("millrace_view_pending_events", "Events of each view in open windows.", () =>
+    (engine()?.views ?? []).map(({ view, pending }) => ({ labels: { view }, value: pending })),
   );
   metrics.read("millrace_view_groups", "Open groups of each view.", () =>
     (engine()?.views ?? []).map(({ view, groups }) => ({ labels: { view }, value: groups })),

@@ -114,6 +114,12 @@ describe("rollups", () => {
   });
 });
 
+test("an alias within its own anchor is a fault, not an endless walk", () => {
+  expect(faults("streams: &a\n  x: *a\nviews: {}\n")).toContain(
+    "millrace.yaml:2:6 *a stands within what it is to stand for; write the value out",
+  );
+});
+
 describe("overrides", () => {
   test("flags win over the environment, both over the file", () => {
     const env = { MILLRACE_LOG_SIZE_MAX: "3GB", MILLRACE_STREAMS_CLICKS_DEDUP_TTL: "30s" };

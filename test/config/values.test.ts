@@ -33,6 +33,22 @@ test.each<[ValueType, string, unknown]>([
   expect(valueOf(type, text)).toEqual(expected);
 });
 
+test("bounds are told", () => {
+  const key = {
+    type: "duration",
+    default: null,
+    least: "100ms",
+    most: "1h",
+    description: "",
+  } as const;
+  expect(parseValue(key, "100ms")).toEqual({ ok: true, value: 100_000 });
+  expect(parseValue(key, "60m")).toEqual({ ok: true, value: 3_600_000_000 });
+  const little = { ok: false, problem: '"99ms" is too little', instead: "write 100ms or more" };
+  expect(parseValue(key, "99ms")).toEqual(little as ReturnType<typeof parseValue>);
+  const much = { ok: false, problem: '"2h" is too much', instead: "write 1h at most" };
+  expect(parseValue(key, "2h")).toEqual(much as ReturnType<typeof parseValue>);
+});
+
 test("zero is refused where it makes no sense", () => {
   const parsed = parseValue({ type: "duration", default: null, description: "" }, "0s");
   expect(parsed).toEqual({ ok: false, problem: '"0s" is zero', instead: "write more than 0" });

@@ -5,8 +5,10 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  realpathSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -25,6 +27,16 @@ const newPath = (): string => join(mkdtempSync(join(root, "t-")), "data");
 const source = join(import.meta.dir, "../../src");
 
 describe("data folder", () => {
+  test("has one path, whichever link leads to it", () => {
+    const path = newPath();
+    mkdirSync(path);
+    const link = `${path}-link`;
+    symlinkSync(path, link);
+    const folder = openDataFolder(link, files);
+    expect(folder.path).toBe(realpathSync(path));
+    folder.close();
+  });
+
   test("is made with its layout and keeps its identity", () => {
     const path = newPath();
     const made = openDataFolder(path, files);

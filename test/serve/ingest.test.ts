@@ -286,7 +286,7 @@ describe("bounds", () => {
           ? [`Content-Length: ${chunk.length + 1}`, ""]
           : ["Transfer-Encoding: chunked", `${chunk.length.toString(16)}\r\n`];
       socket.write(
-        `POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n${length}\r\n\r\n${begin}`,
+        `POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n${length}\r\n\r\n${begin}`,
       );
       socket.write(chunk);
       return socket;
@@ -308,7 +308,7 @@ describe("bounds", () => {
       const socket = connect(server.port, "127.0.0.1");
       socket.on("error", () => {});
       socket.write(
-        "POST /v1/events/clicks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
+        "POST /v1/events/clicks HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{",
       );
       return socket;
     });

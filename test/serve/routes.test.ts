@@ -55,6 +55,27 @@ describe("/v1/reconcile", () => {
   });
 });
 
+describe("without a key", () => {
+  const send = (path: string, headers: Record<string, string>): Promise<Response> =>
+    fetch(url + path, { method: "POST", body: "{}", headers });
+
+  test.each(["/v1/sql", "/v1/events/clicks", "/v1/events"])(
+    "%s is for requests to this machine only",
+    async (path) => {
+      const foreign = [
+        { host: "evil.example" },
+        { host: "127.0.0.1.evil.example" },
+        { origin: "http://evil.example" },
+        { origin: "null" },
+      ];
+      for (const headers of foreign)
+        expect(await problemOf(await send(path, headers))).toEqual([403, "foreign_host"]);
+      for (const headers of [{ host: "LocalHost:99" }, { host: "[::1]" }, { origin: url }])
+        expect((await send(path, headers)).status).not.toBe(403);
+    },
+  );
+});
+
 describe("/v1/sql", () => {
   const ask = (body: string, type: string, path = "/v1/sql", accept = "*/*"): Promise<Response> =>
     fetch(url + path, { method: "POST", body, headers: { "content-type": type, accept } });
@@ -253,6 +274,14 @@ describe("keys", () => {
     const choice = chooseKey({ host, port: 1 }, "/nowhere", given);
     expect(choice.hash !== null).toBe(needed);
     expect(choice.made).toBeNull();
+  });
+
+  test("a key from a file has its line end taken off; one that no header carries is refused", () => {
+    const choose = (key: string): Uint8Array | null =>
+      chooseKey({ host: "0.0.0.0", port: 1 }, "/nowhere", key).hash;
+    expect(choose("abcdefghijklmnopqrst\n")).toEqual(keyHash("abcdefghijklmnopqrst"));
+    expect(() => choose("abcdefghij\nklmnopqrst")).toThrow("characters that no header carries");
+    expect(() => choose("abcdefghijklmnöpqrst")).toThrow("characters that no header carries");
   });
 
   test("a short key is refused", () => {
