@@ -31,8 +31,8 @@ export interface DuckStream {
   next(): Promise<readonly (readonly DuckValue[])[] | null>;
 }
 
-/** A parameter of a prepared statement: a whole number is INTEGER or BIGINT, another DOUBLE; bigint BIGINT, or HUGEINT beyond 64 bits. */
-export type DuckParameter = null | boolean | number | bigint | string;
+/** A parameter of a prepared statement: a whole number is INTEGER or BIGINT; bigint BIGINT, or HUGEINT beyond 64 bits; `double` DOUBLE. */
+export type DuckParameter = null | boolean | number | bigint | string | { readonly double: number };
 
 /** What the parser says about one statement of a text: `SELECT`, `INSERT`, `COPY`, ... (DuckDB's statement types). */
 export interface DuckStatement {
@@ -105,7 +105,7 @@ export class DuckConnection {
   /** Runs one statement and takes all of its result into memory. (A streamed one would swallow errors in mid-stream: DuckDB's node API.) */
   async run(sql: string, parameters: readonly DuckParameter[] = []): Promise<DuckResult> {
     const types = typesOf(this.#module, parameters) as DuckDBType[];
-    const values = parameters.length > 0 ? [...parameters] : undefined;
+    const values = valuesOf(parameters);
     const result = await this.#connection.run(sql, values, types);
     return {
       columns: columnsOf(result),
@@ -119,7 +119,7 @@ export class DuckConnection {
    */
   async stream(sql: string, parameters: readonly DuckParameter[] = []): Promise<DuckStream> {
     const types = typesOf(this.#module, parameters) as DuckDBType[];
-    const values = parameters.length > 0 ? [...parameters] : undefined;
+    const values = valuesOf(parameters);
     const result = await this.#connection.stream(sql, values, types);
     const columns = columnsOf(result);
     const converter = plainConverter(this.#module);
@@ -195,14 +195,25 @@ export class DuckConnection {
   }
 }
 
-/** bigint as BIGINT where it fits (DuckDB's node API alone makes HUGEINT of it); other types by their values. */
+function valuesOf(
+  parameters: readonly DuckParameter[],
+): (null | boolean | number | bigint | string)[] | undefined {
+  if (parameters.length === 0) return undefined;
+  return parameters.map((value) =>
+    typeof value === "object" && value !== null ? value.double : value,
+  );
+}
+
+/** bigint as BIGINT where it fits (DuckDB's node API alone makes HUGEINT of it), doubles as such; other types by their values. */
 function typesOf(
   module: DuckDbModule,
   parameters: readonly DuckParameter[],
 ): (DuckDBType | undefined)[] {
-  return parameters.map((value) =>
-    typeof value === "bigint" && BigInt.asIntN(64, value) === value ? module.BIGINT : undefined,
-  );
+  return parameters.map((value) => {
+    if (typeof value === "object" && value !== null) return module.DOUBLE;
+    const isBigint = typeof value === "bigint" && BigInt.asIntN(64, value) === value;
+    return isBigint ? module.BIGINT : undefined;
+  });
 }
 
 function columnsOf(result: DuckDBResult): DuckColumn[] {

@@ -50,7 +50,9 @@ function cutProblem(cut: Cut, order: RunOrder): Problem {
 }
 
 function duckParameter(param: QuestionParam): DuckParameter {
-  return typeof param === "object" && param !== null ? BigInt(param.integer) : param;
+  return typeof param === "object" && param !== null && "integer" in param
+    ? BigInt(param.integer)
+    : param;
 }
 
 class Run {

@@ -2,8 +2,14 @@
 import type { ResultFormat } from "./format.ts";
 import type { Pin } from "./pin.ts";
 
-/** A question's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits. */
-export type QuestionParam = string | number | boolean | null | { readonly integer: string };
+/** A question's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, one with a fraction or an exponent as a double. */
+export type QuestionParam =
+  | string
+  | number
+  | boolean
+  | null
+  | { readonly integer: string }
+  | { readonly double: number };
 
 /** How the child is started: the second argument of its command line, as JSON. */
 export interface ChildOptions {

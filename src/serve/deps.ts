@@ -61,8 +61,14 @@ export interface Ingest {
 
 export type AnswerFormat = "json" | "ndjson" | "csv";
 
-/** A query's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, 128 bits at most. */
-export type SqlParam = string | number | boolean | null | { readonly integer: string };
+/** A query's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, one with a fraction or an exponent as a double, 128 bits at most. */
+export type SqlParam =
+  | string
+  | number
+  | boolean
+  | null
+  | { readonly integer: string }
+  | { readonly double: number };
 
 export interface Question {
   readonly sql: string;

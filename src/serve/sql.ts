@@ -62,13 +62,21 @@ class LargeInteger {
   }
 }
 
-/** JSON text -> its value, with LargeInteger. Throws SyntaxError. */
+/** A number that was written with a fraction or an exponent: 1.0 and 1e20 too. */
+class Fraction {
+  readonly double: number;
+  constructor(double: number) {
+    this.double = double;
+  }
+}
+
+/** JSON text -> its value, with LargeInteger and Fraction. Throws SyntaxError. */
 function parseExactly(text: string): unknown {
-  return parseWithSource(text, (_key, value, { source = "" }) =>
-    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(source)
-      ? new LargeInteger(source)
-      : value,
-  );
+  return parseWithSource(text, (_key, value, { source = "" }) => {
+    if (typeof value !== "number") return value;
+    if (!/^-?\d+$/.test(source)) return new Fraction(value);
+    return Number.isSafeInteger(value) ? value : new LargeInteger(source);
+  });
 }
 
 function fits128Bits(digits: string): boolean {
@@ -85,6 +93,10 @@ function paramsOf(given: unknown): readonly SqlParam[] | Refusal {
       if (!fits128Bits(value.integer))
         return badMember("params", "has a whole number beyond 128 bits; send it as a string");
       params.push({ integer: value.integer });
+    } else if (value instanceof Fraction) {
+      if (!Number.isFinite(value.double))
+        return badMember("params", "has a number beyond a double; send it as a string");
+      params.push({ double: value.double });
     } else if (
       value === null ||
       typeof value === "string" ||

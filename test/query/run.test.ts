@@ -38,3 +38,12 @@ test.each([
   const text = await answerOf(order("SELECT $1::VARCHAR, typeof($1)", [{ integer: digits }]));
   expect(text).toContain(`["${digits}","${type}"]`);
 });
+
+test.each([
+  [1, "1.0"],
+  [1e20, "1e+20"],
+  [0.1, "0.1"],
+])("the parameter { double: %p } is a DOUBLE", async (double, shown) => {
+  const text = await answerOf(order("SELECT $1::VARCHAR, typeof($1)", [{ double }]));
+  expect(text).toContain(`["${shown}","DOUBLE"]`);
+});

@@ -134,11 +134,22 @@ describe("/v1/sql", () => {
     const large = (10n ** 38n).toString();
     const json = `{"sql":"SELECT ?","params":[${digits},-${digits},1e300,${large},7]}`;
     expect((await ask(json, "application/json")).status).toBe(200);
-    const params = [{ integer: digits }, { integer: `-${digits}` }, 1e300, { integer: large }, 7];
+    const params = [
+      { integer: digits },
+      { integer: `-${digits}` },
+      { double: 1e300 },
+      { integer: large },
+      7,
+    ];
     expect(appliance.questions.at(-1)?.params).toEqual(params);
     await fetch(`${url}/v1/sql?query=x&params=[${digits}]`);
     expect(appliance.questions.at(-1)?.params).toEqual([{ integer: digits }]);
-    for (const bad of [`"params":[1${large}0]`, `"params":[{"integer":"1"}]`, `"format":${digits}`])
+    for (const bad of [
+      `"params":[1${large}0]`,
+      `"params":[{"integer":"1"}]`,
+      `"params":[1e400]`,
+      `"format":${digits}`,
+    ])
       expect(await problemOf(await ask(`{"sql":"x",${bad}}`, "application/json"))).toEqual([
         400,
         "bad_request",
