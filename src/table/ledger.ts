@@ -3,6 +3,8 @@
 import { Database } from "bun:sqlite";
 import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
+import { damagedLedger, ledgerError, LedgerRefusedError } from "./ledger-failure.ts";
+import type { LedgerFailedError } from "./ledger-failure.ts";
 import type { FileDescriptor } from "./manifest.ts";
 
 /** Format of ledger.db, in PRAGMA user_version: counted up with every change. */
@@ -49,16 +51,6 @@ CREATE TABLE files (
 ) STRICT;
 CREATE INDEX epochs_pending ON epochs (table_name, epoch) WHERE snapshot_id IS NULL;
 `;
-
-/** Operating error, latched: the ledger could not be read or written. The process must end; the next start recovers. */
-export class LedgerFailedError extends Error {
-  override readonly name: string = "LedgerFailedError";
-}
-
-/** Operating error at the start: ledger.db is not this job's. The message says what to do. */
-export class LedgerRefusedError extends LedgerFailedError {
-  override readonly name: string = "LedgerRefusedError";
-}
 
 /** Files of one writer: those of a position interval, or some of them, with an empty interval, when the epochs after it have the rest. */
 export interface Epoch {
@@ -113,45 +105,55 @@ function refuseForeign(database: Database, path: string): void {
     )
     .get() as { application: number; tables: number };
   if (found.tables === 0 || found.application === APPLICATION_ID) return;
-  database.close();
   throw new LedgerRefusedError(
     `${path} is a database of another program, not a ledger of Millrace: it was left as it is. Move it away, or give another data folder.`,
   );
 }
 
+/** Every page is looked at once, as recovery reads nearly all of them: damage is found before anything is built on what is left. */
+function refuseDamaged(database: Database, path: string): void {
+  const found = database.query("PRAGMA quick_check(1)").get() as { quick_check: string };
+  if (found.quick_check !== "ok")
+    throw new LedgerRefusedError(damagedLedger(path, found.quick_check));
+}
+
 /** ledger.db, one writer. Every method throws LedgerFailedError, and from then on all do. */
 export class Ledger {
+  readonly #path: string;
   readonly #database: Database;
   readonly #files: Files;
   #failure: LedgerFailedError | null = null;
 
-  private constructor(database: Database, files: Files) {
+  private constructor(path: string, database: Database, files: Files) {
+    this.#path = path;
     this.#database = database;
     this.#files = files;
   }
 
   /**
    * Opens or makes the ledger of a job. What a killed process left is synced first, so that the log is not trimmed for an epoch that a
-   * power cut could still take back. Throws LedgerFailedError when it is of another job or format, or cannot be opened.
+   * power cut could still take back. Throws LedgerRefusedError when it is of another job or format, or damaged; LedgerFailedError when it
+   * cannot be opened.
    */
   static open(path: string, jobId: string, files: Files): Ledger {
-    let database: Database;
+    let database: Database | null = null;
     try {
       if (files.exists(`${path}-wal`)) files.sync(`${path}-wal`, "table.ledger.recover.sync");
       database = new Database(path, { create: true, strict: true });
       refuseForeign(database, path);
       database.run("PRAGMA journal_mode = WAL");
       database.run("PRAGMA synchronous = FULL");
+      refuseDamaged(database, path);
+      const ledger = new Ledger(path, database, files);
+      ledger.#transaction("open", () => ledger.#prepare(jobId));
+      return ledger;
     } catch (cause) {
-      if (cause instanceof LedgerRefusedError) throw cause;
-      throw new LedgerFailedError(`ledger ${path} cannot be opened: ${String(cause)}`, { cause });
+      database?.close();
+      throw ledgerError(path, "open", cause);
     }
-    const ledger = new Ledger(database, files);
-    ledger.#transaction("open", () => ledger.#prepare(path, jobId));
-    return ledger;
   }
 
-  #prepare(path: string, jobId: string): void {
+  #prepare(jobId: string): void {
     const version = this.#database.query("PRAGMA user_version").get() as { user_version: number };
     if (version.user_version === 0) {
       this.#database.run(DDL);
@@ -162,12 +164,12 @@ export class Ledger {
     }
     if (version.user_version !== FORMAT)
       throw new LedgerRefusedError(
-        `ledger ${path} has format ${version.user_version}, this release knows ${FORMAT}. Use the release that wrote it.`,
+        `ledger ${this.#path} has format ${version.user_version}, this release knows ${FORMAT}. Use the release that wrote it.`,
       );
     const job = this.#database.query("SELECT id FROM job").get() as { id: string } | null;
     if (job?.id !== jobId)
       throw new LedgerRefusedError(
-        `ledger ${path} is of job ${job?.id ?? "?"}, this is job ${jobId}. Restore the files of one data folder together.`,
+        `ledger ${this.#path} is of job ${job?.id ?? "?"}, this is job ${jobId}. Restore the files of one data folder together.`,
       );
   }
 
@@ -332,18 +334,18 @@ export class Ledger {
       readonly low: string | null;
       readonly high: string | null;
     };
-    const rows = this.#guard("read", () =>
-      this.#database
+    return this.#guard("read", () => {
+      const rows = this.#database
         .query(
           `SELECT epoch, writer, path, time_low AS low, time_high AS high, removed_epoch AS removedEpoch
            FROM files JOIN epochs USING (table_name, epoch) WHERE table_name = ? ORDER BY epoch, path`,
         )
-        .all(table),
-    ) as Row[];
-    return rows.map(({ low, high, ...file }) => ({
-      ...file,
-      times: low === null || high === null ? null : { low: BigInt(low), high: BigInt(high) },
-    }));
+        .all(table) as Row[];
+      return rows.map(({ low, high, ...file }) => ({
+        ...file,
+        times: low === null || high === null ? null : { low: BigInt(low), high: BigInt(high) },
+      }));
+    });
   }
 
   /** Forgets replaced files that nobody reads any more: they are unlinked next, or by the next start. */
@@ -384,13 +386,7 @@ export class Ledger {
     try {
       return run();
     } catch (cause) {
-      this.#failure =
-        cause instanceof LedgerFailedError
-          ? cause
-          : new LedgerFailedError(
-              `ledger: ${operation} failed (${String(cause)}). Check the disk, then start again: recovery continues from the last recorded epoch.`,
-              { cause },
-            );
+      this.#failure = ledgerError(this.#path, operation, cause);
       throw this.#failure;
     }
   }

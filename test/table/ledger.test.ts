@@ -1,11 +1,12 @@
 // What a killed process left in the ledger is on disk before anything is built on it.
 import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test } from "bun:test";
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
-import { Ledger, LedgerFailedError, LedgerRefusedError } from "../../src/table/ledger.ts";
+import { Ledger } from "../../src/table/ledger.ts";
+import { LedgerFailedError, LedgerRefusedError } from "../../src/table/ledger-failure.ts";
 
 const root = mkdtempSync(join(tmpdir(), "millrace-ledger-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -46,6 +47,44 @@ describe("a ledger that a killed process left", () => {
     const name = "table.ledger.recover.sync";
     const files = new DiskFiles({ name, countdown: 1, action: "EIO" });
     expect(() => Ledger.open(killedLedger(), "job", files)).toThrow(LedgerFailedError);
+  });
+});
+
+/** A ledger of many pages, closed as a stop does. */
+function fullLedger(): string {
+  const path = join(mkdtempSync(join(root, "t-")), "ledger.db");
+  const ledger = Ledger.open(path, "job", new DiskFiles());
+  ledger.register("ns.clicks");
+  const file = { day: null, rowCount: 1, bytes: 1, times: null, splitOffsets: [], columns: [] };
+  const epochs = Array.from({ length: 200 }, (_, index) => ({
+    epoch: index + 1,
+    writer: "clicks",
+    positionFrom: index,
+    position: index + 1,
+    rowCount: 1,
+    watermark: "",
+    files: [{ ...file, path: `data/${String(index + 1).padStart(8, "0")}-0.parquet` }],
+    removed: [],
+  }));
+  ledger.record("ns.clicks", epochs);
+  ledger.close();
+  return path;
+}
+
+/** Where a part of the file lies, of its length. */
+const PLACES = { head: 0, "second page": 0.05, middle: 0.5, end: 0.98 };
+
+describe.each(Object.entries(PLACES))("a ledger damaged at its %s", (_, place) => {
+  test.each(["zeroes", "noise"])("by %s is refused with what to do, and left alone", (kind) => {
+    const path = fullLedger();
+    const bytes = readFileSync(path);
+    const from = Math.floor((bytes.length * place) / 4096) * 4096;
+    for (let at = from; at < from + 200; at++) bytes[at] = kind === "zeroes" ? 0 : (at * 37) % 251;
+    writeFileSync(path, bytes);
+    const open = (): void => Ledger.open(path, "job", new DiskFiles()).close();
+    expect(open).toThrow(LedgerRefusedError);
+    expect(open).toThrow(/ledger\.db is .*restore the whole data folder from one backup$/);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
   });
 });
 

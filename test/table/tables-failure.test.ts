@@ -10,7 +10,7 @@ import type { Failpoint } from "../../src/base/files.ts";
 import { MANIFESTS_MAX } from "../../src/limits.ts";
 import { readAvro, type AvroRecord } from "../../src/table/avro.ts";
 import { TableRefusedError } from "../../src/table/iceberg-table.ts";
-import { LedgerFailedError } from "../../src/table/ledger.ts";
+import { LedgerFailedError } from "../../src/table/ledger-failure.ts";
 import { plainText, printJson, type JsonObject } from "../../src/table/lossless-json.ts";
 import { TableWriteError } from "../../src/table/table-export.ts";
 import { isPythonMissing } from "../python/python.ts";
