@@ -131,9 +131,12 @@ export interface FoldKernels {
     lateAt: number,
     count: number,
   ): number;
-  /** Counts a late event in each selected row, at offset `revision`, and lists rows of closed windows as corrected; returns how many. */
-  markCorrected(root: number, revision: number, selected: number): number;
-  /** Lists rows as corrected: `count` addresses, u32 each; returns how many were not. */
+  /**
+   * Counts a late event in each selected row, at offset `revision`, and lists rows of closed windows as corrected. Writes those that were not, u32
+   * each; returns how many.
+   */
+  markCorrected(root: number, revision: number, selected: number, to: number): number;
+  /** Lists rows as corrected: `count` addresses, u32 each; leaves those that were not, and returns how many. */
   listCorrected(root: number, revision: number, rows: number, count: number): number;
   /** Keeps only those of the selected events whose windows are closed; returns how many. */
   selectClosed(selected: number): number;
@@ -163,8 +166,10 @@ export interface FoldKernels {
   settleMarks(root: number, window: number, marks: number, rowBytes: number): void;
   /** Counts a change of a window in its version. */
   countChange(window: number): void;
-  /** Addresses of the corrected rows, u32 each, the last one first; returns how many. `take` = 1: the list is empty then. */
-  correctedRows(root: number, revision: number, to: number, take: number): number;
+  /** Addresses of the corrected rows, u32 each, the last one first; returns how many. */
+  correctedRows(root: number, revision: number, to: number): number;
+  /** Those rows, all that are listed, are so no more. */
+  takeCorrected(root: number, revision: number, rows: number, count: number): void;
   setClosed(window: number): void;
   /** Windows that end at or before a time; they are the oldest ones. Windows of one size only. */
   windowsEndedBy(root: number, watermarkUs: bigint): number;

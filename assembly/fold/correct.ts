@@ -78,23 +78,31 @@ function list(root: u32, row: u32, revision: u32): u32 {
   return 1;
 }
 
-/** Counts a late event in the rows of the `n` selected events; those of closed windows are listed as corrected, once. Returns how many. */
-export function markCorrected(root: u32, revision: u32, n: u32): u32 {
+/**
+ * Counts a late event in the rows of the `n` selected events; those of closed windows are listed as corrected, once. Writes the addresses of the
+ * rows that were not listed, u32 each; returns how many.
+ */
+export function markCorrected(root: u32, revision: u32, n: u32, to: u32): u32 {
   let listed: u32 = 0;
   for (let j: u32 = 0; j < n; j++) {
     const row = load<u32>(WORK_ROWS_AT + (j << 2));
     const at = row + revision;
     store<u64>(at, load<u64>(at) + 1);
-    if (load<u32>(load<u32>(row, ROW_WINDOW_AT), WINDOW_CLOSED_AT) != 0)
-      listed += list(root, row, revision);
+    if (load<u32>(load<u32>(row, ROW_WINDOW_AT), WINDOW_CLOSED_AT) == 0) continue;
+    store<u32>(to + (listed << 2), row);
+    listed += list(root, row, revision);
   }
   return listed;
 }
 
-/** Lists the `n` rows whose addresses are at `rows` as corrected; returns how many were not. */
+/** Lists the `n` rows whose addresses are at `rows` as corrected; leaves there those that were not listed, and returns how many. */
 export function listCorrected(root: u32, revision: u32, rows: u32, n: u32): u32 {
   let listed: u32 = 0;
-  for (let j: u32 = 0; j < n; j++) listed += list(root, load<u32>(rows + (j << 2)), revision);
+  for (let j: u32 = 0; j < n; j++) {
+    const row = load<u32>(rows + (j << 2));
+    store<u32>(rows + (listed << 2), row);
+    listed += list(root, row, revision);
+  }
   return listed;
 }
 
@@ -117,25 +125,25 @@ export function countChange(header: u32): void {
   touch(header);
 }
 
-/** Writes the addresses of the corrected rows, the last one first, as u32; returns how many. With `take` the list is empty then. */
-export function correctedRows(root: u32, revision: u32, to: u32, take: bool): u32 {
+/** Writes the addresses of the corrected rows, the last one first, as u32; returns how many. Each is a cache miss behind the one before. */
+export function correctedRows(root: u32, revision: u32, to: u32): u32 {
   let n: u32 = 0;
-  let row = load<u32>(root, ROOT_CORRECTED_AT);
-  while (row != 0 && row != <u32>CORRECTED_LAST) {
+  for (let row = load<u32>(root, ROOT_CORRECTED_AT); row != 0 && row != <u32>CORRECTED_LAST; n++) {
     store<u32>(to + (n << 2), row);
-    n++;
-    const next = load<u32>(row + revision, REVISION_NEXT_AT);
-    if (take) {
-      store<u32>(row + revision, 0, REVISION_NEXT_AT);
-      touch(row + revision);
-    }
-    row = next;
-  }
-  if (take && n > 0) {
-    store<u32>(root, 0, ROOT_CORRECTED_AT);
-    touch(root);
+    row = load<u32>(row + revision, REVISION_NEXT_AT);
   }
   return n;
+}
+
+/** The `n` rows whose addresses are at `rows`, which are all that are listed, are so no more. */
+export function takeCorrected(root: u32, revision: u32, rows: u32, n: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const at = load<u32>(rows + (j << 2)) + revision;
+    store<u32>(at, 0, REVISION_NEXT_AT);
+    touch(at);
+  }
+  store<u32>(root, 0, ROOT_CORRECTED_AT);
+  touch(root);
 }
 
 /** The `n` rows whose addresses are at `rows` are out from now on, or not. */

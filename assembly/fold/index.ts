@@ -10,8 +10,9 @@ export {
   markLate,
   selectClosed,
   setClosed,
-  setShown,
+  setShown, takeCorrected,
   settleMarks,
+  takeCorrected,
   windowsEndedBy,
 } from "./correct";
 export { assignWindows, beginMarks, selectMarks, setWindows, takeStale } from "./assign";

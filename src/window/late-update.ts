@@ -61,8 +61,9 @@ export class LateUpdate {
   readonly #uppers: readonly Upper[];
   readonly #allowedUs: bigint;
   readonly #closed: ClosedWindows;
-  /** Rows of closed windows that changed since they were put out. */
-  #listed: number;
+  /** Rows of closed windows that changed since they were put out, by their windows, in the order of their first change; how many. */
+  readonly #listed = new Map<number, number[]>();
+  #listedCount = 0;
   /** received_at of the last record that put corrections out. */
   #correctedAtUs: number;
 
@@ -101,10 +102,12 @@ export class LateUpdate {
       root: state.root,
     };
     this.#closed = new ClosedWindows(memory, closed, { windows, partial: state.closed ?? [] });
-    const rows = this.#rows(0);
-    this.#listed = rows.length;
-    for (const row of rows)
-      this.#closed.hold(must(memory.words()[(row + ROW_WINDOW_AT) / 4], "window"));
+    const at = memory.take(0);
+    const count = memory.call.correctedRows(this.#root, this.#revision, at);
+    const rows = memory.u32.subarray(at / 4, at / 4 + count);
+    rows.reverse();
+    this.#noteListed(at, count);
+    for (const window of this.#listed.keys()) this.#closed.hold(window);
   }
 
   /** Windows in pages that are closed and not final: the oldest ones of the view's list. */
@@ -160,7 +163,9 @@ export class LateUpdate {
     call.findGroups(keys.address, keys.count, this.#layout.rowBytes, selected);
     for (const { kind, offset, arg, filter } of states)
       call.updateStates(kind, offset, arg, filter, selected);
-    this.#listed += call.markCorrected(this.#root, this.#revision, selected);
+    const listed = this.#memory.take(selected * 4);
+    this.#noteListed(listed, call.markCorrected(this.#root, this.#revision, selected, listed));
+    this.#memory.rewind(listed);
     correctAbove(this.#memory, this.#uppers, { compiled, selected });
   }
 
@@ -182,7 +187,19 @@ export class LateUpdate {
     const rows = this.#memory.take(0);
     const count = call.listRows(window, this.#layout.rowBytes, rows);
     this.#closed.hold(window);
-    this.#listed += call.listCorrected(this.#root, this.#revision, rows, count);
+    this.#noteListed(rows, call.listCorrected(this.#root, this.#revision, rows, count));
+  }
+
+  /** Takes note of `count` rows that are listed as corrected from now on, so that nobody has to follow the list. */
+  #noteListed(at: number, count: number): void {
+    const words = this.#memory.words();
+    for (const row of this.#memory.u32.subarray(at / 4, at / 4 + count)) {
+      const window = must(words[(row + ROW_WINDOW_AT) / 4], "window");
+      const rows = this.#listed.get(window);
+      if (rows === undefined) this.#listed.set(window, [row]);
+      else rows.push(row);
+    }
+    this.#listedCount += count;
   }
 
   /**
@@ -196,7 +213,7 @@ export class LateUpdate {
     const finalUs = watermarkUs - this.#allowedUs;
     const isFinal = this.#closed.oldestEndUs <= finalUs;
     const isDue =
-      this.#listed >= CORRECTED_ROWS_MAX ||
+      this.#listedCount >= CORRECTED_ROWS_MAX ||
       record.receivedAtUs >= this.#correctedAtUs + CORRECTIONS_EVERY_US;
     const corrections = isFinal || isDue ? this.#corrections(record) : [];
     if (isFinal) {
@@ -210,7 +227,7 @@ export class LateUpdate {
   /** Rows that changed since they were put out, as they are now, and those that would go away. */
   corrected(): ChangedRows[] {
     const [memory, layout] = [this.#memory, this.#layout];
-    return changedImages(memory, layout, changesOf(memory, layout, this.#rows(0)));
+    return changedImages(memory, layout, changesOf(memory, layout, this.#rows()));
   }
 
   /** Puts out those of the oldest `ended` windows that were not: the newest of them, and such as late events have made. */
@@ -239,11 +256,16 @@ export class LateUpdate {
   }
 
   #corrections({ position, receivedAtUs }: RecordFacts): ViewOutput[] {
-    const rows = this.#rows(1);
+    const rows = this.#rows();
     if (rows.length === 0) return [];
     this.#correctedAtUs = receivedAtUs;
-    this.#listed = 0;
     const [memory, layout] = [this.#memory, this.#layout];
+    const at = memory.take(rows.length * 4);
+    memory.u32.set(rows, at / 4);
+    memory.call.takeCorrected(this.#root, this.#revision, at, rows.length);
+    memory.rewind(at);
+    this.#listed.clear();
+    this.#listedCount = 0;
     const changes = changesOf(memory, layout, rows);
     const images = changedImages(memory, layout, changes);
     markOut(memory, layout, changes);
@@ -252,23 +274,11 @@ export class LateUpdate {
   }
 
   /** Addresses of the corrected rows: windows by their start, rows in the order in which they were first corrected. */
-  #rows(take: 0 | 1): number[] {
-    const memory = this.#memory;
-    const at = memory.take(0);
-    const count = memory.call.correctedRows(this.#root, this.#revision, at, take);
-    const words = memory.words();
-    const windows = new Map<number, number[]>();
-    for (const row of memory.u32.subarray(at / 4, at / 4 + count).toReversed()) {
-      const window = words[(row + ROW_WINDOW_AT) / 4] ?? 0;
-      const rows = windows.get(window);
-      if (rows === undefined) windows.set(window, [row]);
-      else rows.push(row);
-    }
-    memory.rewind(at);
-    const startOf = (window: number): bigint => memory.pageI64(window + WINDOW_START_AT);
-    return [...windows]
-      .toSorted(([a], [b]) => (startOf(a) < startOf(b) ? -1 : 1))
-      .flatMap(([, rows]) => rows);
+  #rows(): number[] {
+    const windows = [...this.#listed].map(([window, rows]) => {
+      return { rows, startUs: this.#memory.pageI64(window + WINDOW_START_AT) };
+    });
+    return windows.toSorted((a, b) => (a.startUs < b.startUs ? -1 : 1)).flatMap(({ rows }) => rows);
   }
 
   /** Gives back what is outside of pages. */

@@ -223,7 +223,9 @@ export class Windows {
   #reconcile(said: ReconcileControl, position: number): ViewOutput[] {
     const { others } = this.#behind(null, position);
     for (const view of others) view.skip(position);
-    const names = new Set(others.map(({ plan }) => plan.name));
+    // one that stopped has them when it goes on from there
+    const running = others.filter(({ state }) => state.suspended === undefined);
+    const names = new Set(running.map(({ plan }) => plan.name));
     if (!names.has(said.view)) return [];
     const { view, fromUs, toUs, rawPosition } = said;
     this.reconciled.add({ view, fromUs, toUs, position: rawPosition });
