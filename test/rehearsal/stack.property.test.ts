@@ -56,6 +56,7 @@ beforeAll(async () => {
     ...WINDOW_MACROS,
     "CREATE SCHEMA millrace",
     "CREATE TABLE millrace.readers AS SELECT 'view:v' AS reader, 0::BIGINT AS since",
+    "CREATE TABLE millrace.reconciled (view VARCHAR, window_from TIMESTAMPTZ, window_to TIMESTAMPTZ, raw_position BIGINT)",
   ]);
 });
 afterAll(() => {
