@@ -51,7 +51,7 @@ export function standingOf(view: string, rows: readonly Row[]): Standing {
   return {
     since: Number(since),
     rawPosition: Number(rawPosition),
-    watermarkUs: watermark === null ? null : BigInt(String(watermark)),
+    watermarkUs: typeof watermark === "string" ? BigInt(watermark) : null,
     missingCount: Number(missing),
     reconciled: ranges.map(([from, to, position]) => ({
       view,
