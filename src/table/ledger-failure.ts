@@ -1,5 +1,4 @@
 // What is said when ledger.db cannot be read or written, and when it is not one to go on with.
-import { SQLiteError } from "bun:sqlite";
 
 /** Operating error, latched: the ledger could not be read or written. The process must end; the next start recovers. */
 export class LedgerFailedError extends Error {
@@ -32,7 +31,7 @@ export function damagedLedger(path: string, what: string): string {
 
 /** What SQLite says of bytes that are not a database, and our own reading of values that are not what was stored. */
 function isDamage(cause: unknown): cause is Error {
+  if (!(cause instanceof Error)) return false;
   if (cause instanceof SyntaxError) return true;
-  if (!(cause instanceof SQLiteError)) return false;
-  return cause.code === "SQLITE_NOTADB" || (cause.code ?? "").startsWith("SQLITE_CORRUPT");
+  return /^SQLITE_(NOTADB|CORRUPT)/.test(String(Reflect.get(cause, "code")));
 }
