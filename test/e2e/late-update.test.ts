@@ -21,12 +21,21 @@ const FLAGS = [
 const folder = temporaryFolder();
 afterAll(folder.dispose);
 
-/** The bench's view, and a rollup of it. */
+/** The two categories with the most events of every half hour, over a hop. */
+const TOP = `  busiest:
+    sql: |
+      SELECT window_start, category, count(*) AS events
+      FROM hop(clicks, event_time, INTERVAL 10 MINUTE, INTERVAL 30 MINUTE) GROUP BY window_start, category
+      QUALIFY row_number() OVER (PARTITION BY window_start ORDER BY events DESC, category) <= 2
+    late: { policy: update, allowed: ${ALLOWED_S}s }
+`;
+
+/** The bench's view, a rollup of it, and the top of a hop. */
 const CONFIG = join(folder.path, "clicks.yaml");
 const text = readFileSync(join(BENCH, "clicks.yaml"), "utf8");
 writeFileSync(
   CONFIG,
-  `${text.replace("clicks.avsc", join(BENCH, "clicks.avsc")).trimEnd()}\n    rollups: [1 hour]\n`,
+  `${text.replace("clicks.avsc", join(BENCH, "clicks.avsc")).trimEnd()}\n    rollups: [1 hour]\n${TOP}`,
 );
 const DATA = join(folder.path, "data");
 
@@ -66,6 +75,16 @@ const RAW = `
       event_time + to_microseconds(_behind) - time_bucket(INTERVAL 1 MINUTE, event_time) AS behind FROM clicks)
   WHERE behind < to_seconds(${60 + ALLOWED_S}) GROUP BY start, event_type, category ORDER BY ALL`;
 
+const BUSIEST =
+  "SELECT epoch_us(window_start), category, events, revision FROM busiest ORDER BY ALL";
+/** The same of the raw events, each in three windows. */
+const RAW_BUSIEST = `
+  SELECT epoch_us(start), category, count(*) AS events, count(*) FILTER (behind >= INTERVAL 30 MINUTE)
+  FROM (SELECT *, event_time + to_microseconds(_behind) - start AS behind
+    FROM (SELECT *, time_bucket(INTERVAL 10 MINUTE, event_time) - to_minutes(unnest([0, 10, 20])) AS start FROM clicks))
+  WHERE behind < to_seconds(${1800 + ALLOWED_S}) GROUP BY start, category
+  QUALIFY row_number() OVER (PARTITION BY start ORDER BY events DESC, category) <= 2 ORDER BY ALL`;
+
 /** Parts of closed windows on disk. */
 function partsOnDisk(): number {
   const state = new Database(join(DATA, "state.db"), { readonly: true });
@@ -88,6 +107,8 @@ test(
       expect(seen.rows).toEqual(wanted.rows);
       const [hours, all] = [await appliance.rows(HOURS), await appliance.rows(SUMS)];
       expect(hours.rows).toEqual(all.rows);
+      const [top, first] = [await appliance.rows(BUSIEST), await appliance.rows(RAW_BUSIEST)];
+      expect(top.rows).toEqual(first.rows);
     };
     for (let round = 0; index < count; round++) {
       const appliance = await Appliance.start({ config: CONFIG, data: DATA, flags: FLAGS });
