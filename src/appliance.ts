@@ -10,7 +10,7 @@ import {
   warehouseFolderOf,
   type DataFolder,
 } from "./log/data-folder.ts";
-import type { Problem } from "./query/problem.ts";
+import { DAMAGED_FILE, type Problem } from "./query/problem.ts";
 import { QueryService, type PinAnswer } from "./query/service.ts";
 import type { CheckedConfig } from "./serve/check.ts";
 import type { Question, QuestionAnswer, Questions, Refusal } from "./serve/deps.ts";
@@ -193,7 +193,9 @@ class FleetQuestions implements Questions {
           : { kind: "refused", problem: { ...held, title: "Not there yet" } };
       },
     );
-    return answer.kind === "answer" ? answer : refusalOf(answer.problem);
+    if (answer.kind === "answer") return answer;
+    if (answer.problem.code === DAMAGED_FILE) this.#fleet.damaged(answer.problem.detail);
+    return refusalOf(answer.problem);
   }
 }
 

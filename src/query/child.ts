@@ -6,17 +6,19 @@ import { DuckDb } from "../base/duckdb.ts";
 import { systemClock } from "../base/clock.ts";
 import {
   QUERY_IDLE_MS,
+  QUERY_KILL_GRACE_MS,
   QUERY_RUNNING_MAX,
   QUERY_TEMP_BYTES_MAX,
   QUERY_TEXTS_KEPT,
 } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import { placeOf } from "../view/tree.ts";
+import { findDamage } from "./damage.ts";
 import { guardQuestion, type GuardAnswer, type UsedRelation } from "./guard.ts";
 import { LiveData } from "./live.ts";
 import { knownNeedles, type Needle } from "./needles.ts";
 import type { Pin } from "./pin.ts";
-import { problemOfDuckError, unreadable, type Problem } from "./problem.ts";
+import { problemOfDuckError, UNAVAILABLE, unreadable, type Problem } from "./problem.ts";
 import { Recent } from "./recent.ts";
 import { planRelations, type RelationPlan } from "./relations.ts";
 import { runQuestion, type RunAnswer } from "./run.ts";
@@ -83,6 +85,7 @@ class QueryChild {
   }
 
   async #run(order: RunRequest, signal: AbortSignal): Promise<RunAnswer> {
+    const startedMs = this.#nowMs();
     const guarded = await this.#guard(order.sql);
     if (guarded.kind === "refused") return { kind: "problem", problem: guarded.problem };
     const unknown = unknownRelation(order.sql, order.pin, guarded.relations);
@@ -93,8 +96,17 @@ class QueryChild {
     try {
       const context = { plan, needles: guarded.needles, signal };
       const answer = await this.#runIn(sandbox, order, context);
+      const untilMs = startedMs + order.timeoutMs + QUERY_KILL_GRACE_MS / 2;
+      const isOfFiles = answer.kind === "problem" && answer.problem.code === UNAVAILABLE;
+      const damage = isOfFiles
+        ? await findDamage(
+            sandbox.connection,
+            { pin: order.pin, names },
+            { ms: untilMs - this.#nowMs(), signal },
+          )
+        : null;
       this.#pool.giveBack(sandbox);
-      return answer;
+      return damage === null ? answer : { kind: "problem", problem: damage };
     } catch (error) {
       sandbox.close();
       throw error;

@@ -37,6 +37,12 @@ function duckError(message: string): DuckErrorBody {
   }
 }
 
+/** The message in DuckDB's error. */
+export function duckMessage(error: unknown): string {
+  const body = duckError(error instanceof Error ? error.message : String(error));
+  return (body.exception_message ?? "the query failed").trim();
+}
+
 /** Index of the character in which the `byte`-th UTF-8 byte lies. */
 function characterOfByte(text: string, byte: number): number {
   return [...Buffer.from(text, "utf8").subarray(0, byte).toString("utf8")].length;
@@ -45,15 +51,42 @@ function characterOfByte(text: string, byte: number): number {
 const OUT_OF_MEMORY =
   "the question needs more memory than it may use: aggregate or filter earlier, ask for fewer columns, or a shorter time range";
 
+/** Code of `unreadable`. */
+export const UNAVAILABLE = "relation_unavailable";
+
 /** Our own files could not be read: not the question's fault. What the log trimmed under a pin is in a table, or gone, for the next. */
 export function unreadable(detail: string): Problem {
   return {
     status: 503,
-    code: "relation_unavailable",
+    code: UNAVAILABLE,
     title: "Data not readable",
     detail,
     retryAfterS: 1,
   };
+}
+
+/** Code of `damagedFile`. */
+export const DAMAGED_FILE = "damaged_file";
+
+/** A data file of ours is not as it was written: not the question's fault, and no other question's that reads it. */
+export function damagedFile(relation: string, path: string, reason: string): Problem {
+  return {
+    status: 500,
+    code: DAMAGED_FILE,
+    title: "Data file damaged",
+    detail:
+      `${path}, a data file of ${relation}, cannot be read (${reason}). The question is not at fault. Put the file back from a backup ` +
+      "(data files never change), or stop Millrace and restore the whole data folder from one; questions that do not read it are answered",
+  };
+}
+
+/** What DuckDB says of a data file whose bytes are not as they were written, where it is not an "IO" error. */
+const DAMAGED =
+  /^Failed to read file|^Parquet file is likely corrupted|too small to be a Parquet file$|^No magic bytes found/;
+
+/** Whether an error of DuckDB may come from a data file. "Invalid" are the Parquet reader's errors that it has no other name for. */
+function isOfFiles(kind: string, message: string): boolean {
+  return kind === "IO" || kind === "Invalid" || DAMAGED.test(message);
 }
 
 /** What a scan of the log's tail says when it was trimmed under it (LogTrimmedError, TailError). */
@@ -63,7 +96,7 @@ const TRIMMED = /log record \d+ is no longer held|the log holds positions \d+ to
 export function problemOfDuckError(error: unknown, sql: string): Problem {
   const body = duckError(error instanceof Error ? error.message : String(error));
   const kind = body.exception_type ?? "";
-  const message = (body.exception_message ?? "the query failed").trim();
+  const message = duckMessage(error);
   if (kind === "Out of Memory")
     return {
       status: 400,
@@ -72,7 +105,7 @@ export function problemOfDuckError(error: unknown, sql: string): Problem {
       detail: OUT_OF_MEMORY,
     };
   // A question has no files of its own.
-  if (kind === "IO" || TRIMMED.test(message)) return unreadable(message);
+  if (isOfFiles(kind, message) || TRIMMED.test(message)) return unreadable(message);
   const title = kind === "" ? "Question failed" : `${kind} error`;
   const detail = kind === "Permission" ? "questions may only read streams and views" : message;
   const problem = { status: 400, code: "bad_sql", title, detail };

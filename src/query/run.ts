@@ -112,7 +112,7 @@ class Run {
     return { kind: "answer", contentType: encoder.contentType, rowCount, body: new Blob(pieces) };
   }
 
-  /** Whether the stream ended by an error: its transaction is then broken. The message is got by running it again into counts. */
+  /** Whether the stream ended by an error: its transaction is then broken. The message is got by running it again into hashes: a count need not read values. */
   async #streamFailure(): Promise<Problem | null> {
     try {
       await this.#connection.execute(["SELECT 1"]);
@@ -122,7 +122,7 @@ class Run {
     }
     const { sql } = this.#order;
     try {
-      await this.#connection.run(`SELECT count(COLUMNS(*)) FROM (${sql}\n)`, this.#params);
+      await this.#connection.run(`SELECT bit_xor(hash(COLUMNS(*))) FROM (${sql}\n)`, this.#params);
     } catch (error) {
       return this.#cut === null
         ? problemOfDuckError(error, "")

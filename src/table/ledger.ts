@@ -1,56 +1,17 @@
 // The ledger: epochs and their files, by table, in ledger.db. From the moment that an epoch is recorded here queries may read its
-// files; the Iceberg commit comes after. Owns the database's schema and every statement that touches it.
+// files; the Iceberg commit comes after. Owns every statement that touches the database, whose tables are in ledger-schema.ts.
 import { Database } from "bun:sqlite";
 import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
 import { damagedLedger, ledgerError, LedgerRefusedError } from "./ledger-failure.ts";
 import type { LedgerFailedError } from "./ledger-failure.ts";
+import {
+  LEDGER_APPLICATION_ID,
+  LEDGER_DDL,
+  LEDGER_FORMAT,
+  LEDGER_FROM_2,
+} from "./ledger-schema.ts";
 import type { FileDescriptor } from "./manifest.ts";
-
-/** Format of ledger.db, in PRAGMA user_version: counted up with every change. */
-const FORMAT = 2;
-
-/** "MRLE" in PRAGMA application_id, so that no other program's file is taken for a ledger. */
-const APPLICATION_ID = 0x4d524c45;
-
-const DDL = `
-CREATE TABLE job (
-  id TEXT NOT NULL                 -- the job that writes these tables; one row
-) STRICT;
-CREATE TABLE tables (
-  name TEXT PRIMARY KEY,           -- namespace.table
-  epoch_next INTEGER NOT NULL      -- number of the next epoch, from 1; never goes back, so file names are never used twice
-) STRICT;
-CREATE TABLE writers (
-  table_name TEXT NOT NULL,
-  writer TEXT NOT NULL,            -- who writes in log order: the stream, the view; several may write one table
-  position INTEGER NOT NULL,       -- log position that the recorded epochs cover: rows at or below it are out
-  epoch INTEGER NOT NULL,          -- the last epoch with rows of this writer; 0 = none
-  PRIMARY KEY (table_name, writer)
-) STRICT;
-CREATE TABLE epochs (
-  table_name TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  writer TEXT NOT NULL,
-  position_from INTEGER NOT NULL,  -- the epoch covers log positions (position_from, position]
-  position INTEGER NOT NULL,
-  row_count INTEGER NOT NULL,
-  watermark TEXT NOT NULL,         -- us since the epoch as decimal text, '' before the first event
-  snapshot_id INTEGER,             -- NULL = not yet in the Iceberg table; 0 = in, found so at a start
-  PRIMARY KEY (table_name, epoch)
-) STRICT;
-CREATE TABLE files (
-  table_name TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  path TEXT NOT NULL,              -- relative to the table's folder
-  descriptor TEXT,                 -- FileDescriptor as JSON; NULL once committed
-  time_low TEXT,                   -- lowest and highest time of the column that parts the table, us as decimal text; NULL = none does
-  time_high TEXT,
-  removed_epoch INTEGER,           -- the epoch whose files took this one's place; NULL = it is read
-  PRIMARY KEY (table_name, epoch, path)
-) STRICT;
-CREATE INDEX epochs_pending ON epochs (table_name, epoch) WHERE snapshot_id IS NULL;
-`;
 
 /** Files of one writer: those of a position interval, or some of them, with an empty interval, when the epochs after it have the rest. */
 export interface Epoch {
@@ -95,6 +56,8 @@ export interface LedgerFile {
   readonly times: { readonly low: bigint; readonly high: bigint } | null;
   /** The epoch whose files took its place: those that read up to an earlier one still read it. Null: all do. */
   readonly removedEpoch: number | null;
+  /** Its length; null: not recorded. */
+  readonly bytes: number | null;
 }
 
 /** Only a file without tables becomes a ledger. Reads: a file that is not ours is not even switched to another journal. */
@@ -104,7 +67,7 @@ function refuseForeign(database: Database, path: string): void {
       "SELECT application_id AS application, (SELECT count(*) FROM sqlite_schema) AS tables FROM pragma_application_id",
     )
     .get() as { application: number; tables: number };
-  if (found.tables === 0 || found.application === APPLICATION_ID) return;
+  if (found.tables === 0 || found.application === LEDGER_APPLICATION_ID) return;
   throw new LedgerRefusedError(
     `${path} is a database of another program, not a ledger of Millrace: it was left as it is. Move it away, or give another data folder.`,
   );
@@ -156,15 +119,18 @@ export class Ledger {
   #prepare(jobId: string): void {
     const version = this.#database.query("PRAGMA user_version").get() as { user_version: number };
     if (version.user_version === 0) {
-      this.#database.run(DDL);
-      this.#database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
-      this.#database.run(`PRAGMA user_version = ${FORMAT}`);
+      this.#database.run(LEDGER_DDL);
+      this.#database.run(`PRAGMA application_id = ${LEDGER_APPLICATION_ID}`);
+      this.#database.run(`PRAGMA user_version = ${LEDGER_FORMAT}`);
       this.#database.query("INSERT INTO job (id) VALUES (?)").run(jobId);
       return;
     }
-    if (version.user_version !== FORMAT)
+    if (version.user_version === 2) {
+      this.#database.run(LEDGER_FROM_2);
+      this.#database.run(`PRAGMA user_version = ${LEDGER_FORMAT}`);
+    } else if (version.user_version !== LEDGER_FORMAT)
       throw new LedgerRefusedError(
-        `ledger ${this.#path} has format ${version.user_version}, this release knows ${FORMAT}. Use the release that wrote it.`,
+        `ledger ${this.#path} has format ${version.user_version}, this release knows ${LEDGER_FORMAT}. Use the release that wrote it.`,
       );
     const job = this.#database.query("SELECT id FROM job").get() as { id: string } | null;
     if (job?.id !== jobId)
@@ -239,10 +205,12 @@ export class Ledger {
         epoch.rowCount,
         epoch.watermark,
       );
-    const insert = this.#database.query("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, NULL)");
+    const insert = this.#database.query(
+      "INSERT INTO files (table_name, epoch, path, descriptor, time_low, time_high, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    );
     for (const file of epoch.files) {
       const { low = null, high = null } = file.times ?? {};
-      insert.run(table, epoch.epoch, file.path, JSON.stringify(file), low, high);
+      insert.run(table, epoch.epoch, file.path, JSON.stringify(file), low, high, file.bytes);
     }
     const remove = this.#database.query(
       "UPDATE files SET removed_epoch = ? WHERE table_name = ? AND path = ? AND removed_epoch IS NULL",
@@ -330,14 +298,14 @@ export class Ledger {
 
   /** Every file of a table that is on the disk, in order of epochs. */
   files(table: string): LedgerFile[] {
-    type Row = Pick<LedgerFile, "epoch" | "writer" | "path" | "removedEpoch"> & {
+    type Row = Pick<LedgerFile, "epoch" | "writer" | "path" | "removedEpoch" | "bytes"> & {
       readonly low: string | null;
       readonly high: string | null;
     };
     return this.#guard("read", () => {
       const rows = this.#database
         .query(
-          `SELECT epoch, writer, path, time_low AS low, time_high AS high, removed_epoch AS removedEpoch
+          `SELECT epoch, writer, path, time_low AS low, time_high AS high, removed_epoch AS removedEpoch, bytes
            FROM files JOIN epochs USING (table_name, epoch) WHERE table_name = ? ORDER BY epoch, path`,
         )
         .all(table) as Row[];

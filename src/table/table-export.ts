@@ -240,13 +240,14 @@ export class TableExport {
     const epochs = this.#epochsOf(epoch, unwritten);
     ledger.record(this.#table, epochs);
     for (const { epoch: recorded, writer, files } of epochs)
-      for (const { path, times } of files)
+      for (const { path, times, bytes } of files)
         this.#context.recorded({
           epoch: recorded,
           writer,
           path: `${this.#target.folder}/${path}`,
           times: times === null ? null : { low: BigInt(times.low), high: BigInt(times.high) },
           removedEpoch: null,
+          bytes,
         });
     this.#context.replaced(days.removed, epoch);
     this.#unwritten = null;

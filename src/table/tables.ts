@@ -17,6 +17,7 @@ import {
   type PendingEpoch,
   type WriterPosition,
 } from "./ledger.ts";
+import { damageOf } from "./data-files.ts";
 import { decideRecovery } from "./recovery.ts";
 import { ExportRoom } from "./room.ts";
 import {
@@ -85,6 +86,7 @@ export class Tables {
   readonly #ledger: Ledger;
   readonly #room: ExportRoom;
   readonly #tables = new Map<string, OpenTable>();
+  readonly #damages: string[] = [];
 
   constructor(options: TablesOptions) {
     this.#options = options;
@@ -128,13 +130,21 @@ export class Tables {
     const readable = this.#ledger
       .files(name)
       .map((file) => ({ ...file, path: `${iceberg.folder}/${file.path}` }));
-    this.#removeOrphans(name, `${iceberg.folder}/data`, readable);
+    const damage = damageOf(name, readable, files);
+    if (damage !== null) this.#damages.push(damage);
+    // a file that is not in its place may lie under another name: nothing is taken away then
+    this.#passOrphans(name, iceberg, { recorded: readable, isKept: damage !== null });
     this.#tables.set(name, { spec, iceberg, files: readable, names: 0 });
   }
 
   /** Names of the open tables, `namespace.table`. */
   names(): string[] {
     return [...this.#tables.keys()];
+  }
+
+  /** What was found to be wrong with data files when their tables were opened, a sentence for each table. */
+  get damages(): readonly string[] {
+    return this.#damages;
   }
 
   /** Recorded epochs that wait for their commit, over all tables. */
@@ -308,7 +318,12 @@ export class Tables {
   }
 
   /** Unlinks data files of ours that the ledger does not know: a crash came before it did. Files of other writers are left alone. */
-  #removeOrphans(name: string, data: string, recorded: readonly LedgerFile[]): void {
+  #passOrphans(
+    name: string,
+    { folder: table }: IcebergTable,
+    { recorded, isKept }: { readonly recorded: readonly LedgerFile[]; readonly isKept: boolean },
+  ): void {
+    const data = `${table}/data`;
     const { files } = this.#options;
     const known = new Set(recorded.map((file) => file.path));
     const folders = [data, ...files.list(data).map((day) => `${data}/${day}`)];
@@ -322,6 +337,7 @@ export class Tables {
     if (orphans.length === 0) return;
     // first past their names, then away with them: a name is never used twice
     this.#ledger.raiseEpoch(name, Math.max(...orphans.map((orphan) => orphan.epoch)) + 1);
+    if (isKept) return;
     for (const orphan of orphans) files.unlink(orphan.path, "table.orphan.unlink");
   }
 }

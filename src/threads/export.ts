@@ -92,6 +92,7 @@ class ExportThread {
     });
     engine.onmessage = ({ data }: { data: EngineToExport }) =>
       latch.run(() => this.#onEngine(data));
+    this.#tell([]);
     toMain({
       kind: "started",
       covered: this.#exporter.coverage(),
@@ -224,12 +225,18 @@ class ExportThread {
   #commit(): void {
     const sealing = this.#sealer?.problem ?? null;
     const failures = [...this.#exporter.commit(), ...(sealing === null ? [] : [sealing])];
-    const text = failures.map(({ message }) => message).join("\n");
-    if (text !== "" && text !== this.#told) toMain({ kind: "notice", text });
-    if (text !== this.#told)
-      toMain({ kind: "problems", problems: failures.map(({ message }) => message) });
-    this.#told = text;
+    this.#tell(failures.map(({ message }) => message));
     toMain({ kind: "readers", readers: this.#exporter.readers() });
+  }
+
+  /** Says what fails now, with what was damaged at the start, when it is not what was said last. */
+  #tell(failures: readonly string[]): void {
+    const problems = [...this.#tables.damages, ...failures];
+    const text = problems.join("\n");
+    if (text === this.#told) return;
+    if (text !== "") toMain({ kind: "notice", text });
+    toMain({ kind: "problems", problems });
+    this.#told = text;
   }
 
   #save(sealer: Sealer, change: CheckpointChange): void {

@@ -66,6 +66,9 @@ const STOPPING: Refusal = {
   retryAfterS: 5,
 };
 
+/** Damaged files that /health names. */
+const DAMAGES_MAX = 20;
+
 /** Why the views do not go on, for /health. */
 function waitingProblems(status: EngineStatus | null): string[] {
   if (status?.isWaiting !== true) return [];
@@ -117,6 +120,8 @@ export class Fleet {
   #covered: readonly Coverage[] = [];
   #writers: readonly LedgerWriter[] = [];
   #tableProblems: readonly string[] = [];
+  /** Data files that questions found to be damaged. */
+  readonly #damages = new Set<string>();
   #lastReceivedAtUs = 0;
   #stopping = false;
   readonly #waits = new Map<string, () => void>();
@@ -200,17 +205,26 @@ export class Fleet {
     };
   }
 
+  /** A question found a data file that cannot be read: /health says it until the next start. */
+  damaged(detail: string): void {
+    if (this.#damages.has(detail) || this.#damages.size === DAMAGES_MAX) return;
+    this.#damages.add(detail);
+    this.#events.notice(detail);
+  }
+
   health(): Status {
     return {
       ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
       healthy:
         this.#tableProblems.length +
+          this.#damages.size +
           suspendedProblems(this.#engineStatus).length +
           accountingProblems(this.#engineStatus).length ===
         0,
       problems: [
         ...(this.#hasRoom ? [] : [LOG_FULL.detail]),
         ...this.#tableProblems,
+        ...this.#damages,
         ...waitingProblems(this.#engineStatus),
         ...suspendedProblems(this.#engineStatus),
         ...accountingProblems(this.#engineStatus),

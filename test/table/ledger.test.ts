@@ -88,6 +88,21 @@ describe.each(Object.entries(PLACES))("a ledger damaged at its %s", (_, place) =
   });
 });
 
+test("a ledger of format 2 becomes one of this release: files without a length", () => {
+  const path = fullLedger();
+  const made = new Database(path);
+  made.run("ALTER TABLE files DROP COLUMN bytes");
+  made.run("PRAGMA user_version = 2");
+  made.close();
+  for (const _ of ["first", "second"]) {
+    const ledger = Ledger.open(path, "job", new DiskFiles());
+    const listed = ledger.files("ns.clicks");
+    expect(listed.length).toBe(200);
+    expect(listed.every(({ bytes }) => bytes === null)).toBe(true);
+    ledger.close();
+  }
+});
+
 test("a new ledger has nothing to sync", () => {
   const files = new WatchedFiles();
   Ledger.open(join(mkdtempSync(join(root, "t-")), "ledger.db"), "job", files).close();

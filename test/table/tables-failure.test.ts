@@ -1,6 +1,15 @@
 // What tables meet in the long run: failing disks, foreign commits, restored folders, and histories that must stay bounded.
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { buildKernels } from "../../kernels/build.ts";
@@ -220,6 +229,31 @@ describe("what goes wrong", () => {
       rmSync(`${folder}-old`, { recursive: true });
       rmSync(restoredLedger, { recursive: true });
     }
+  });
+
+  test("with a data file missing, files that the ledger does not know are kept, and their names are passed", () => {
+    const tables = open(folder);
+    exportAll(tables, 1);
+    const [path = ""] = tables.pinnedFiles(RAW).files;
+    expect(tables.damages).toEqual([]);
+    tables.close();
+    const unknown = path.replace(/\/[^/]+$/, "/00000007-0.parquet");
+    renameSync(path, unknown);
+    const damaged = open(folder);
+    const raw = damaged.raw("shop", "clicks", SCHEMA);
+    expect(damaged.damages.length).toBe(1);
+    expect(damaged.damages[0]).toContain(`${path} is missing or empty`);
+    raw.add(record(2));
+    raw.export.cut(2);
+    expect(damaged.pinnedFiles(RAW).files.at(-1)).toContain("/00000008-");
+    damaged.close();
+    renameSync(unknown, path);
+    writeFileSync(unknown, "from a crash");
+    const mended = open(folder);
+    mended.raw("shop", "clicks", SCHEMA);
+    expect(mended.damages).toEqual([]);
+    expect(existsSync(unknown)).toBe(false);
+    mended.close();
   });
 
   test("other columns under the same name are refused", () => {
