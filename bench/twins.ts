@@ -15,7 +15,7 @@ import { copyPlain } from "../kernels/reference/parquet-text.ts";
 import { Admission } from "../src/admit/admission.ts";
 import { parseAvroSchema } from "../src/event/avro.ts";
 import { Decoder } from "../src/event/decode.ts";
-import { EVENT_BYTES_MAX } from "../src/limits.ts";
+import { BODY_REJECTS_MAX, EVENT_BYTES_MAX } from "../src/limits.ts";
 import type { BenchLine } from "./line.ts";
 import { LoadBody } from "./load-body.ts";
 
@@ -64,7 +64,10 @@ async function decodeLine(passes: number): Promise<BenchLine> {
     if (rowCount !== ROWS) throw new Error("every event is good");
   });
   const twinNs = bestNs(3, ROWS, () => {
-    const { rows } = decodeReference(bytes, "ndjson", parsed.schema.columns, EVENT_BYTES_MAX);
+    const { rows } = decodeReference(bytes, "ndjson", parsed.schema.columns, {
+      eventBytesMax: EVENT_BYTES_MAX,
+      bodyRejectsMax: BODY_REJECTS_MAX,
+    });
     if (rows.length !== ROWS) throw new Error("every event is good");
   });
   return line("twins: decode.parse", kernelNs, twinNs);

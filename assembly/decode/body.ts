@@ -1,5 +1,5 @@
 // A body to rows and rejects, resumable: lines of NDJSON, or the events of one JSON text (an object, an array, an envelope). A bad
-// event is one reject and spoils no neighbour; where a JSON text's grammar breaks, the rest of it is one reject.
+// event is one reject and spoils no neighbour; where a JSON text's grammar breaks, or after too many rejects, the rest is one reject.
 import { answerDoubles, forgetDoubles, listedDoubles, waitingDoubles } from "./double";
 import { parseAny, parseLikeLast } from "./event";
 import {
@@ -7,6 +7,7 @@ import {
   REASON_BAD_JSON,
   REASON_TOO_DEEP,
   REASON_TOO_LARGE,
+  REASON_TOO_MANY_REJECTS,
   REJECT_BYTES,
   REJECT_FIELD,
   REJECT_INDEX,
@@ -37,6 +38,7 @@ import {
   STATE_ENVELOPE,
   STATE_JSON,
   STATE_NDJSON,
+  STATE_REJECTS_SHIFT,
   STATE_SINGLE,
   STATUS_DONE,
   STATUS_NEED_DOUBLES,
@@ -55,6 +57,8 @@ let rawTotal: u32 = 0;
 let imageBytes: u32 = 0;
 let eventIndex: u32 = 0;
 let bodyEnd: usize = 0;
+/** Rejects of the body at hand, in earlier batches too. */
+let bodyRejects: u32 = 0;
 
 /** What became of one event: beyond the end of it, or one of these. */
 const FULL: usize = 1;
@@ -93,6 +97,7 @@ function reject(from: usize, to: usize, offset: u32): void {
   store<u32>(at, S.failNameBytes, REJECT_NAME_BYTES);
   store<u32>(at, offset, REJECT_OFFSET);
   rejectCount++;
+  bodyRejects++;
   rawTotal += min(bytes, S.rawBytesMax);
   eventIndex++;
 }
@@ -180,12 +185,19 @@ function finish(status: u32, next: usize, state: u32): u32 {
   const at = S.resultAt;
   store<u32>(at, <u32>next, RESULT_NEXT);
   store<u32>(at, eventIndex, RESULT_INDEX);
-  store<u32>(at, state, RESULT_STATE);
+  store<u32>(at, state | (bodyRejects << STATE_REJECTS_SHIFT), RESULT_STATE);
   store<u32>(at, rowCount, RESULT_ROWS);
   store<u32>(at, rejectCount, RESULT_REJECTS);
   store<u32>(at, <u32>(S.scratchAt + SCRATCH_DOUBLES), RESULT_DOUBLES_AT);
   store<u32>(at, listedDoubles(), RESULT_DOUBLES);
   return status;
+}
+
+/** Refuses everything from `p` on unread: the body has had too many rejects. */
+function refuseUnread(p: usize): usize {
+  S.fail(REASON_TOO_MANY_REJECTS, FIELD_NONE);
+  reject(p, bodyEnd, 0);
+  return bodyEnd;
 }
 
 function parseLines(p: usize): u32 {
@@ -195,6 +207,8 @@ function parseLines(p: usize): u32 {
     S.setNewlineIsSpace(false);
     if (p >= bodyEnd) return finish(STATUS_DONE, p, STATE_NDJSON);
     if (isFull()) return finish(STATUS_ROOM, p, STATE_NDJSON);
+    if (bodyRejects >= S.bodyRejectsMax)
+      return finish(STATUS_DONE, refuseUnread(p), STATE_NDJSON);
     const next = parseLine(p);
     if (next == FULL) return finish(STATUS_ROOM, p, STATE_NDJSON);
     if (next == STOP) return finish(STATUS_NEED_DOUBLES, p, STATE_NDJSON);
@@ -317,6 +331,9 @@ function parseJson(p: usize, state: u32): u32 {
       p = parseAfter(p);
     } else if (jsonState == STATE_ARRAY_FIRST || jsonState == STATE_ARRAY_NEXT) {
       p = arrayStep(p, around);
+    } else if (bodyRejects >= S.bodyRejectsMax) {
+      p = refuseUnread(p);
+      jsonState = STATE_AFTER;
     } else {
       const next = parseElement(p);
       if (next == FULL) return finish(STATUS_ROOM, p, jsonState | around);
@@ -337,6 +354,8 @@ export function parse(p: usize, end: usize, index: u32, state: u32): u32 {
   bodyEnd = end;
   eventIndex = index;
   restRefused = false;
+  bodyRejects = state >> STATE_REJECTS_SHIFT;
   answerDoubles();
-  return state == STATE_NDJSON ? parseLines(p) : parseJson(p, state);
+  const at = state & ((1 << STATE_REJECTS_SHIFT) - 1);
+  return at == STATE_NDJSON ? parseLines(p) : parseJson(p, at);
 }

@@ -4,6 +4,7 @@ import {
   FIELD_NONE,
   ROOM_ARENA_AT,
   ROOM_ARENA_BYTES,
+  ROOM_BODY_REJECTS_MAX,
   ROOM_EVENT_BYTES_MAX,
   ROOM_GATHER_AT,
   ROOM_GATHER_ROWS,
@@ -43,6 +44,7 @@ export let resultAt: usize = 0;
 export let gatherRows: u32 = 0;
 export let rawBytesMax: u32 = 0;
 export let rawTotalMax: u32 = 0;
+export let bodyRejectsMax: u32 = 0;
 
 export let schemaAt: usize = 0;
 export let fieldCount: u32 = 0;
@@ -85,6 +87,7 @@ export function configure(room: usize): void {
   gatherRows = load<u32>(room, ROOM_GATHER_ROWS);
   rawBytesMax = load<u32>(room, ROOM_RAW_BYTES_MAX);
   rawTotalMax = load<u32>(room, ROOM_RAW_TOTAL_MAX);
+  bodyRejectsMax = load<u32>(room, ROOM_BODY_REJECTS_MAX);
 }
 
 /** Takes the schema block (SCHEMA_*) of the stream whose bodies come next. */

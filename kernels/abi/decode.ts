@@ -28,6 +28,8 @@ export const ROOM_RAW_BYTES_MAX = 56;
 export const ROOM_RAW_TOTAL_MAX = 60;
 /** rows that the room for sealing was laid out for, a multiple of 64 */
 export const ROOM_GATHER_ROWS = 64;
+/** rejects of one body, after which all that follows is one more */
+export const ROOM_BODY_REJECTS_MAX = 68;
 export const ROOM_BYTES = 128;
 
 // ## Result of `parse`
@@ -63,6 +65,8 @@ export const STATE_ARRAY_NEXT = 5;
 export const STATE_AFTER = 6;
 /** added to ARRAY_* while the array is the value of an envelope */
 export const STATE_ENVELOPE = 16;
+/** the state's bits from here on count the rejects that the body had so far */
+export const STATE_REJECTS_SHIFT = 8;
 
 // ## Reject
 export const REJECT_BYTES = 32;
@@ -91,6 +95,7 @@ export const REASON_BAD_TIME = 8;
 export const REASON_UNKNOWN_SYMBOL = 9;
 export const REASON_TOO_DEEP = 10;
 export const REASON_TOO_LARGE = 11;
+export const REASON_TOO_MANY_REJECTS = 12;
 
 // ## Schema block, written by the host
 export const SCHEMA_FIELD_COUNT = 0;

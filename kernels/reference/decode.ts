@@ -28,6 +28,12 @@ export interface ReferenceResult {
   readonly rejects: ReferenceReject[];
 }
 
+/** Bytes of an event, and rejects of a body. */
+export interface ReferenceBounds {
+  readonly eventBytesMax: number;
+  readonly bodyRejectsMax: number;
+}
+
 /** An event is refused. */
 class Refused extends Error {
   readonly reason: string;
@@ -189,11 +195,17 @@ class Collector {
   readonly result: ReferenceResult = { rows: [], indexes: [], rejects: [] };
   readonly columns: readonly ReferenceColumn[];
   readonly eventBytesMax: number;
+  readonly bodyRejectsMax: number;
   #index = 0;
 
-  constructor(columns: readonly ReferenceColumn[], eventBytesMax: number) {
+  constructor(columns: readonly ReferenceColumn[], bounds: ReferenceBounds) {
     this.columns = columns;
-    this.eventBytesMax = eventBytesMax;
+    this.eventBytesMax = bounds.eventBytesMax;
+    this.bodyRejectsMax = bounds.bodyRejectsMax;
+  }
+  /** Whether all that follows is to be one more reject. */
+  get isFull(): boolean {
+    return this.result.rejects.length >= this.bodyRejectsMax;
   }
   refuse(reason: string, raw: Uint8Array, field: string | null = null): void {
     const text = Buffer.from(raw).toString("latin1");
@@ -231,6 +243,11 @@ class Collector {
       this.refuse("bad_json", raw);
     }
   }
+  /** Refuses the rest of the lines, unless they are blank. */
+  unread(rest: Uint8Array): void {
+    const from = rest.findIndex((byte) => ![32, 9, 10, 13].includes(byte));
+    if (from !== -1) this.refuse("too_many_rejects", rest.slice(from));
+  }
   /** Takes the event at the reader's place. */
   element(reader: Reader): void {
     reader.space();
@@ -267,6 +284,7 @@ function decodeJson(body: Uint8Array, collector: Collector): void {
       let first = true;
       while (reader.char() !== "]" || !first) {
         from = reader.at;
+        if (collector.isFull) return collector.refuse("too_many_rejects", body.slice(from));
         collector.element(reader);
         first = false;
         reader.space();
@@ -294,16 +312,20 @@ export function decodeReference(
   body: Uint8Array,
   format: "json" | "ndjson",
   columns: readonly ReferenceColumn[],
-  eventBytesMax: number,
+  bounds: ReferenceBounds,
 ): ReferenceResult {
-  const collector = new Collector(columns, eventBytesMax);
+  const collector = new Collector(columns, bounds);
   if (format === "json") decodeJson(body, collector);
   else {
-    let from = 0;
-    for (let at = 0; at <= body.length; at++) {
-      if (at < body.length && body[at] !== 10) continue;
-      collector.line(body.slice(from, at));
-      from = at + 1;
+    for (let from = 0; from < body.length;) {
+      if (collector.isFull) {
+        collector.unread(body.slice(from));
+        break;
+      }
+      const newline = body.indexOf(10, from);
+      const end = newline === -1 ? body.length : newline;
+      collector.line(body.slice(from, end));
+      from = end + 1;
     }
   }
   return collector.result;

@@ -2,9 +2,9 @@
 // Synchronous; reads no clock. Does not write the log: what it returns is acknowledged by the caller once it is durable.
 import { VERDICT_ACCEPTED, VERDICT_DUPLICATE, VERDICT_FUTURE } from "../../kernels/abi.ts";
 import type { Decoder, DecodeCursor, DecodedBody } from "../event/decode.ts";
-import type { Reject } from "../event/reject.ts";
+import { listedErrors, type Reject } from "../event/reject.ts";
 import { assert } from "../base/assert.ts";
-import { ANSWER_ERRORS_MAX, RECORD_BODY_BYTES } from "../limits.ts";
+import { RECORD_BODY_BYTES } from "../limits.ts";
 import type { Admission, AdmissionFull, Admitted } from "./admission.ts";
 import type { HashKey } from "./checkpoint.ts";
 
@@ -25,7 +25,7 @@ export interface Outcome {
   readonly accepted: number;
   readonly duplicates: number;
   readonly rejected: number;
-  /** The first ANSWER_ERRORS_MAX of them. */
+  /** ANSWER_ERRORS_MAX of them at most (`listedErrors`). */
   readonly errors: readonly AnswerError[];
   /** False while the rest of the body goes into a later record. */
   readonly done: boolean;
@@ -154,7 +154,7 @@ export class Intake {
       accepted,
       duplicates,
       rejected: own.length,
-      errors: own.slice(0, ANSWER_ERRORS_MAX).map(({ index, reason, field, message }) => ({
+      errors: listedErrors(own).map(({ index, reason, field, message }) => ({
         index,
         reason,
         field,

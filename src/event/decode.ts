@@ -6,6 +6,7 @@ import type { DecodeKernels } from "../../kernels/decode.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
 import {
+  BODY_REJECTS_MAX,
   EVENT_BYTES_MAX,
   REJECT_RAW_BYTES_MAX,
   RECORD_REJECTS_MAX,
@@ -24,6 +25,8 @@ export interface DecoderOptions {
   readonly imageBytesMax: number;
   /** Bytes of one event at most; larger ones are refused as too_large. */
   readonly eventBytesMax?: number;
+  /** Rejects of one body at most; what follows them is one more, unread. */
+  readonly bodyRejectsMax?: number;
 }
 
 /** A request's body in the decode memory; SCAN_PADDING_BYTES behind it belong to the decoder, which zeroes them. */
@@ -39,7 +42,7 @@ export interface DecodeCursor {
   readonly offset: number;
   /** Events seen so far. */
   readonly index: number;
-  /** STATE_* of kernels/abi.ts. */
+  /** STATE_* of kernels/abi.ts, and how many rejects it had. */
   readonly state: number;
 }
 
@@ -98,7 +101,8 @@ export class Decoder {
     this.#instance = instance;
     const rowsMax = Math.ceil(options.rowsMax / 64) * 64;
     const eventBytesMax = options.eventBytesMax ?? EVENT_BYTES_MAX;
-    this.#options = { ...options, rowsMax, eventBytesMax };
+    const bodyRejectsMax = options.bodyRejectsMax ?? BODY_REJECTS_MAX;
+    this.#options = { ...options, rowsMax, eventBytesMax, bodyRejectsMax };
     const rowsBytes = rowsMax * 256;
     const arenaBytes = options.imageBytesMax + eventBytesMax + 128;
     this.#rowsAt = instance.allocate(rowsBytes);
@@ -125,6 +129,7 @@ export class Decoder {
       [L.ROOM_RESULT_AT]: this.#resultAt,
       [L.ROOM_RAW_BYTES_MAX]: REJECT_RAW_BYTES_MAX,
       [L.ROOM_RAW_TOTAL_MAX]: RECORD_REJECT_BYTES_MAX,
+      [L.ROOM_BODY_REJECTS_MAX]: bodyRejectsMax,
     };
     const u32 = instance.u32();
     for (const [at, value] of Object.entries(words)) u32[(room + Number(at)) >>> 2] = value;
@@ -300,27 +305,49 @@ export class Decoder {
     }
   }
 
+  /** The raw bytes of all rejects that came since the last call, one after the other: one buffer, as thousands would burden every heap. */
+  #rejectedRaws(count: number): Uint8Array {
+    const words = this.#u32;
+    const at = (reject: number, field: number): number =>
+      must(words[(this.#rejectsAt + reject * L.REJECT_BYTES + field) >>> 2], "reject");
+    let total = 0;
+    for (let reject = this.#rejectsTaken; reject < count; reject++)
+      total += Math.min(at(reject, L.REJECT_RAW_BYTES), REJECT_RAW_BYTES_MAX);
+    const raws = new Uint8Array(total);
+    let end = 0;
+    for (let reject = this.#rejectsTaken; reject < count; reject++) {
+      const from = at(reject, L.REJECT_RAW_AT);
+      const bytes = Math.min(at(reject, L.REJECT_RAW_BYTES), REJECT_RAW_BYTES_MAX);
+      raws.set(this.#u8.subarray(from, from + bytes), end);
+      end += bytes;
+    }
+    return raws;
+  }
+
   /** The rejects that came since the last call. */
   #takeRejects(): Reject[] {
     const count = this.#result(L.RESULT_REJECTS);
     const rejects: Reject[] = [];
+    const raws = this.#rejectedRaws(count);
+    let rawsAt = 0;
     for (; this.#rejectsTaken < count; this.#rejectsTaken++) {
       const at = (this.#rejectsAt + this.#rejectsTaken * L.REJECT_BYTES) >>> 2;
       const word = (offset: number): number => must(this.#u32[at + offset / 4], "reject");
-      const rawAt = word(L.REJECT_RAW_AT);
-      const rawBytes = word(L.REJECT_RAW_BYTES);
+      const bytes = word(L.REJECT_RAW_BYTES);
+      const raw = raws.subarray(rawsAt, rawsAt + Math.min(bytes, REJECT_RAW_BYTES_MAX));
+      rawsAt += raw.length;
       const event: RejectedEvent = {
         reason: word(L.REJECT_REASON),
         field: word(L.REJECT_FIELD),
         index: word(L.REJECT_INDEX),
         offset: word(L.REJECT_OFFSET),
-        bytes: rawBytes,
-        raw: this.#raw(rawAt, rawBytes),
+        bytes,
+        raw,
         name: word(L.REJECT_NAME_AT)
           ? unquoted(this.#text(word(L.REJECT_NAME_AT), word(L.REJECT_NAME_BYTES)))
           : null,
       };
-      rejects.push(rejectOf(event, this.#schema(), this.#options.eventBytesMax));
+      rejects.push(rejectOf(event, this.#schema(), this.#options));
     }
     return rejects;
   }

@@ -19,6 +19,12 @@ export interface RejectedEvent {
   readonly name: string | null;
 }
 
+/** Bounds that a reject may be about. */
+interface RejectBounds {
+  readonly eventBytesMax: number;
+  readonly bodyRejectsMax: number;
+}
+
 /** Reasons that decode can give, by the kernel's code. */
 const REASONS = new Map<number, RejectReason>([
   [L.REASON_BAD_JSON, "bad_json"],
@@ -32,6 +38,7 @@ const REASONS = new Map<number, RejectReason>([
   [L.REASON_UNKNOWN_SYMBOL, "unknown_symbol"],
   [L.REASON_TOO_DEEP, "too_deep"],
   [L.REASON_TOO_LARGE, "too_large"],
+  [L.REASON_TOO_MANY_REJECTS, "too_many_rejects"],
 ]);
 
 /** What JSON a column takes. */
@@ -74,7 +81,7 @@ function messageOf(
   reason: RejectReason,
   event: RejectedEvent,
   column: EventColumn | undefined,
-  eventBytesMax: number,
+  bounds: RejectBounds,
 ): string {
   const named = JSON.stringify(column?.name ?? event.name ?? "event");
   switch (reason) {
@@ -101,9 +108,11 @@ function messageOf(
     case "too_deep":
       return `objects and arrays are nested deeper than ${L.DEPTH_MAX}`;
     case "too_large":
-      return event.bytes > eventBytesMax
-        ? `the event has ${event.bytes} bytes, at most ${eventBytesMax} are taken`
+      return event.bytes > bounds.eventBytesMax
+        ? `the event has ${event.bytes} bytes, at most ${bounds.eventBytesMax} are taken`
         : `the event has more than ${L.UNDECLARED_MAX} undeclared members`;
+    case "too_many_rejects":
+      return `${bounds.bodyRejectsMax} events before this one were refused: it and all that follows in the request, ${event.bytes} bytes, is one reject that nobody looked at; mend the producer and send the events from index ${event.index} on again`;
     case "too_far_in_future":
     case "too_far_in_past":
       return "admission decides this";
@@ -113,14 +122,14 @@ function messageOf(
 }
 
 /** The reject that people and dead letters see. */
-export function rejectOf(event: RejectedEvent, schema: EventSchema, eventBytesMax: number): Reject {
+export function rejectOf(event: RejectedEvent, schema: EventSchema, bounds: RejectBounds): Reject {
   const column = event.field === L.FIELD_NONE ? undefined : schema.columns[event.field];
   const reason = must(REASONS.get(event.reason), `reason ${event.reason}`);
   return {
     index: event.index,
     reason,
     field: column?.name ?? event.name,
-    message: messageOf(reason, event, column, eventBytesMax),
+    message: messageOf(reason, event, column, bounds),
     raw: event.raw,
   };
 }

@@ -21,12 +21,10 @@ const REASON_CODES: Readonly<Record<RejectReason, number>> = {
   too_large: 11,
   too_far_in_future: 12,
   too_far_in_past: 13,
+  too_many_rejects: 14,
 };
 const REJECT_BYTES = 16;
 const FIELD_BYTES_MAX = 0xffff;
-
-const utf8 = new TextEncoder();
-const text = new TextDecoder();
 
 /** What the section holds cannot be read; `what` says why. codec.ts turns it into a CorruptRecordError. */
 export class RejectSectionError extends Error {
@@ -36,38 +34,38 @@ export class RejectSectionError extends Error {
 /** The section of these rejects; empty when there are none. A field name beyond 65,535 bytes of UTF-8 is cut. */
 export function encodeRejects(rejects: readonly Reject[]): Uint8Array {
   if (rejects.length === 0) return new Uint8Array(0);
-  const texts = rejects.map((reject) => ({
-    field: utf8.encode(reject.field ?? "").subarray(0, FIELD_BYTES_MAX),
-    message: utf8.encode(reject.message),
-  }));
   let lengthBytes = 4;
-  for (const [at, { field, message }] of texts.entries())
-    lengthBytes += REJECT_BYTES + field.length + message.length + (rejects[at]?.raw.length ?? 0);
-  const bytes = new Uint8Array(lengthBytes);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, rejects.length, true);
+  for (const { field, message, raw } of rejects)
+    lengthBytes +=
+      REJECT_BYTES + Buffer.byteLength(field ?? "") + Buffer.byteLength(message) + raw.length;
+  const bytes = Buffer.alloc(lengthBytes);
+  bytes.writeUInt32LE(rejects.length, 0);
   let at = 4;
-  for (const [ordinal, reject] of rejects.entries()) {
-    const { field, message } = texts[ordinal] ?? { field: bytes, message: bytes };
-    view.setUint32(at, reject.index, true);
-    view.setUint8(at + 4, REASON_CODES[reject.reason]);
-    view.setUint8(at + 5, reject.field === null ? 0 : 1);
-    view.setUint16(at + 6, field.length, true);
-    view.setUint32(at + 8, message.length, true);
-    view.setUint32(at + 12, reject.raw.length, true);
+  for (const { index, reason, field, message, raw } of rejects) {
+    const head = at;
     at += REJECT_BYTES;
-    for (const part of [field, message, reject.raw]) {
-      bytes.set(part, at);
-      at += part.length;
-    }
+    // texts are written in place: an array each would be the log thread's largest garbage when everything is refused
+    const fieldBytes = Math.min(bytes.write(field ?? "", at), FIELD_BYTES_MAX);
+    at += fieldBytes;
+    const messageBytes = bytes.write(message, at);
+    at += messageBytes;
+    bytes.set(raw, at);
+    at += raw.length;
+    bytes.writeUInt32LE(index, head);
+    bytes.writeUInt8(REASON_CODES[reason], head + 4);
+    bytes.writeUInt8(field === null ? 0 : 1, head + 5);
+    bytes.writeUInt16LE(fieldBytes, head + 6);
+    bytes.writeUInt32LE(messageBytes, head + 8);
+    bytes.writeUInt32LE(raw.length, head + 12);
   }
-  return bytes;
+  return bytes.subarray(0, at);
 }
 
-/** The rejects of a section. Throws RejectSectionError for bytes that `encodeRejects` does not make. */
+/** The rejects of a section; their raw bytes are views into it. Throws RejectSectionError for bytes that `encodeRejects` does not make. */
 export function decodeRejects(bytes: Uint8Array): Reject[] {
   if (bytes.length === 0) return [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const count = bytes.length < 4 ? 0 : view.getUint32(0, true);
   const rejects: Reject[] = [];
   let at = 4;
@@ -81,9 +79,9 @@ export function decodeRejects(bytes: Uint8Array): Reject[] {
     rejects.push({
       index: view.getUint32(at, true),
       reason: reasonOf(view.getUint8(at + 4)),
-      field: view.getUint8(at + 5) === 0 ? null : text.decode(bytes.subarray(fieldAt, messageAt)),
-      message: text.decode(bytes.subarray(messageAt, rawAt)),
-      raw: bytes.slice(rawAt, end),
+      field: view.getUint8(at + 5) === 0 ? null : text.toString("utf8", fieldAt, messageAt),
+      message: text.toString("utf8", messageAt, rawAt),
+      raw: bytes.subarray(rawAt, end),
     });
     at = end;
   }

@@ -24,7 +24,7 @@ import type {
   MainToEngine,
   EngineStart,
 } from "./messages.ts";
-import { Slots } from "./slots.ts";
+import { LARGE_SLOT, Slots } from "./slots.ts";
 import { packAnswers } from "./answers.ts";
 import { startEngine, type StartedEngine } from "./start-engine.ts";
 import { FailureLatch } from "./worker.ts";
@@ -41,6 +41,8 @@ const latch = new FailureLatch(toMain);
 interface QueuedBody extends Body {
   readonly source: Source;
   readonly slot: number;
+  /** Where it goes on, when its beginning is in a record already. */
+  readonly cursor: DecodeCursor | null;
 }
 
 interface Ports {
@@ -57,8 +59,6 @@ class EngineThread {
   readonly #ports: Ports;
   readonly #clock: Clock;
   readonly #queue: QueuedBody[] = [];
-  /** Where the first queued body goes on, when its beginning is in a record already. */
-  #cursor: DecodeCursor | null = null;
   /** Bodies of a slot that are still queued. */
   readonly #queuedInSlot = new Map<number, number>();
   /** Records on their way to durability. */
@@ -114,7 +114,7 @@ class EngineThread {
     const ordered = this.#slots.parts(slot, parts).toSorted((a, b) => a.partition - b.partition);
     for (const part of ordered) {
       const source = must(sources[part.partition], "the source of a body");
-      this.#queue.push({ ...part, source, slot });
+      this.#queue.push({ ...part, source, slot, cursor: null });
     }
     this.#queuedInSlot.set(slot, parts);
     this.#scheduleTurn();
@@ -143,23 +143,20 @@ class EngineThread {
   /** Makes records of what is queued, as long as there is room for images. */
   #turn(): void {
     this.#turnScheduled = false;
-    while (this.#queue.length > 0 && this.#engine.hasRoom) this.#takeOne();
+    while (this.#queue.length > 0 && this.#engine.hasRoom) {
+      this.#takeOne();
+      const last = this.#queue.at(-1);
+      // Who came while a large body was in work is seen before its next record.
+      if (last !== undefined && last.cursor !== null) return this.#scheduleTurn();
+    }
   }
 
   #takeOne(): void {
-    const { source } = must(this.#queue[0], "a queued body");
-    const { stream, partition } = source;
-    const other = this.#queue.findIndex(
-      (body) => body.source.stream !== stream || body.source.partition !== partition,
-    );
-    const end = other === -1 ? this.#queue.length : other;
-    const bodies = this.#queue.slice(0, Math.min(end, RECORD_REQUESTS_MAX));
-    const taken = this.#engine.take(source, bodies, {
-      nowUs: this.#clock.nowUs(),
-      cursor: this.#cursor,
-    });
-    this.#cursor = taken.cursor;
+    const { source, cursor } = must(this.#queue[0], "a queued body");
+    const bodies = this.#bodiesOfOneRecord(source);
+    const taken = this.#engine.take(source, bodies, { nowUs: this.#clock.nowUs(), cursor });
     const used = this.#queue.splice(0, taken.used);
+    if (taken.cursor !== null) this.#goOnLater(taken.cursor);
     const freed = this.#freeSlots(used);
     if (taken.kind === "full")
       return toMain({
@@ -172,6 +169,28 @@ class EngineThread {
     if (taken.sealed === null) return toMain({ kind: "empty", answers });
     this.#inFlight.push(taken.sealed);
     return this.#toLog({ kind: "events", ...taken.sealed, answers });
+  }
+
+  /** The first queued bodies: of one source, and none that goes on but the first. */
+  #bodiesOfOneRecord({ stream, partition }: Source): QueuedBody[] {
+    const other = this.#queue.findIndex(
+      ({ source, cursor }, ordinal) =>
+        source.stream !== stream ||
+        source.partition !== partition ||
+        (ordinal > 0 && cursor !== null),
+    );
+    const end = other === -1 ? this.#queue.length : other;
+    return this.#queue.slice(0, Math.min(end, RECORD_REQUESTS_MAX));
+  }
+
+  /**
+   * The first queued body is in a record as far as that had room. A large one lets everybody else have a record before its next: it may have
+   * a thousand of them. Others are done soon, and keep their partition's order.
+   */
+  #goOnLater(cursor: DecodeCursor): void {
+    const body = { ...must(this.#queue.shift(), "the body that goes on"), cursor };
+    if (body.slot === LARGE_SLOT) this.#queue.push(body);
+    else this.#queue.unshift(body);
   }
 
   /** Control records on their way to the log. */

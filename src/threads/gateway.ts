@@ -2,8 +2,8 @@
 // events is durable. Wiring: what becomes of an event is decided by the engine's steps.
 import type { AdmissionFull } from "../admit/admission.ts";
 import type { AnswerError, Outcome } from "../admit/intake.ts";
+import { listedErrors } from "../event/reject.ts";
 import {
-  ANSWER_ERRORS_MAX,
   SLOT_BYTES,
   SOURCE_PARTITIONS_MAX,
   SLOT_COUNT,
@@ -247,8 +247,7 @@ export class Gateway implements Ingest {
     open.accepted += outcome.accepted;
     open.duplicates += outcome.duplicates;
     open.rejected += outcome.rejected;
-    if (outcome.errors.length > 0)
-      open.errors = [...open.errors, ...outcome.errors].slice(0, ANSWER_ERRORS_MAX);
+    if (outcome.errors.length > 0) open.errors = listedErrors([...open.errors, ...outcome.errors]);
     if (!outcome.done) return;
     this.#open.delete(outcome.request);
     const { accepted, duplicates, rejected, errors } = open;

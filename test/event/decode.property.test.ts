@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeReference } from "../../kernels/reference/decode.ts";
+import { BODY_REJECTS_MAX } from "../../src/limits.ts";
 import { Bench, EVERYTHING, type Decoded } from "./harness.ts";
 
 const EVENT_BYTES_MAX = 600;
@@ -193,9 +194,11 @@ function agree(
   body: Uint8Array,
   format: "json" | "ndjson",
   eventBytesMax: number,
+  bodyRejectsMax = BODY_REJECTS_MAX,
 ): Decoded {
   const decoded = on.decode(body, format);
-  const expected = decodeReference(body, format, EVERYTHING.columns, eventBytesMax);
+  const bounds = { eventBytesMax, bodyRejectsMax };
+  const expected = decodeReference(body, format, EVERYTHING.columns, bounds);
   expect(plain(decoded)).toEqual(expected);
   for (const reject of decoded.rejects) expect(reject.message.length).toBeGreaterThan(10);
   return decoded;
@@ -211,6 +214,33 @@ function bodyOf(
   if (shape === 2) return { text: events[0] ?? "", format: "json" };
   return { text: events.join("\n"), format: "ndjson" };
 }
+
+test("after its last reject the rest of a body is one more, however it is cut into batches", () => {
+  const options = { imageBytesMax: 9000, eventBytesMax: EVENT_BYTES_MAX, bodyRejectsMax: 3 };
+  const small = new Bench(EVERYTHING, { ...options, rowsMax: 2 });
+  const large = new Bench(EVERYTHING, { ...options, rowsMax: 1000 });
+  const events = fc.array(
+    fc.oneof(
+      fc.constantFrom("1", "{}", '{"t":7}', '{"t":8,"ratio":0.1234567890123456789012}', " "),
+      EVENT,
+    ),
+    { maxLength: 14 },
+  );
+  const around = fc.constantFrom("", "\n", " \n\t", "x");
+  let unread = 0;
+  fc.assert(
+    fc.property(events, fc.nat(6), around, (list, shape, after) => {
+      const { text, format } = bodyOf(list, shape);
+      const body = Buffer.from(text + after);
+      const decoded = agree(small, body, format, EVENT_BYTES_MAX, 3);
+      expect(plain(large.decode(body, format))).toEqual(plain(decoded));
+      expect(decoded.rejects.length).toBeLessThanOrEqual(4);
+      if (decoded.rejects.at(-1)?.reason === "too_many_rejects") unread++;
+    }),
+    { numRuns: 1000 },
+  );
+  expect(unread).toBeGreaterThan(200);
+});
 
 test("kernel and twin agree on generated bodies, over batches of five rows", () => {
   let rows = 0;

@@ -270,10 +270,25 @@ describe("bodies", () => {
     expect(decode(`[${E},${large},${E}]`).rows).toHaveLength(2);
     expect(reason("x".repeat(3_000_000), "ndjson")).toBe("0 too_large null");
   });
-  test("20 MB of rejects stay bounded and are all counted", () => {
-    const { rejects, batches } = decode("x\n".repeat(20_000), "ndjson");
-    expect(rejects).toHaveLength(20_000);
-    expect(batches).toBe(5);
+  test("after 10,000 rejects the rest is one more, whatever it is", () => {
+    const bad = (count: number, between: string): string => Array(count).fill("7").join(between);
+    const lines = decode(`${E}\n${bad(10_000, "\n")}\n\n${E}\n7\n`, "ndjson");
+    expect(lines.batches).toBe(3);
+    expect(lines.rows).toHaveLength(1);
+    expect(lines.rejects).toHaveLength(10_001);
+    expect(lines.rejects[9_999]).toMatchObject({ index: 10_000, reason: "not_an_object" });
+    expect(lines.rejects[10_000]).toMatchObject({ index: 10_001, reason: "too_many_rejects" });
+    expect(Buffer.from(lines.rejects[10_000]?.raw ?? []).toString()).toBe(`${E}\n7\n`);
+    for (const [from, to] of [
+      ["[", "]"],
+      ['{"events":[', "]}"],
+    ] as const) {
+      const array = decode(`${from}${bad(10_000, ",")} , ${E}${to}`, "json");
+      expect(array.rejects).toHaveLength(10_001);
+      expect(Buffer.from(array.rejects[10_000]?.raw ?? []).toString()).toBe(`${E}${to}`);
+      expect(decode(`${from}${bad(10_000, ",")}${to}`, "json").rejects).toHaveLength(10_000);
+    }
+    expect(decode("x\n".repeat(10_000), "ndjson").rejects).toHaveLength(10_000);
   });
 });
 

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { decodeReference } from "../../kernels/reference/decode.ts";
 import type { EventSchema } from "../../src/event/schema.ts";
+import { BODY_REJECTS_MAX } from "../../src/limits.ts";
 import { Bench, column } from "./harness.ts";
 
 const SCHEMA: EventSchema = {
@@ -38,7 +39,10 @@ test("200 members, any subset of them, agree with the twin", () => {
       });
       const body = Buffer.from(lines.join("\n"));
       const { rows, rejects } = bench.decode(body, "ndjson");
-      const expected = decodeReference(body, "ndjson", SCHEMA.columns, 1024 * 1024);
+      const expected = decodeReference(body, "ndjson", SCHEMA.columns, {
+        eventBytesMax: 1024 * 1024,
+        bodyRejectsMax: BODY_REJECTS_MAX,
+      });
       expect(rejects).toEqual([]);
       expect(rows).toEqual(expected.rows);
     }),

@@ -20,6 +20,7 @@ const REASONS: RejectReason[] = [
   "unknown_symbol",
   "too_deep",
   "too_large",
+  "too_many_rejects",
   "too_far_in_future",
   "too_far_in_past",
 ];
