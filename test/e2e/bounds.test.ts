@@ -124,7 +124,8 @@ function mountDisk(path: string): boolean {
   const { success } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", path], {
     stderr: "ignore",
   });
-  if (success) folders.unshift(() => Bun.spawnSync(["umount", path]));
+  // lazily: what a killed process held open may take a moment to go
+  if (success) folders.unshift(() => Bun.spawnSync(["umount", "--lazy", path]));
   return success;
 }
 
