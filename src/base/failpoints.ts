@@ -22,6 +22,7 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "log.trim.sync",
   "log.trim.wal",
   // checkpoint: sqlite-store.ts
+  "checkpoint.file.make",
   "checkpoint.recover.sync",
   "checkpoint.save.before",
   "checkpoint.save.inside",
@@ -33,6 +34,7 @@ export const FAILPOINTS: readonly Failpoint[] = [
   // table: table-export.ts, ledger.ts, iceberg-table.ts, tables.ts
   "table.data.write",
   "table.data.unlink",
+  "table.ledger.make",
   "table.ledger.recover.sync",
   "table.ledger.before",
   "table.ledger.after",

@@ -86,7 +86,9 @@ type SegmentRow = Stored & {
  */
 export function openCheckpointStore(path: string, files: Files, jobId: string): CheckpointStore {
   if (files.exists(`${path}-wal`)) files.sync(`${path}-wal`, "checkpoint.recover.sync");
-  const database = new Database(path, { readwrite: true, create: true });
+  // for this user alone, as -wal and -shm are then too; SQLite's own would be open to all
+  if (!files.exists(path)) files.writeSynced(path, [], "checkpoint.file.make");
+  const database = new Database(path, { readwrite: true, create: false });
   try {
     database.run("PRAGMA busy_timeout = 5000");
     database.run(`PRAGMA page_size = ${STATE_PAGE_BYTES}`);

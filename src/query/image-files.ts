@@ -34,7 +34,7 @@ export class ImageFiles {
       const path = this.#path(name);
       if (!this.#held.has(path) || !existsSync(path)) {
         mkdirSync(this.#folder, { recursive: true });
-        writeFileSync(path, image);
+        writeFileSync(path, image, { mode: 0o600 });
         this.#held.set(path, this.#held.get(path) ?? 0);
       }
       return path;

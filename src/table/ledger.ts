@@ -102,7 +102,9 @@ export class Ledger {
     let database: Database | null = null;
     try {
       if (files.exists(`${path}-wal`)) files.sync(`${path}-wal`, "table.ledger.recover.sync");
-      database = new Database(path, { create: true, strict: true });
+      // for this user alone, as -wal and -shm are then too; SQLite's own would be open to all
+      if (!files.exists(path)) files.writeSynced(path, [], "table.ledger.make");
+      database = new Database(path, { readwrite: true, create: false, strict: true });
       refuseForeign(database, path);
       database.run("PRAGMA journal_mode = WAL");
       database.run("PRAGMA synchronous = FULL");

@@ -1,8 +1,18 @@
 // A data folder over several starts: the second finds the data of the first; what does not fit is refused with advice; nothing is lost.
-import { afterAll, expect, test } from "bun:test";
-import { copyFileSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+
+// processes start on a machine that others use too
+setDefaultTimeout(60_000);
 
 const BENCH = join(import.meta.dir, "..", "..", "bench");
 const CONFIG = join(BENCH, "clicks.yaml");
@@ -155,4 +165,23 @@ test("faults of a configuration are all told at once with their places", async (
   expect(said).toMatch(/clicks\.yaml:4:13 .*even_time/);
   expect(said).toMatch(/clicks\.yaml:7:16 .*dedup_ttl/);
   expect(said).toMatch(/2 faults/);
+});
+
+test("what it makes in the data folder is for its user alone, while it runs and after it", async () => {
+  const data = folder();
+  const umask = process.umask(0o022);
+  const appliance = await Appliance.start({ config: CONFIG, data }).finally(() =>
+    process.umask(umask),
+  );
+  const openToOthers = (): string[] =>
+    readdirSync(data, { recursive: true, encoding: "utf8" }).filter((name) => {
+      const found = statSync(join(data, name), { throwIfNoEntry: false });
+      return found?.isFile() === true && (found.mode & 0o077) !== 0;
+    });
+  const { position } = await appliance.send([line("a", 0), line("b", 5)].join("\n"));
+  await appliance.rows("SELECT * FROM per_minute", position);
+  expect(readdirSync(data)).toEqual(expect.arrayContaining(["state.db-wal", "ledger.db-wal"]));
+  expect(openToOthers()).toEqual([]);
+  expect(await appliance.stop()).toBe(0);
+  expect(openToOthers()).toEqual([]);
 });

@@ -64,6 +64,7 @@ function icebergFiles(metadata: JsonObject, read: (path: string) => Uint8Array):
 const STEPS = [
   ["table.data.write", 1],
   ["table.data.write", 4],
+  ["table.ledger.make", 1],
   ["table.ledger.before", 1],
   ["table.ledger.before", 2],
   ["table.ledger.after", 1],
