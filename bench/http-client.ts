@@ -6,7 +6,7 @@ import { AnswerReader } from "./answer-reader.ts";
 /** Head of a POST with a body of `bytes` bytes. */
 export function postHead(path: string, type: string, bytes: number): Uint8Array {
   return new TextEncoder().encode(
-    `POST ${path} HTTP/1.1\r\nhost: bench\r\ncontent-type: ${type}\r\ncontent-length: ${bytes}\r\n\r\n`,
+    `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${type}\r\ncontent-length: ${bytes}\r\n\r\n`,
   );
 }
 

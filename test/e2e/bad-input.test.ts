@@ -152,7 +152,7 @@ test("a client that hangs up in the middle of its body harms nobody", async () =
       socket: {
         open(socket) {
           socket.write(
-            "POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{",
+            "POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{",
           );
           setTimeout(() => socket.terminate(), 50);
         },
@@ -169,7 +169,7 @@ test("requests sent ahead of an answer close the connection without one; sent ag
   const bodies = Array.from({ length: 5 }, () => event({ brand: "ahead" }));
   const requests = bodies.map(
     (body) =>
-      `POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      `POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
   const url = new URL(appliance.address);
   const received = await new Promise<string>((resolve, reject) => {
