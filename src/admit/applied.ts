@@ -2,6 +2,7 @@
 // every reader knows from the log alone where a view begins. Pure: facts in, a decision out.
 import type { EventSchema } from "../event/schema.ts";
 import type { ControlKind } from "../log/record.ts";
+import { streamDifferences } from "./stream-difference.ts";
 
 /** A stream or view as it was applied. Hashes are of the normalised schema and plan: comments and spacing do not count. */
 export interface AppliedConfiguration {
@@ -108,10 +109,12 @@ function refusals(before: AppliedConfiguration, wanted: WantedConfiguration): st
   const reasons: string[] = [];
   for (const { name, schemaHash } of wanted.streams) {
     const known = before.streams[name];
-    if (known !== undefined && known.schemaHash !== schemaHash)
-      reasons.push(
-        `stream ${name}: its schema differs from the one that its data was written with; changing a schema in place is not in this release. Give the stream another name, or start with an empty data folder`,
-      );
+    if (known === undefined || known.schemaHash === schemaHash) continue;
+    const differences = streamDifferences(name, before.text, wanted.text).join("; ");
+    const difference = differences || "its schema is not the one that its data was written with";
+    reasons.push(
+      `stream ${name}: ${difference}. Changing these in place is not in this release: write them as they were, give the stream another name, or start with an empty data folder`,
+    );
   }
   for (const { name, planHash } of wanted.views) {
     const known = before.views[name]?.planHash ?? before.formerViews[name];

@@ -97,7 +97,7 @@ export class IcebergTable {
     const difference = shapeDifference(metadata, this.shape);
     if (difference !== null)
       throw new TableRefusedError(
-        `table ${this.folder} has another shape (${difference}). Use the earlier definition, another name, or move the folder away.`,
+        `table ${this.folder} has another shape (${difference}). Use the earlier definition, or another name.`,
       );
     if (metadata["location"] !== this.location)
       throw new TableRefusedError(

@@ -7,7 +7,7 @@ import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import type { EngineStream } from "../engine.ts";
-import { foldPages } from "../engine-state.ts";
+import { CONFIGURATION_READER, foldPages } from "../engine-state.ts";
 import type { Files } from "../base/files.ts";
 import { trimPosition } from "../checkpoint/recovery.ts";
 import { Sealer, type SealedStream } from "../checkpoint/sealer.ts";
@@ -25,6 +25,7 @@ import { unlinkLogFiles } from "../log/sqlite-log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { Exporter } from "../table/exporter.ts";
 import { openTables, type Tables } from "../table/tables.ts";
+import { decideChange } from "./applied.ts";
 import type {
   EngineToExport,
   ExportToEngine,
@@ -72,6 +73,8 @@ class ExportThread {
     this.#start = start;
     this.#logFolder = logFolderOf(start.dataFolder);
     this.#store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
+    const log = openSqliteLogReader(this.#logFolder, files);
+    decideChange(start, this.#store.reader(CONFIGURATION_READER), log);
     this.#tables = openTables({
       folder: warehouseFolderOf(start.dataFolder),
       ledgerPath: ledgerPathOf(start.dataFolder),
@@ -83,7 +86,7 @@ class ExportThread {
     const { raw, intervalUs, rows } = start.config.settings.export;
     this.#exporter = new Exporter({
       tables: this.#tables,
-      log: openSqliteLogReader(this.#logFolder, files),
+      log,
       clock,
       streams: start.streams,
       views: start.views,

@@ -1,12 +1,7 @@
 // The engine's start: the newest checkpoint, what the configuration changes, then the log after the checkpoint. Adapters are opened
 // here; what follows from what is decided by admit/applied.ts and checkpoint/recovery.ts.
 import { kernelModule } from "../../kernels/modules.ts";
-import {
-  configurationChange,
-  type AppliedConfiguration,
-  type ConfigurationChange,
-  type ControlDraft,
-} from "../admit/applied.ts";
+import type { AppliedConfiguration, ControlDraft } from "../admit/applied.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
@@ -14,9 +9,7 @@ import type { Files } from "../base/files.ts";
 import { olderTablesRefusal, recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
 import { SqliteClosedParts } from "../checkpoint/sqlite-closed.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
-import type { LoadedCheckpoint } from "../checkpoint/store.ts";
 import { Engine, type EngineView } from "../engine.ts";
-import type { EventSchema } from "../event/schema.ts";
 import {
   ADMISSION_READER,
   CONFIGURATION_READER,
@@ -26,11 +19,9 @@ import {
   WINDOWS_READER,
 } from "../engine-state.ts";
 import { clockRefusal, generationsFolderOf, logFolderOf, statePathOf } from "../log/data-folder.ts";
-import type { LogReader } from "../log/log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
-import { appliedInLog } from "../reader/applied-log.ts";
-import { planHash } from "../view/explain.ts";
 import type { ViewOutput } from "../window/output.ts";
+import { decideChange } from "./applied.ts";
 import type { EngineStart } from "./messages.ts";
 import { refuseRetired } from "./retired.ts";
 import { SLOTS_BYTES } from "./slots.ts";
@@ -60,7 +51,7 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     refuseUnfit(start, { bounds, positions, hasCheckpoint: loaded.readers.length > 0 });
     const admitted = positions.get(ADMISSION_READER) ?? 0;
     const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
-    const change = decideChange(start, { loaded, log, lastPosition: bounds.last });
+    const change = decideChange(start, store.reader(CONFIGURATION_READER), log);
     refuseRetired(start, change.before, { loaded, log });
     const engine = await buildEngine(start, files);
     restoreEngine(engine, loaded, viewsOf(start, change.applied, bounds.first));
@@ -119,36 +110,6 @@ function refuseUnfit(
   if (decision.kind === "refuse") throw new AdviceError(decision.message);
 }
 
-function decideChange(
-  start: EngineStart,
-  found: {
-    readonly loaded: LoadedCheckpoint;
-    readonly log: LogReader;
-    readonly lastPosition: number;
-  },
-): Exclude<ConfigurationChange, { kind: "refused" }> & {
-  readonly before: AppliedConfiguration | null;
-} {
-  const saved = found.loaded.readers.find(({ name }) => name === CONFIGURATION_READER);
-  const before =
-    appliedInLog(found.log, (saved?.position ?? 0) + 1) ??
-    (saved === undefined
-      ? null
-      : (JSON.parse(new TextDecoder().decode(saved.body)) as AppliedConfiguration));
-  const wanted = {
-    streams: start.streams.map(({ name, schema }) => ({
-      name,
-      schema,
-      schemaHash: schemaHash(schema),
-    })),
-    views: start.views.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
-    text: start.configurationText,
-  };
-  const change = configurationChange(before, wanted, found.lastPosition);
-  if (change.kind === "refused") throw new AdviceError(change.reasons.join("\n"));
-  return { ...change, before };
-}
-
 async function buildEngine(start: EngineStart, files: Files): Promise<Engine> {
   const [decode, admit, fold] = await Promise.all([
     kernelModule("decode"),
@@ -178,10 +139,4 @@ function viewsOf(
     )?.memoryMaxBytes;
     return { plan, since, memoryMaxBytes: memoryMaxBytes ?? null, logFirst };
   });
-}
-
-/** Hash of what a schema decides: columns and their roles, not its version. */
-function schemaHash(schema: EventSchema): string {
-  const { id: _, ...deciding } = schema;
-  return new Bun.CryptoHasher("sha256").update(JSON.stringify(deciding)).digest("hex");
 }

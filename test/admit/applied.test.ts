@@ -78,3 +78,41 @@ test("a view that was removed keeps the meaning of its name", () => {
     applied: { views: { per_minute: { since: 91 } } },
   });
 });
+
+/** A configuration's text with one stream, as its record has it. */
+function textOf(stream: Readonly<Record<string, unknown>>): string {
+  const fields = [
+    { name: "at", type: "long", doc: "when" },
+    { name: "id", type: "string" },
+  ];
+  const clicks = { name: "clicks", eventTime: "at", eventId: "id", schema: { fields }, ...stream };
+  return JSON.stringify({ streams: [{ name: "other" }, clicks], views: [] });
+}
+
+const [AT, ID] = [
+  { name: "at", type: "long" },
+  { name: "id", type: "string" },
+];
+
+test.each([
+  [{ eventId: null }, "streams.clicks.event_id was id, now it is not given"],
+  [{ eventTime: "received_at" }, "streams.clicks.event_time was at, now it is received_at"],
+  [
+    { schema: { fields: [AT, { name: "key", type: "string" }] }, eventId: "key" },
+    "streams.clicks.event_id was id, now it is key; streams.clicks.schema: field id is gone; streams.clicks.schema: field key is new",
+  ],
+  [
+    { schema: { fields: [AT, { ...ID, type: "long" }] } },
+    "streams.clicks.schema: field id has another type or default",
+  ],
+  [{ schema: { fields: [ID, AT] } }, "streams.clicks.schema: its fields are in another order"],
+  // nothing that can be told from the texts
+  [{ schema: { fields: [AT, ID] } }, "its schema is not the one that its data was written with"],
+])("a refused stream is told by the keys that changed: %j", (change, said) => {
+  const before = { ...applied(), text: textOf({}) };
+  const streams = [{ name: "clicks", schema, schemaHash: "s2" }];
+  const refused = configurationChange(before, { ...wanted, streams, text: textOf(change) }, END);
+  expect(refused.kind === "refused" && refused.reasons[0]).toStartWith(
+    `stream clicks: ${said}. Changing these in place is not in this release`,
+  );
+});

@@ -1,13 +1,6 @@
 // A data folder over several starts: the second finds the data of the first; what does not fit is refused with advice; nothing is lost.
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
 
@@ -42,10 +35,14 @@ function line(id: string, minute: number, price = 1): string {
   });
 }
 
-/** A configuration beside the bench's schema, changed by `change`. */
-function changedConfig(change: (text: string) => string): string {
+/** The bench's configuration, changed by `change`, beside its schema, changed by `changeSchema`. */
+function changedConfig(
+  change: (text: string) => string,
+  changeSchema: (text: string) => string = (text) => text,
+): string {
   const path = folder();
-  copyFileSync(join(BENCH, "clicks.avsc"), join(path, "clicks.avsc"));
+  const schema = readFileSync(join(BENCH, "clicks.avsc"), "utf8");
+  writeFileSync(join(path, "clicks.avsc"), changeSchema(schema));
   writeFileSync(join(path, "clicks.yaml"), change(readFileSync(CONFIG, "utf8")));
   return join(path, "clicks.yaml");
 }
@@ -112,6 +109,17 @@ test("a changed view and a changed schema are refused, a new view begins at the 
     text.replace("count(*) AS events", "count(price) AS events"),
   );
   expect(await refusal(changedView, data)).toContain("Give the changed view another name");
+  const changedSchema = changedConfig(
+    (text) => text,
+    (text) => text.replace(/"brand"/, '"make"'),
+  );
+  expect(await refusal(changedSchema, data)).toMatch(
+    /streams\.clicks\.schema: field brand is gone; .*field make is new\. Changing these in place is not/,
+  );
+  const noId = changedConfig((text) => text.replace(/^ *(event_id|dedup_\w+):.*\n/gm, ""));
+  expect(await refusal(noId, data)).toContain(
+    "streams.clicks.event_id was event_id, now it is not given. Changing",
+  );
   const twoViews = changedConfig(
     (text) =>
       `${text}  second:\n    sql: SELECT window_start, count(*) AS n FROM tumble(clicks, event_time, INTERVAL 1 HOUR) GROUP BY ALL\n`,
