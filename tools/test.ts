@@ -1,5 +1,5 @@
-// `npm test`: builds the kernels, runs every test in random order with a printed seed, lists what was skipped and why, and ends with
-// `N passed, N failed, N skipped`. Arguments go to `bun test` (paths, --seed N). Keeps Bun's exit code.
+// `npm test`: builds the kernels, runs every test in random order with a printed seed, lists what was skipped and why, repeats what
+// failed (so that the end of a long run says it), and ends with `N passed, N failed, N skipped`. Arguments go to `bun test` (paths, --seed N). Keeps Bun's exit code.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -28,6 +28,29 @@ function readReport(path: string): { tests: number; failed: number; skipped: str
   return { tests: count("tests"), failed: count("failures") + count("errors"), skipped };
 }
 
+/** Lines of a failure that the end of the run repeats: the assertion and where it stands. */
+const FAILURE_LINES = 30;
+
+/** Hands the output of `bun test` on as it comes. Returns what it said just before each `(fail) name`, that line included. */
+async function passOn(output: ReadableStream<Uint8Array>, to: NodeJS.WriteStream): Promise<string[]> {
+  const failures: string[] = [];
+  let before: string[] = [];
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const piece of output) {
+    to.write(piece);
+    const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      before.push(line);
+      if (!Bun.stripANSI(line).startsWith("(fail)")) continue;
+      failures.push(before.slice(-FAILURE_LINES).join("\n"));
+      before = [];
+    }
+  }
+  return failures;
+}
+
 await buildKernels();
 const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
 const report = join(folder, "report.xml");
@@ -48,15 +71,17 @@ const child = Bun.spawn(
     `--reporter-outfile=${report}`,
     ...(given.length === 0 ? ["./test"] : given),
   ],
-  { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] },
+  { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] },
 );
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => {
     child.kill(signal);
   });
+const failures = await passOn(child.stderr, process.stderr);
 let code = await child.exited;
 try {
   const { tests, failed, skipped } = readReport(report);
+  for (const failure of failures) console.log(failure);
   for (const name of skipped) console.log(`skipped ${name}`);
   if (seed.length > 0)
     console.log(`seed ${seed[1]} (npm test -- --seed ${seed[1]} repeats this order)`);
