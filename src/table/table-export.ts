@@ -262,8 +262,9 @@ export class TableExport {
     const { folder } = this.#target;
     const removed = days.removed.map((path) => path.slice(folder.length + 1));
     // a file and those that take its place are of one epoch, and so of one snapshot
-    const filesMax = removed.length > 0 ? files.length : EPOCH_FILES_MAX;
-    const count = Math.max(1, Math.ceil(files.length / filesMax));
+    const isOne = removed.length > 0 || files.length === 0;
+    const filesMax = isOne ? files.length : EPOCH_FILES_MAX;
+    const count = isOne ? 1 : Math.ceil(files.length / filesMax);
     return Array.from({ length: count }, (_, index) => {
       const part = files.slice(index * filesMax, (index + 1) * filesMax);
       return {

@@ -78,7 +78,11 @@ describe("changed rows", () => {
           rmSync(folder, { recursive: true });
         },
       ),
-      { numRuns: Number(process.env["RUNS"] ?? 15) },
+      {
+        numRuns: Number(process.env["RUNS"] ?? 15),
+        // a cut that takes every row out of the last file: an epoch that removes and adds nothing
+        examples: [[[1, 6, 1, 1].map((count) => [count, false, false])]],
+      },
     );
   }, 60_000);
 
