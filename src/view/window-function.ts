@@ -141,14 +141,9 @@ function readInterval(
       `${name.slice("to_".length)} have no fixed length`,
       "use days or weeks",
     );
-  let inner: Node | undefined = listOf(node, "children")[0];
-  while (inner !== undefined && inner.type !== "VALUE_CONSTANT")
-    inner = nodeOf(inner, "child") ?? listOf(inner, "children")[0];
-  const value = inner && nodeOf(inner, "value");
-  const count = Number(value?.["value"] ?? Number.NaN);
-  const isPlain = value !== null && ["number", "string"].includes(typeof value?.["value"]);
+  const count = constantOf(listOf(node, "children")[0]);
   const least = what === "offset" ? 0 : 1;
-  if (!isPlain || !Number.isInteger(count) || count < least)
+  if (!Number.isInteger(count) || count < least)
     return faults.add(
       node,
       `the ${what} of ${call.name} is no whole number ${least === 0 ? "from 0 on" : "above 0"}`,
@@ -157,4 +152,24 @@ function readInterval(
   if (count * unitUs > VIEW_WINDOW_US_MAX)
     return faults.add(node, `the ${what} of ${call.name} is at most 366 days`, advice);
   return count * unitUs;
+}
+
+/** Types that a whole number may be written in, and that the parser casts it to. */
+const WHOLE_TYPES: readonly string[] = ["INTEGER", "BIGINT", "VARCHAR"];
+const CAST_TYPES: readonly string[] = ["DOUBLE", "INTEGER", "BIGINT"];
+
+/** The constant that an interval's number is, below the casts that the parser puts around it; NaN for what would have to be computed. */
+function constantOf(node: Node | undefined): number {
+  if (node?.type === "OPERATOR_CAST" && CAST_TYPES.includes(typeOf(node, "cast_type")))
+    return constantOf(nodeOf(node, "child") ?? undefined);
+  if (node?.type === "FUNCTION" && textOf(node, "function_name") === "trunc")
+    return constantOf(listOf(node, "children")[0]);
+  const value = node?.type === "VALUE_CONSTANT" ? nodeOf(node, "value") : null;
+  if (value === null || !WHOLE_TYPES.includes(typeOf(value, "type"))) return Number.NaN;
+  return Number(value["value"] ?? Number.NaN);
+}
+
+function typeOf(node: Node, member: string): string {
+  const type = nodeOf(node, member);
+  return type === null ? "" : textOf(type, "id");
 }
