@@ -43,6 +43,8 @@ export class Reconciler implements Reconcile {
   readonly #wires: ReconcilerWires;
   readonly #timers: Timer[] = [];
   readonly #stop = new AbortController();
+  /** Views whose next unattended run is due, in turn: those of one interval are due at the same moment. */
+  readonly #due = new Set<string>();
   #worker: Worker | null = null;
   #end: ((outcome: Outcome) => void) | null = null;
 
@@ -55,7 +57,10 @@ export class Reconciler implements Reconcile {
     for (const { name, lateReconcileEveryUs } of views)
       if (lateReconcileEveryUs !== null)
         this.#timers.push(
-          setInterval(() => void this.#unattended(name), lateReconcileEveryUs / 1000),
+          setInterval(() => {
+            this.#due.add(name);
+            this.#runDue();
+          }, lateReconcileEveryUs / 1000),
         );
   }
 
@@ -69,14 +74,22 @@ export class Reconciler implements Reconcile {
   /** Ends a run; what it published is whole. */
   close(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    this.#due.clear();
     this.#stop.abort();
     this.#finish(STOPPED);
   }
 
+  /** Begins the next run that is due, unless one is at work: its end does. */
+  #runDue(): void {
+    for (const view of this.#due) {
+      if (this.#worker !== null) return;
+      this.#due.delete(view);
+      void this.#unattended(view);
+    }
+  }
+
   async #unattended(view: string): Promise<void> {
     const everything = { view, fromUs: YEAR_1_US, toUs: YEAR_10000_US, isDry: false };
-    // One at a time: the next round does what this one leaves.
-    if (this.#worker !== null) return;
     const outcome = await this.start(everything, () => undefined).outcome;
     if ("kind" in outcome) {
       if (outcome !== STOPPED) this.#wires.say(`reconcile ${view}: ${outcome.detail}`);
@@ -151,6 +164,7 @@ export class Reconciler implements Reconcile {
     this.#worker = null;
     this.#end?.(outcome);
     this.#end = null;
+    this.#runDue();
   }
 
   /** Does what the run asks for; while the appliance says "not now" again and again. */

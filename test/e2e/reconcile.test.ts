@@ -47,6 +47,7 @@ views:
       GROUP BY window_start, sensor, weight HAVING n % 4 > 0 QUALIFY row_number() OVER (PARTITION BY window_start ORDER BY n DESC) <= 3
   fine:
     sql: "SELECT window_start, sensor, count(*) AS n, avg(weight) AS mean FROM tumble(readings, taken_at, INTERVAL 5 SECONDS) GROUP BY ALL"
+    ${unattended}
   visits:
     sql: "SELECT window_start, sensor, count(*) AS n FROM session(readings, taken_at, INTERVAL 3 SECONDS, sensor) GROUP BY ALL"
   copies:
@@ -279,7 +280,9 @@ test("unattended: late events are there by themselves", async () => {
   await appliance.stop();
   writeFileSync(config, configText("late: { reconcile_every: 1s }"));
   await serve();
+  // both are due at the same moments
   await appliance.printed("per_10s: reconciled");
+  await appliance.printed("fine: reconciled");
   const late = { id: 1_000_001, taken_at: "2024-01-01T00:10:31Z", weight: 1, cents: "1" };
   await appliance.send(JSON.stringify(late));
   for (let tries = 0; tries < 300; tries++) {
