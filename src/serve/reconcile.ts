@@ -2,6 +2,7 @@
 // Owns the wire; what is reconciled is decided elsewhere.
 import { timeUs } from "../base/iso-time.ts";
 import { SQL_BODY_BYTES_MAX } from "../limits.ts";
+import type { ReconcileProgress } from "../reconcile/reconcile.ts";
 import { readBody } from "./body.ts";
 import type { Reconcile, ReconcileRequest, Refusal } from "./deps.ts";
 import { refuse } from "./problem.ts";
@@ -29,10 +30,14 @@ export async function readReconcile(request: Request): Promise<ReconcileRequest 
   return { view, fromUs, toUs, isDry: dry };
 }
 
+/** ms without progress after which it is told again: a quarter of the time after which a silent connection is closed (server.ts). */
+const ALIVE_MS = 30_000;
+
 /** The answer, as the run goes. What refuses at once is a problem of its own. */
 export async function reconcileResponse(
   reconcile: Reconcile,
   request: ReconcileRequest,
+  aliveMs: number = ALIVE_MS,
 ): Promise<Response | Refusal> {
   const lines = new TransformStream<Uint8Array, Uint8Array>();
   const writer = lines.writable.getWriter();
@@ -41,10 +46,15 @@ export async function reconcileResponse(
   const write = (value: object): void =>
     void writer.write(encoder.encode(`${JSON.stringify(value)}\n`)).catch(() => undefined);
   const started = Promise.withResolvers<null>();
-  const { outcome } = reconcile.start(request, (progress) => {
+  let last: ReconcileProgress = { windowsDone: 0, windowsAll: 0 };
+  const tell = (progress: ReconcileProgress): void => {
+    last = progress;
     write({ progress });
     started.resolve(null);
-  });
+  };
+  const { outcome } = reconcile.start(request, tell);
+  const alive = setInterval(() => tell(last), aliveMs);
+  void outcome.finally(() => clearInterval(alive));
   const first = await Promise.race([started.promise, outcome]);
   if (first !== null && "kind" in first) return first;
   const end = async (): Promise<void> => {

@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { carriesKey, chooseKey, keyHash, KeyError } from "../../src/serve/key.ts";
+import type { ReconcileReport } from "../../src/reconcile/reconcile.ts";
+import { reconcileResponse } from "../../src/serve/reconcile.ts";
 import { ListenError, startServer } from "../../src/serve/server.ts";
 import type { RunningServer } from "../../src/serve/server.ts";
 import { MemoryAppliance, serveMemory } from "./memory-appliance.ts";
@@ -40,6 +42,24 @@ describe("/v1/reconcile", () => {
     expect((await refused.text()).trimEnd().split("\n").at(-1)).toBe(
       '{"problem":{"code":"not_reconcilable","detail":"w has sessions"}}',
     );
+  });
+
+  test("a run that is silent for long keeps its connection: progress is told again", async () => {
+    const { promise: outcome, resolve } = Promise.withResolvers<ReconcileReport>();
+    const wanted = { view: "v", fromUs: 0n, toUs: 1n, isDry: false };
+    const answer = await reconcileResponse({ start: () => ({ outcome }) }, wanted, 1);
+    if ("kind" in answer) throw new Error(answer.detail);
+    let text = "";
+    for await (const part of answer.body ?? []) {
+      text += new TextDecoder().decode(part);
+      if (text.split("\n").length > 2)
+        resolve({ view: "v", rawPosition: 7, windows: 0, lateEvents: 0, rows: [], skipped: [] });
+    }
+    const lines = text.trimEnd().split("\n");
+    expect(lines.slice(0, 2)).toEqual(
+      Array(2).fill('{"progress":{"windowsDone":0,"windowsAll":0}}'),
+    );
+    expect(lines.at(-1)).toStartWith('{"report":{"view":"v"');
   });
 
   test.each([
