@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import type { DuckConnection } from "../base/duckdb.ts";
 import type { Pin, PinnedFiles } from "./pin.ts";
 import { damagedFile, duckMessage, type Problem } from "./problem.ts";
-import { quoteText, SYSTEM_SCHEMA } from "./relations.ts";
+import { quoteText } from "../view/render.ts";
+import { SYSTEM_SCHEMA } from "./relations.ts";
 
 /** A relation of a question with the data files behind it. */
 interface ReadFiles {

@@ -1,6 +1,7 @@
 // Nouns: the state that one query sees, fixed before it runs. Made by the parent (engine, export, log each say their part), sent to
 // the query child as JSON, released when the answer is out. Until then nothing it names is unlinked.
 import type { Column } from "../event/schema.ts";
+import type { Finality } from "../view/plan.ts";
 
 /** Data files of one table up to one ledger epoch: absolute paths of Parquet files whose columns carry field ids. */
 export interface PinnedFiles {
@@ -38,7 +39,7 @@ export interface PinnedView {
    * window_start with the window's size; the allowed lateness is in it too. null when the view puts out neither: `is_final` is NULL then.
    * "always": a projection's rows.
    */
-  readonly finality: { readonly column: string; readonly addUs: number } | "always" | null;
+  readonly finality: Finality;
 }
 
 /** An image of rows that are new ("append"), take the place of rows with the same key, or are gone. */
@@ -53,7 +54,9 @@ export interface PinnedRange {
   readonly fromUs: string;
   readonly toUs: string;
   readonly position: number;
+  /** Windows of the view begin every slideUs and are sizeUs long. */
   readonly sizeUs: number;
+  readonly slideUs: number;
 }
 
 /** A small system relation, given by value: columns and rows of JSON values (BIGINT and times as decimal text). */
@@ -72,7 +75,7 @@ export interface Pin {
   readonly lateEvents: {
     readonly files: PinnedFiles;
     readonly images: readonly { readonly view: string; readonly path: string }[];
-    /** Which of them count after all: those at or below `position`, of windows that start in [fromUs, toUs) and are `sizeUs` long. */
+    /** Which of them count after all: those at or below `position`, of windows that start in [fromUs, toUs). */
     readonly reconciled: readonly PinnedRange[];
   };
   /** Dead letters: files, then the rejects of the log's records after `coveredPosition`. */

@@ -3,6 +3,7 @@
 import { must } from "../base/assert.ts";
 import { sqlTypeText } from "../event/schema.ts";
 import { deadLetterTable, lateTable, type TableSpec } from "../table/shapes.ts";
+import { quoteName, quoteText } from "../view/render.ts";
 import type { ImageColumnSource, ImageScanColumn } from "./image-scan.ts";
 import type {
   InlineRelation,
@@ -47,13 +48,6 @@ export interface PlannedRelation {
 export interface RelationPlan {
   readonly relations: readonly PlannedRelation[];
   readonly scans: readonly PlannedScan[];
-}
-
-export function quoteName(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
-}
-export function quoteText(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** `read_parquet` by field id: files of older schemas give NULL for columns that they lack. */
@@ -235,14 +229,21 @@ function planLateEvents(planner: Planner, pin: Pin): void {
   );
 }
 
-/** Whether all windows that an event came too late for were reconciled since. */
+/** Whether all windows that an event came too late for were reconciled since: they may lie in several ranges. */
 function reconciledText(ranges: readonly PinnedRange[]): string {
-  const counts = ranges.map(
-    ({ view, fromUs, toUs, position, sizeUs }) =>
-      `(view = ${quoteText(view)} AND _position <= ${position} AND window_start >= make_timestamptz(${BigInt(fromUs)})` +
-      ` AND window_end < make_timestamptz(${BigInt(toUs) + BigInt(sizeUs)}))`,
-  );
-  return counts.length === 0 ? "false" : `(${counts.join(" OR ")})`;
+  const views = [...Map.groupBy(ranges, ({ view }) => view)].map(([view, of]) => {
+    const { sizeUs, slideUs } = must(of[0], "a range");
+    const [first, last] = ["epoch_us(window_start)", `(epoch_us(window_end) - ${sizeUs})`];
+    const within = of.map((range) => {
+      const [from, to] = [BigInt(range.fromUs), BigInt(range.toUs)];
+      const [least, most] = [`greatest(${from}, ${first})`, `least(${to - 1n}, ${last})`];
+      // Windows that start in the range: from the first one at or after `least` to the last one at or before `most`.
+      const count = `(${most} - ${first}) // ${slideUs} - (${least} - ${first} + ${slideUs - 1}) // ${slideUs} + 1`;
+      return `CASE WHEN _position <= ${range.position} AND ${least} <= ${most} THEN ${count} ELSE 0 END`;
+    });
+    return `(view = ${quoteText(view)} AND ${within.join(" + ")} = (${last} - ${first}) // ${slideUs} + 1)`;
+  });
+  return views.length === 0 ? "false" : `(${views.join(" OR ")})`;
 }
 
 function planDeadLetters(planner: Planner, pin: Pin): void {

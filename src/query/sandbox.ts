@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { DuckDb, type DuckConnection, type RawScan } from "../base/duckdb.ts";
 import { WINDOW_MACROS } from "../view/macros.ts";
 import { BOUNDED_MACROS } from "./bounded-functions.ts";
-import { quoteText, SCAN_FUNCTION, SYSTEM_SCHEMA, type PlannedRelation } from "./relations.ts";
+import { quoteText } from "../view/render.ts";
+import { SCAN_FUNCTION, SYSTEM_SCHEMA, type PlannedRelation } from "./relations.ts";
 
 /** Names of sandboxes and of their folders for temporary files. */
 const TEMP_PREFIX = "duckdb-query-";

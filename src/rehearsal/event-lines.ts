@@ -11,7 +11,7 @@ export interface EventLine {
   readonly partition: string;
 }
 
-/** A line that is an envelope with something else in it. The message names the line. */
+/** A line that is an envelope with something else in it, or too long. */
 export class EventLineError extends Error {
   override readonly name = "EventLineError";
 }

@@ -10,6 +10,7 @@ import type { ViewPlan } from "../view/plan.ts";
 import { differencesFrom } from "./compare.ts";
 import { EventLineError, readEventLines, type EventLine } from "./event-lines.ts";
 import { ExpectedRowsError, readCsv, readJsonRows } from "./expected.ts";
+import { NoRoomError } from "./last-rows.ts";
 import { Rehearsal } from "./rehearsal.ts";
 import type { Relation } from "./relation.ts";
 
@@ -77,7 +78,7 @@ export function runFixture(files: FixtureFiles, config: RehearsalConfig): Fixtur
     const isBad =
       error instanceof EventLineError ||
       error instanceof ExpectedRowsError ||
-      error instanceof RangeError;
+      error instanceof NoRoomError;
     if (isBad) return { kind: "bad", why: error.message };
     throw error;
   }

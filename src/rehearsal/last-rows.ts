@@ -4,6 +4,17 @@ import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { Windows } from "../window/windows.ts";
 
+/** The events need more state than there is room for, so a view stopped before the last of them. The message tells the view. */
+export class NoRoomError extends Error {
+  override readonly name = "NoRoomError";
+}
+
+/** Throws NoRoomError for a view that stopped: its rows would be those of some events only. */
+export function refuseStopped(windows: Windows): void {
+  for (const [view, { reason }] of windows.suspended)
+    throw new NoRoomError(`view ${view} cannot hold these events: ${reason}`);
+}
+
 /** Columns of a view's rows: what it puts out, then `revision`. */
 export function rowColumns({ output }: ViewPlan): ImageColumn[] {
   return [...output, { name: "revision", type: { kind: "BIGINT" }, nullable: false }];
@@ -15,13 +26,17 @@ export function keyColumns({ output, window }: ViewPlan): number[] {
   return output.flatMap(({ source }, ordinal) => (source.kind === "aggregate" ? [] : [ordinal]));
 }
 
-/** The rows of a view after `outputs` (all that it has put out, in order), what waits to be corrected, and its open windows; those of them to `keep`. */
+/**
+ * The rows of a view after `outputs` (all that it has put out, in order), what waits to be corrected, and its open windows; those of them to
+ * `keep`. Throws NoRoomError when a view has stopped.
+ */
 export function lastRows(
   plan: ViewPlan,
   outputs: readonly ViewOutput[],
   windows: Windows,
   keep: (row: readonly Cell[]) => boolean = () => true,
 ): Cell[][] {
+  refuseStopped(windows);
   const columns = rowColumns(plan);
   const keys = keyColumns(plan);
   const rows = new Map<string, Cell[]>();

@@ -2,14 +2,14 @@
 // `preview` run: the same kernels, the same admission and the same record format as the appliance (pipeline.ts).
 import { Engine, type EngineStream, type KernelModules } from "../engine.ts";
 import { imageRows, type Cell } from "../event/image.ts";
-import { must } from "../base/assert.ts";
+import { assert, must } from "../base/assert.ts";
 import { REHEARSAL_BODY_BYTES_MAX } from "../limits.ts";
 import { MemoryLog } from "../log/memory-log.ts";
 import { Pipeline, pipelineBodyBytes, type PipelineAnswer } from "../pipeline.ts";
-import type { ViewPlan } from "../view/plan.ts";
+import { finalityOf, type ViewPlan } from "../view/plan.ts";
 import type { ViewCounts } from "../window/fold.ts";
 import { LATE_COLUMNS } from "../window/late.ts";
-import type { EventLine } from "./event-lines.ts";
+import { EventLineError, type EventLine } from "./event-lines.ts";
 import { keyColumns, lastRows, rowColumns } from "./last-rows.ts";
 import type { Relation } from "./relation.ts";
 
@@ -44,7 +44,7 @@ export class Rehearsal {
     this.#pipeline = new Pipeline(this.#engine, this.#log.openWriter(), null);
   }
 
-  /** Sends events in order, each received at its own time or else at `receivedAtUs`. Throws RangeError for one that is too long. */
+  /** Sends events in order, each received at its own time or else at `receivedAtUs`. Throws EventLineError for one that is too long. */
   send(stream: string, lines: readonly EventLine[], receivedAtUs: number): RehearsalCounts {
     const sum = { accepted: 0, duplicates: 0, rejected: 0 };
     for (const { texts, atUs, partition } of bodiesOf(lines, receivedAtUs)) {
@@ -83,15 +83,14 @@ export class Rehearsal {
     ).counts;
   }
 
-  /** The last state of every row of a view, then `is_final`. */
+  /** The last state of every row of a view, then `is_final`. Throws NoRoomError. */
   rows(view: string): Relation {
     const { windows } = this.#engine;
     const plan = must(
       this.#plans.find(({ name }) => name === view),
       `view ${view}`,
     );
-    const finalAfterUs = finality(plan);
-    const watermarkUs = windows.watermarkUs(view);
+    const isFinal = finalityIn(plan, windows.watermarkUs(view));
     return {
       name: view,
       columns: [
@@ -99,11 +98,7 @@ export class Rehearsal {
         { name: "is_final", type: { kind: "BOOLEAN" }, nullable: true },
       ],
       keys: keyColumns(plan),
-      rows: lastRows(plan, windows.pending(view), windows).map((row) => {
-        const finalUs = finalAfterUs(row);
-        if (finalUs === null) return [...row, null];
-        return [...row, watermarkUs !== null && finalUs <= watermarkUs];
-      }),
+      rows: lastRows(plan, windows.pending(view), windows).map((row) => [...row, isFinal(row)]),
     };
   }
 
@@ -144,20 +139,18 @@ export class Rehearsal {
   }
 }
 
-/** From when on nothing changes a row, µs; null when the row does not tell. */
-function finality(plan: ViewPlan): (row: readonly Cell[]) => bigint | null {
-  const { output, window, late } = plan;
-  const ordinalOf = (kind: string): number =>
-    output.findIndex(({ source }) => source.kind === kind);
-  const end = ordinalOf("window_end");
-  const start = ordinalOf("window_start");
-  const size = window?.kind === "tumble" || window?.kind === "hop" ? window.sizeUs : null;
+/** Whether nothing changes a row any more, as SQL says it: null when the row does not tell. */
+function finalityIn(
+  plan: ViewPlan,
+  watermarkUs: bigint | null,
+): (row: readonly Cell[]) => boolean | null {
+  const finality = finalityOf(plan);
+  if (finality === null || finality === "always") return () => (finality === null ? null : true);
+  const ordinal = plan.output.findIndex(({ name }) => name === finality.column);
   return (row) => {
-    const [ordinal, addUs] = end >= 0 ? [end, 0] : [start, size];
-    const cell = row[ordinal];
-    return typeof cell === "bigint" && addUs !== null
-      ? cell + BigInt(addUs + late.allowedUs)
-      : null;
+    const boundUs = row[ordinal];
+    assert(typeof boundUs === "bigint", "bounds of windows are times");
+    return watermarkUs !== null && boundUs + BigInt(finality.addUs) <= watermarkUs;
   };
 }
 
@@ -171,7 +164,9 @@ function bodiesOf(
     const atUs = own ?? receivedAtUs;
     const bytes = Buffer.byteLength(text) + 1;
     if (bytes > REHEARSAL_BODY_BYTES_MAX)
-      throw new RangeError(`an event has ${bytes} bytes, more than ${REHEARSAL_BODY_BYTES_MAX}`);
+      throw new EventLineError(
+        `an event has ${bytes} bytes, more than ${REHEARSAL_BODY_BYTES_MAX}`,
+      );
     const last = bodies.at(-1);
     if (
       last !== undefined &&

@@ -1,10 +1,10 @@
 // Pins of queries: asks the engine for a position and images, then the export thread for exactly the files that complete them, and
 // puts both together. Holds every pin until its query is answered. Wiring: what a pin means is in query/pin.ts.
 import { must } from "../base/assert.ts";
-import type { Pin, PinnedView } from "../query/pin.ts";
+import type { Pin } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
-import { finalBehindEndUs, windowSizeUs, type ViewPlan } from "../view/plan.ts";
+import { finalityOf, windowSizeUs, windowSlideUs, type ViewPlan } from "../view/plan.ts";
 import type { FleetStatus } from "./fleet.ts";
 import type {
   EngineToMain,
@@ -137,7 +137,7 @@ export class PinBoard {
             source.kind === "aggregate" ? [] : [name],
           ),
           watermarkUs: held?.watermarkUs ?? null,
-          finality: this.#finality(view),
+          finality: finalityOf(this.#plan(view)),
         };
       }),
       lateEvents: {
@@ -151,6 +151,7 @@ export class PinBoard {
           toUs: toUs.toString(),
           position,
           sizeUs: windowSizeUs(this.#plan(view)),
+          slideUs: windowSlideUs(this.#plan(view)),
         })),
       },
       deadLetters: exported.deadLetters,
@@ -166,18 +167,5 @@ export class PinBoard {
       this.#start.views.find(({ name }) => name === view),
       `view ${view}`,
     );
-  }
-
-  /** Which output column says when a row is final. */
-  #finality(view: string): PinnedView["finality"] {
-    const plan = this.#plan(view);
-    if (plan.window === null) return "always";
-    const end = plan.output.find(({ source }) => source.kind === "window_end");
-    if (end !== undefined) return { column: end.name, addUs: finalBehindEndUs(plan) };
-    const start = plan.output.find(({ source }) => source.kind === "window_start");
-    // A session's start says nothing of its end; days of a time zone differ in length.
-    return start === undefined || !["tumble", "hop"].includes(plan.window.kind)
-      ? null
-      : { column: start.name, addUs: windowSizeUs(plan) + finalBehindEndUs(plan) };
   }
 }

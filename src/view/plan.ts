@@ -165,6 +165,11 @@ export function windowSizeUs({ window }: ViewPlan): number {
   return window.sizeUs;
 }
 
+/** How far apart the windows of such a plan begin, µs. */
+export function windowSlideUs(plan: ViewPlan): number {
+  return plan.window?.kind === "hop" ? plan.window.slideUs : windowSizeUs(plan);
+}
+
 /** Output ordinals of the group keys, in the order of the keys: what breaks ties. Every key is put out. */
 export function keyOrdinals({ keys, output }: ViewPlan): number[] {
   return keys.map((_, index) =>
@@ -176,7 +181,22 @@ export function keyOrdinals({ keys, output }: ViewPlan): number[] {
  * How far the watermark is behind a window's end when its rows are final, µs. A session is closed once the watermark is beyond its end,
  * and no late event may change it any more once its range is forgotten.
  */
-export function finalBehindEndUs({ window, late }: ViewPlan): number {
+function finalBehindEndUs({ window, late }: ViewPlan): number {
   if (window?.kind !== "session") return late.allowedUs;
   return Math.max(1, Math.min(late.allowedUs, window.gapUs + 1));
+}
+
+/** From when on nothing changes a row: the watermark has reached the output column plus `addUs`. "always": it is put out once. Null: no column tells. */
+export type Finality = { readonly column: string; readonly addUs: number } | "always" | null;
+
+/** When the rows of a plan are final. */
+export function finalityOf(plan: ViewPlan): Finality {
+  const { window, output } = plan;
+  if (window === null) return "always";
+  const end = output.find(({ source }) => source.kind === "window_end");
+  if (end !== undefined) return { column: end.name, addUs: finalBehindEndUs(plan) };
+  const start = output.find(({ source }) => source.kind === "window_start");
+  // A session's start says nothing of its end; days of a time zone differ in length.
+  if (start === undefined || !["tumble", "hop"].includes(window.kind)) return null;
+  return { column: start.name, addUs: windowSizeUs(plan) + finalBehindEndUs(plan) };
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { DuckDb } from "../../src/base/duckdb.ts";
 import type { Cell } from "../../src/event/image.ts";
 import { encoderFor } from "../../src/query/format.ts";
-import type { Pin } from "../../src/query/pin.ts";
+import type { Pin, PinnedRange } from "../../src/query/pin.ts";
 import type { Column } from "../../src/event/schema.ts";
 import {
   DEAD_COLUMNS,
@@ -178,11 +178,20 @@ test("a view is its files and images; is_final by the watermark at the pin", asy
   ]);
 });
 
+/** A range as a pin has it: from, to (behind T0) and position. */
+function reconciledRange(
+  view: string,
+  [from, to, position]: readonly [number, number, number],
+  sizeUs: number,
+): PinnedRange {
+  return { view, fromUs: String(T0 + from), toUs: String(T0 + to), position, sizeUs, slideUs: 5 };
+}
+
 test("late events name their view, from files and images", async () => {
   const late = (behind: number): Cell[] => [
     BigInt(T0),
     BigInt(T0),
-    BigInt(T0),
+    BigInt(T0 + 5),
     BigInt(behind),
     3n,
     2,
@@ -199,15 +208,9 @@ test("late events name their view, from files and images", async () => {
       images: [{ view: "a_view_with_a_long_name", path }],
       reconciled: [
         // the events are of position 3, their windows at T0
-        { view: "v", fromUs: String(T0), toUs: String(T0 + 9), position: 2, sizeUs: 5 },
-        { view: "v", fromUs: String(T0 + 1), toUs: String(T0 + 9), position: 3, sizeUs: 5 },
-        {
-          view: "a_view_with_a_long_name",
-          fromUs: String(T0),
-          toUs: String(T0 + 9),
-          position: 3,
-          sizeUs: 5,
-        },
+        reconciledRange("v", [0, 1, 2], 5),
+        reconciledRange("v", [1, 9, 3], 5),
+        reconciledRange("a_view_with_a_long_name", [0, 9, 3], 5),
       ],
     },
   };
@@ -220,6 +223,46 @@ test("late events name their view, from files and images", async () => {
     ["a_view_with_a_long_name", 2, 2, true],
     ["a_view_with_a_long_name", 3, 2, true],
   ]);
+});
+
+test("a late event is reconciled once all of its windows are, in one range or in several", async () => {
+  const ranges = [
+    [-5, 7, 3],
+    [7, 12, 2],
+    [16, 40, 4],
+  ] as const;
+  const events = [0, 5, 10, 15, 20].flatMap((first) =>
+    [1, 2, 3].flatMap((count) =>
+      [2, 3, 4].map((position) => ({ first, last: first + (count - 1) * 5, position })),
+    ),
+  );
+  const rows = events.map(({ first, last, position }, index): Cell[] => [
+    BigInt(T0 + last),
+    BigInt(T0 + first),
+    BigInt(T0 + last + 15),
+    BigInt(index),
+    BigInt(position),
+    0,
+    BigInt(T0),
+  ]);
+  const path = writeImage(join(fixture.folder, "late-hops.image"), LATE_IMAGE, rows);
+  const pin: Pin = {
+    ...emptyPin(fixture, 0),
+    lateEvents: {
+      files: { columns: LATE_COLUMNS, files: [] },
+      images: [{ view: "hops", path }],
+      reconciled: ranges.map((range) => reconciledRange("hops", range, 15)),
+    },
+  };
+  const text = await answer("SELECT reconciled FROM millrace.late_events ORDER BY behind", pin);
+  const wanted = events.map(({ first, last, position }) => {
+    const starts = Array.from({ length: (last - first) / 5 + 1 }, (_, n) => first + n * 5);
+    return starts.every((start) =>
+      ranges.some(([from, to, upTo]) => start >= from && start < to && position <= upTo),
+    );
+  });
+  expect(new Set(wanted).size).toBe(2);
+  expect(JSON.parse(text).rows.flat()).toEqual(wanted);
 });
 
 test("dead letters are files and the tail's rejects", async () => {

@@ -165,6 +165,39 @@ views:
   expect(code).toBe(2);
 }, 60_000);
 
+test("is_final is SQL's: a session is beyond its end, no later than its range is forgotten; a projection's rows always", async () => {
+  const path = fixture("final", {
+    "millrace.yaml": `streams:
+  hits: { schema: ../hits.avsc, event_time: time, event_id: id, out_of_orderness: 0s }
+views:
+  visits: { sql: "SELECT window_start, window_end, page, count(*) AS n FROM session(hits, time, INTERVAL 20 SECONDS, page) GROUP BY ALL" }
+  kept:
+    sql: "SELECT window_start, window_end, page, count(*) AS n FROM session(hits, time, INTERVAL 20 SECONDS, page) GROUP BY ALL"
+    late: { policy: update, allowed: 1h }
+  copies: { sql: "SELECT page FROM hits" }
+`,
+  });
+  // the watermark is at the end of a's session first, then beyond the time at which it is forgotten
+  const events = [hit(1, "00:10", { page: "a" }), hit(2, "00:30", { page: "b" })];
+  const later = hit(3, "00:51", { page: "c" });
+  const rows = (a: boolean, b: boolean): string => `page,is_final\na,${a}\nb,${b}\n`;
+  fixture("final/at", {
+    "events.ndjson": events.join("\n"),
+    "visits.csv": rows(false, false),
+    "kept.csv": rows(false, false),
+    "copies.csv": rows(true, true),
+  });
+  fixture("final/beyond", {
+    "events.ndjson": [...events, later].join("\n"),
+    "visits.csv": `${rows(true, true)}c,false\n`,
+    "kept.csv": `${rows(true, false)}c,false\n`,
+  });
+  expect(await run(path)).toEqual({
+    code: 0,
+    out: `ok    ${path}/at (3 compared)\nok    ${path}/beyond (2 compared)\n`,
+  });
+}, 60_000);
+
 test("a fixture that is not right says what to write", async () => {
   const events = hit(1, "00:10");
   const cases: readonly (readonly [Readonly<Record<string, string>>, RegExp])[] = [
