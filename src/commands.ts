@@ -8,6 +8,7 @@ import type { CommandLine } from "./config/argv.ts";
 import { EventLineError, readEventLines } from "./rehearsal/event-lines.ts";
 import { fixtureText, rehearse, runFixture, type RehearsalConfig } from "./rehearsal/fixture.ts";
 import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
+import { NoRoomError } from "./rehearsal/last-rows.ts";
 import { Past } from "./rehearsal/past.ts";
 import { counted, previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
 import { reconcileExitCode, reconcileSummary } from "./reconcile/report.ts";
@@ -19,6 +20,7 @@ import { tableText } from "./serve/demo.ts";
 import { exitCodeOf, verdictText, verifyView, type Verdict } from "./verify/verify.ts";
 import { readRange, readVerifyWords } from "./verify/words.ts";
 import type { ViewPlan } from "./view/plan.ts";
+import { quoteName } from "./view/render.ts";
 import type { ViewCounts } from "./window/fold.ts";
 
 /** What a command cannot do for itself. */
@@ -52,9 +54,11 @@ export async function runCommand(line: CommandLine, tools: CommandTools): Promis
     const isTheirs =
       error instanceof CommandError ||
       error instanceof ApplianceError ||
-      error instanceof EventLineError;
+      error instanceof EventLineError ||
+      error instanceof NoRoomError;
     if (!isTheirs) throw error;
-    tools.complain(error.message);
+    const advice = error instanceof NoRoomError ? "; preview fewer events" : "";
+    tools.complain(`${error.message}${advice}`);
     return 2;
   }
 }
@@ -93,9 +97,11 @@ async function reconcile(line: CommandLine, tools: CommandTools): Promise<number
   const why = reconcileRefusal(plan);
   if (why !== null) throw new CommandError(why);
   const isDry = line.own.has("dry-run");
+  let told = 0;
   const report = await tools.withClient(line, checked, (client) =>
     client.reconcile({ view: plan.name, ...range, isDry }, ({ windowsDone, windowsAll }) => {
-      if (windowsDone > 0) tools.say(`${windowsDone} of ${counted(windowsAll, "window")}`);
+      if (windowsDone > told) tools.say(`${windowsDone} of ${counted(windowsAll, "window")}`);
+      told = windowsDone;
     }),
   );
   tools.say(reconcileSummary(report, isDry));
@@ -181,9 +187,12 @@ async function preview(line: CommandLine, tools: CommandTools): Promise<number> 
   }
   const { schema } = must(checked.schemas.get(plan.stream), `schema of ${plan.stream}`);
   const past = new Past(config.modules.fold, config.plans, schema);
-  await tools.withClient(line, checked, (client) =>
-    past.read(async (sql) => (await client.ask(sql)).rows, { range }),
-  );
+  await tools.withClient(line, checked, async (client) => {
+    // One position for all pages: events that come meanwhile are in none.
+    const { position } = await client.ask(`SELECT 1 FROM ${quoteName(plan.stream)} LIMIT 0`);
+    const where = [`_position <= ${position}`];
+    await past.read(async (sql) => (await client.ask(sql)).rows, { range, where });
+  });
   show(past.rows(), past.counts, tools);
   return 0;
 }

@@ -88,35 +88,57 @@ export function positionText({ since, rawPosition }: Standing): string {
   return `_position > ${since} AND _position <= ${rawPosition}`;
 }
 
-/** Windows that start in the range and lack late events: start, events, late ones among them. */
-export function shortWindowsText(
+/** Windows that start in the range and lack late events: start, how many. Reads what came behind the watermark: no other event can be late. */
+export function lackingText(
+  plan: ViewPlan,
+  range: { readonly fromUs: bigint; readonly toUs: bigint },
+  scope: RawScope,
+): string {
+  const reconciled = rangesText(scope.standing.reconciled);
+  const all = countsText(everCorrected(plan), scope, reconciled);
+  return `${rawText(plan, range, scope)} AND _behind > 0)
+SELECT CAST(epoch_us(a.window_start) AS VARCHAR), CAST(a.n - coalesce(c.n, 0) AS VARCHAR)
+FROM (${all}) a LEFT JOIN (${countsText(plan, scope, reconciled)}) c USING (window_start)
+WHERE a.n > coalesce(c.n, 0) AND a.window_start >= ${timeText(range.fromUs)} AND a.window_start < ${timeText(range.toUs)} ORDER BY a.window_start`;
+}
+
+/** Windows that start in the range: start, events with the late ones. */
+export function eventsText(
+  plan: ViewPlan,
+  range: { readonly fromUs: bigint; readonly toUs: bigint },
+  scope: RawScope,
+): string {
+  const all = countsText(everCorrected(plan), scope, rangesText([]));
+  return `${rawText(plan, range, scope)})
+SELECT CAST(epoch_us(window_start) AS VARCHAR), CAST(n AS VARCHAR) FROM (${all})`;
+}
+
+const RAW = "reconcile raw";
+
+/** The raw events that windows which start in the range may hold, as far as one more condition. */
+function rawText(
   plan: ViewPlan,
   range: { readonly fromUs: bigint; readonly toUs: bigint },
   { schema, standing }: RawScope,
 ): string {
   const time = quoteName(eventTimeName(schema));
-  const relation = "reconcile raw";
   const size = `to_microseconds(${windowSizeUs(plan)})`;
-  const [from, to] = [timeText(range.fromUs), timeText(range.toUs)];
-  const counts = (counted: ViewPlan): string =>
-    batchText(windowCounts(counted), {
-      relation,
-      schema,
-      reconciled: rangesText(standing.reconciled),
-    });
-  return `WITH ${quoteName(relation)} AS (SELECT * FROM ${quoteName(plan.stream)}
-  WHERE ${positionText(standing)} AND ${time} >= ${from} AND ${time} < ${to} + ${size})
-SELECT CAST(epoch_us(a.window_start) AS VARCHAR), CAST(a.n AS VARCHAR), CAST(a.n - coalesce(c.n, 0) AS VARCHAR)
-FROM (${counts(everCorrected(plan))}) a LEFT JOIN (${counts(plan)}) c USING (window_start)
-WHERE a.n > coalesce(c.n, 0) AND a.window_start >= ${from} AND a.window_start < ${to} ORDER BY a.window_start`;
+  return `WITH ${quoteName(RAW)} AS (SELECT * FROM ${quoteName(plan.stream)} WHERE ${positionText(standing)}
+  AND ${time} >= ${timeText(range.fromUs)} AND ${time} < ${timeText(range.toUs)} + ${size}`;
 }
 
-export function shortWindowOf([start, events, late]: Row): ShortWindow {
-  return {
+function countsText(plan: ViewPlan, { schema }: RawScope, reconciled: string): string {
+  return batchText(windowCounts(plan), { relation: RAW, schema, reconciled });
+}
+
+/** The windows of both answers, in the order of time. */
+export function shortWindowsOf(lacking: readonly Row[], events: readonly Row[]): ShortWindow[] {
+  const counts = new Map(events.map(([start, count]) => [String(start), Number(count)]));
+  return lacking.map(([start, late]) => ({
     startUs: BigInt(String(start)),
-    eventCount: Number(events),
+    eventCount: must(counts.get(String(start)), "events of a window that lacks some"),
     lateCount: Number(late),
-  };
+  }));
 }
 
 /** The plan that counts the view's events by window. */

@@ -7,7 +7,7 @@ import { must } from "../base/assert.ts";
 import { isoTime } from "../base/iso-time.ts";
 import { RECONCILE_ROWS_BYTES_MAX } from "../limits.ts";
 import { reconcileControl, type ReconcileControl } from "../log/reconcile-control.ts";
-import { rowColumns } from "../rehearsal/last-rows.ts";
+import { NoRoomError, rowColumns } from "../rehearsal/last-rows.ts";
 import { Past } from "../rehearsal/past.ts";
 import { askedCell } from "../rehearsal/relation.ts";
 import type { ViewPlan } from "../view/plan.ts";
@@ -16,9 +16,10 @@ import { withRange, type ReconciledRange } from "../window/reconciled.ts";
 import { changesOf } from "./changes.ts";
 import {
   countingText,
+  eventsText,
+  lackingText,
   presentText,
-  shortWindowOf,
-  shortWindowsText,
+  shortWindowsOf,
   standingOf,
   standingText,
   type Standing,
@@ -40,9 +41,11 @@ export interface ReconcileOrder {
 /** What `reconcile` cannot do for itself. */
 export interface ReconcilePorts {
   readonly foldModule: Uint8Array;
+  /** Pages for the state of what is computed together; absent: as many as the engine has. */
+  readonly pagesMax?: number;
   /** Rows of a question about what the appliance holds; with `after` they hold that log position. */
   ask(sql: string, after: number | null): Promise<readonly (readonly unknown[])[]>;
-  /** Appends a control record to the log; gives its position. */
+  /** Appends a control record to the log; gives its position, which need not be durable yet. */
   publish(control: ReturnType<typeof reconcileControl>): Promise<number>;
   tell(progress: ReconcileProgress): void;
 }
@@ -90,11 +93,9 @@ export async function reconcile(
       `${standing.missingCount} of the events that ${plan.name} counted are no longer among the raw events (export.raw was off for a while): its windows cannot be computed anew`,
     );
   const run = new Run(order, ports, standing);
-  const { watermarkUs, rawPosition } = standing;
+  const { watermarkUs } = standing;
   if (watermarkUs === null || order.fromUs >= order.toUs) return run.report;
-  const scope = { schema: order.schema, standing };
-  const asked = await ports.ask(shortWindowsText(plan, order, scope), rawPosition);
-  const short = asked.map(shortWindowOf);
+  const short = await shortWindows(order, ports, standing);
   const bound = finalBeforeUs(order.plans, watermarkUs);
   const toUs = bound < order.toUs ? bound : order.toUs;
   await run.reconcile(
@@ -108,6 +109,22 @@ export async function reconcile(
       : "not final: late events may still correct them",
   );
   return run.report;
+}
+
+/** The windows of the range that lack late events, in the order of time. */
+async function shortWindows(
+  order: ReconcileOrder,
+  ports: ReconcilePorts,
+  standing: Standing,
+): Promise<ShortWindow[]> {
+  const plan = must(order.plans[0], "a view");
+  const scope = { schema: order.schema, standing };
+  const { rawPosition } = standing;
+  const lacking = await ports.ask(lackingText(plan, order, scope), rawPosition);
+  const [first, last] = [lacking[0], lacking.at(-1)];
+  if (first === undefined || last === undefined) return [];
+  const within = { fromUs: BigInt(String(first[0])), toUs: BigInt(String(last[0])) + 1n };
+  return shortWindowsOf(lacking, await ports.ask(eventsText(plan, within, scope), rawPosition));
 }
 
 class Run {
@@ -171,10 +188,11 @@ class Run {
     const newer = { view: this.#plan.name, ...range, position: rawPosition };
     const reconciled = withRange(this.#reconciled, newer);
     const rows = await this.#changes(chunk, { ...this.#standing, reconciled });
+    if (typeof rows === "string") return this.#tooLarge(chunk, range, rows);
     const bytes = rows.reduce((sum, { image }) => sum + image.byteLength, 0);
     if (bytes > RECONCILE_ROWS_BYTES_MAX) return this.#halves(chunk, range);
     const said: ReconcileControl = { view: this.#plan.name, ...range, rawPosition, rows };
-    if (!this.#order.isDry) this.#after = await this.#ports.publish(reconcileControl(said));
+    if (!this.#order.isDry) await this.#publish(said);
     this.#reconciled = reconciled;
     this.#windows += chunk.windows.length;
     this.#lateEvents += lateOf(chunk.windows);
@@ -185,6 +203,23 @@ class Run {
       this.#rows.set(view, counts);
     }
     return true;
+  }
+
+  /** What is told as done is durable: an answer that holds a position is. */
+  async #publish(said: ReconcileControl): Promise<void> {
+    this.#after = await this.#ports.publish(reconcileControl(said));
+    await this.#ports.ask("SELECT 1", this.#after);
+  }
+
+  /** There is no room for the state of a chunk: fewer windows of rollups may do. */
+  #tooLarge(
+    chunk: Chunk,
+    range: { readonly fromUs: bigint; readonly toUs: bigint },
+    why: string,
+  ): Promise<boolean> {
+    if (chunk.ranges.length > 1) return this.#halves(chunk, range);
+    this.skip(chunk.windows, why);
+    return Promise.resolve(false);
   }
 
   async #halves(
@@ -211,15 +246,21 @@ class Run {
     return (await this.#chunk(whole(second), rest)) && isDone;
   }
 
-  /** The rows of the chunk's windows, and of those above them, that are other than they are. */
+  /** The rows of the chunk's windows, and of those above them, that are other than they are. A string: why they cannot be computed. */
   async #changes(
     { ranges, windows }: Chunk,
     standing: Standing,
-  ): Promise<ReconcileControl["rows"]> {
+  ): Promise<ReconcileControl["rows"] | string> {
     const { plans, schema } = this.#order;
-    const past = new Past(this.#ports.foldModule, plans.map(everCorrected), schema);
+    const { foldModule, pagesMax } = this.#ports;
+    const past = new Past(foldModule, plans.map(everCorrected), schema, pagesMax);
     const where = countingText(this.#plan, ranges, { schema, standing });
-    await past.read((sql) => this.#ports.ask(sql, this.#after), { range: null, where });
+    try {
+      await past.read((sql) => this.#ports.ask(sql, this.#after), { range: null, where });
+    } catch (error) {
+      if (error instanceof NoRoomError) return error.message;
+      throw error;
+    }
     const changes = [];
     for (const plan of plans) {
       const rangeOf = plan === this.#plan ? null : rangesOf(plan.window);

@@ -57,31 +57,36 @@ export interface Chunk {
   readonly windows: readonly ShortWindow[];
 }
 
-/** Parts windows, in the order of time. */
+/** Parts windows, in the order of time. A range has as many events as if all windows in it were like the first that lacks some. */
 export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWindow[]): Chunk[] {
   const wholes = plans.map((plan) => rangeOf(plan));
   const chunks: { ranges: Range[]; windows: ShortWindow[]; events: number }[] = [];
   for (const window of windows) {
-    const whole = wholes
-      .map((of) => of(window.startUs))
-      .reduce((a, b) => ({
+    const [own, ...above] = wholes.map((of) => of(window.startUs)) as [Range, ...Range[]];
+    const whole = above.reduce(
+      (a, b) => ({
         startUs: a.startUs < b.startUs ? a.startUs : b.startUs,
         endUs: a.endUs > b.endUs ? a.endUs : b.endUs,
-      }));
+      }),
+      own,
+    );
     const chunk = chunks.at(-1);
     const last = chunk?.ranges.at(-1);
     if (chunk !== undefined && last !== undefined && whole.startUs <= last.startUs) {
       chunk.windows.push(window);
-      chunk.events += window.eventCount;
-    } else if (
+      continue;
+    }
+    const count = Number((whole.endUs - whole.startUs) / (own.endUs - own.startUs));
+    const events = window.eventCount * count;
+    if (
       chunk !== undefined &&
       chunk.ranges.length < RECONCILE_CHUNK_WINDOWS &&
-      chunk.events + window.eventCount <= RECONCILE_CHUNK_EVENTS
+      chunk.events + events <= RECONCILE_CHUNK_EVENTS
     ) {
       chunk.ranges.push(whole);
       chunk.windows.push(window);
-      chunk.events += window.eventCount;
-    } else chunks.push({ ranges: [whole], windows: [window], events: window.eventCount });
+      chunk.events += events;
+    } else chunks.push({ ranges: [whole], windows: [window], events });
   }
   return chunks;
 }

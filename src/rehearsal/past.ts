@@ -5,14 +5,14 @@ import type { FoldKernels } from "../../kernels/fold.ts";
 import { must } from "../base/assert.ts";
 import { buildImage, streamImageColumns, type Cell } from "../event/image.ts";
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
-import { FOLD_MEMORY_BYTES_MAX, PREVIEW_PAGE_ROWS } from "../limits.ts";
+import { FOLD_MEMORY_BYTES_MAX, FOLD_PAGES_MAX, PREVIEW_PAGE_ROWS } from "../limits.ts";
 import { DEFAULT_PARTITION } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 import type { ViewCounts } from "../window/fold.ts";
 import { Windows } from "../window/windows.ts";
 import { isoTime } from "../base/iso-time.ts";
-import { keyColumns, lastRows, rowColumns } from "./last-rows.ts";
+import { keyColumns, lastRows, refuseStopped, rowColumns } from "./last-rows.ts";
 import { askedCell, askedText, type Relation } from "./relation.ts";
 
 /** Events whose time is in [fromUs, toUs), or all. */
@@ -37,20 +37,30 @@ export class Past {
   #position = 0;
   #watermarkUs: bigint | null = null;
 
-  /** `plans`: the view, behind those that it is a rollup of. */
-  constructor(foldModule: Uint8Array, plans: readonly ViewPlan[], schema: EventSchema) {
-    this.#windows = new Windows(instantiate<FoldKernels>(foldModule, FOLD_MEMORY_BYTES_MAX));
+  /** `plans`: the view, behind those that it is a rollup of. `pagesMax`: of their state. */
+  constructor(
+    foldModule: Uint8Array,
+    plans: readonly ViewPlan[],
+    schema: EventSchema,
+    pagesMax: number = FOLD_PAGES_MAX,
+  ) {
+    const fold = instantiate<FoldKernels>(foldModule, FOLD_MEMORY_BYTES_MAX);
+    this.#windows = new Windows(fold, pagesMax);
     for (const plan of plans) this.#windows.addView(plan, schema, { since: 0 });
     this.#plan = must(plans.at(-1), "a view");
     this.#schema = schema;
   }
 
-  /** Reads the stream's events of the range in the log's order, page by page, and folds them. Rejects as `ask` does. */
+  /**
+   * Reads the stream's events of the range in the log's order, page by page, and folds them. Rejects as `ask` does, and with NoRoomError
+   * when there is no room for their state.
+   */
   async read(ask: Ask, events: PastEvents): Promise<void> {
     let after: readonly [string, string] | null = null;
     for (;;) {
       const rows = await ask(pageText(this.#plan.stream, this.#schema, { ...events, after }));
       this.#fold(rows.map((row) => this.#cells(row)));
+      refuseStopped(this.#windows);
       const last = rows.at(-1);
       if (last === undefined || rows.length < PREVIEW_PAGE_ROWS) return;
       const [index, position] = [last.at(-1), last.at(-2)];

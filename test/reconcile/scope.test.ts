@@ -68,6 +68,12 @@ test("chunks hold whole windows of the rollups, and not too much", async () => {
     RECONCILE_CHUNK_WINDOWS,
     1,
   ]);
+  // a day of 144 windows like this one is as much as a chunk takes
+  const heavy = ["05", "06", "07"].map((day) =>
+    window(`2024-03-${day}T01:00:00Z`, RECONCILE_CHUNK_EVENTS / 100),
+  );
+  expect(chunksOf(plans, heavy).map(({ windows }) => windows.length)).toEqual([1, 1, 1]);
+  expect(chunksOf([plan], heavy)).toHaveLength(1);
   const large = ["00:00", "00:10", "00:20"].map((time) =>
     window(`2024-03-05T${time}:00Z`, RECONCILE_CHUNK_EVENTS),
   );

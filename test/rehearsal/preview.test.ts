@@ -14,6 +14,7 @@ const VIEWS: Readonly<Record<string, string>> = {
   visits:
     "SELECT window_start, window_end, kind, count(*) AS n, avg(weight) AS mean FROM session(sales, time, INTERVAL 2 SECONDS, kind) GROUP BY ALL",
 };
+const NDJSON = "application/x-ndjson";
 const folder = temporaryFolder();
 const config = join(folder.path, "millrace.yaml");
 const events = join(folder.path, "events.ndjson");
@@ -37,7 +38,12 @@ beforeAll(async () => {
   const views = Object.entries(VIEWS).map(([name, sql]) => `  ${name}: { sql: "${sql}" }`);
   writeFileSync(
     config,
-    `streams:\n  sales: { schema: sales.avsc, event_time: time, event_id: id, out_of_orderness: 2s }\nviews:\n${views.join("\n")}\n`,
+    `streams:
+  sales: { schema: sales.avsc, event_time: time, event_id: id, out_of_orderness: 2s }
+  others: { schema: sales.avsc, event_time: time }
+views:
+${views.join("\n")}
+`,
   );
   const random = seeded(11);
   const texts = Array.from({ length: 900 }, (_, id) => {
@@ -49,8 +55,10 @@ beforeAll(async () => {
   });
   writeFileSync(events, texts.join("\n"));
   appliance = await Appliance.start({ config, data: join(folder.path, "data") });
-  for (let at = 0; at < texts.length; at += 100)
-    await appliance.send(texts.slice(at, at + 100).join("\n"));
+  for (let at = 0; at < texts.length; at += 100) {
+    const { status } = await appliance.post(texts.slice(at, at + 100).join("\n"), NDJSON, "sales");
+    expect(status).toBe(200);
+  }
 }, 60_000);
 afterAll(async () => {
   await appliance.kill();
@@ -104,6 +112,34 @@ for (const [name, sql] of Object.entries(VIEWS))
     expect(Number(late)).toBe(Number(lateTotal));
     expect((await preview(sql, "--url", appliance.address)).lines).toEqual(byName.lines);
   }, 60_000);
+
+test("events that come while it reads are in no page", async () => {
+  let id = 0;
+  const sell = (): Promise<Response> => {
+    const sale = { id: id++, time: "2024-01-01T00:00:30Z", weight: 1, amount: "5" };
+    const event = JSON.stringify({ ...sale, day: "2024-02-29", flag: true });
+    return appliance.post(event, NDJSON, "others");
+  };
+  expect((await sell()).status).toBe(200);
+  const proxy = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: async (request) => {
+      const body = await request.text();
+      if (body.includes("ORDER BY _position")) await sell();
+      const headers = { "content-type": "application/json" };
+      return fetch(`${appliance.address}/v1/sql`, { method: "POST", headers, body });
+    },
+  });
+  const sql =
+    "SELECT window_start, count(*) AS n FROM tumble(others, time, INTERVAL 1 HOUR) GROUP BY ALL";
+  const { lines, err } = await preview(sql, "--url", proxy.url.origin);
+  await proxy.stop(true);
+  expect(err).toBe("");
+  expect(lines.at(-1)).toContain("; 1 event read,");
+  const { lines: after } = await preview(sql, "--url", appliance.address);
+  expect(after.at(-1)).toContain("; 2 events read,");
+}, 60_000);
 
 test("a range of time", async () => {
   const range = ["--from", "2024-01-01T00:02:00Z", "--to", "2024-01-01 00:03"];
