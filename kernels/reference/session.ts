@@ -24,12 +24,17 @@ export class ReferenceSessions<E> {
   readonly out: { readonly op: "append" | "delete"; readonly session: ReferenceSession<E> }[] = [];
   readonly #gapUs: bigint;
   readonly #allowedUs: bigint | null;
+  readonly #isKeeping: boolean;
   #watermarkUs: bigint | null = null;
 
-  /** `allowedUs`: the late policy is `update` within it; null = late events change nothing. */
-  constructor(gapUs: bigint, allowedUs: bigint | null = null) {
+  /**
+   * `allowedUs`: the late policy is `update` within it; null = late events change nothing. `isKeeping`: false = only verdicts are wanted, so
+   * that sessions remember no events and `out` stays empty.
+   */
+  constructor(gapUs: bigint, allowedUs: bigint | null = null, isKeeping = true) {
     this.#gapUs = gapUs;
     this.#allowedUs = allowedUs;
+    this.#isKeeping = isKeeping;
   }
 
   /** One event. The caller then says the watermark after it. */
@@ -49,7 +54,7 @@ export class ReferenceSessions<E> {
       const ends = near.length > 0 ? near.map((s) => s.lastUs + gapUs) : [timeUs + gapUs];
       return { kind: "late", startUs: lowest(starts), endUs: -lowest(ends.map((end) => -end)) };
     }
-    for (const session of kept) this.out.push({ op: "delete", session });
+    if (this.#isKeeping) for (const session of kept) this.out.push({ op: "delete", session });
     const parts = [...kept, ...open];
     this.kept = this.kept.filter((s) => !kept.includes(s));
     this.open = this.open.filter((s) => !open.includes(s));
@@ -57,7 +62,7 @@ export class ReferenceSessions<E> {
       key,
       startUs: lowest([timeUs, ...parts.map((s) => s.startUs)]),
       lastUs: -lowest([-timeUs, ...parts.map((s) => -s.lastUs)]),
-      events: [...parts.flatMap((s) => s.events), event],
+      events: this.#isKeeping ? [...parts.flatMap((s) => s.events), event] : [],
       lateCount: parts.reduce((sum, s) => sum + s.lateCount, isLate ? 1 : 0),
     });
     return { kind: isLate ? "corrected" : "applied" };
@@ -77,7 +82,7 @@ export class ReferenceSessions<E> {
     if (this.#watermarkUs !== null && watermarkUs < this.#watermarkUs) return;
     this.#watermarkUs = watermarkUs;
     const closing = this.open.filter((s) => watermarkUs > s.lastUs + this.#gapUs);
-    for (const session of closing) this.out.push({ op: "append", session });
+    if (this.#isKeeping) for (const session of closing) this.out.push({ op: "append", session });
     this.open = this.open.filter((s) => !closing.includes(s));
     this.kept = [...this.kept, ...closing].filter(
       (s) => watermarkUs <= s.lastUs + 2n * this.#gapUs,

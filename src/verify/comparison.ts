@@ -4,7 +4,7 @@
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
 import { isoTime } from "../base/iso-time.ts";
-import { batchText } from "../view/batch.ts";
+import { batchText, rollupStartsText } from "../view/batch.ts";
 import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 
@@ -60,7 +60,10 @@ type Closeness =
       readonly isAverage: boolean;
     };
 
-/** The question for a plan. For sessions `without` names the late events: which they are depends on the sessions before them. */
+/**
+ * The question for a plan. Windows of a rollup that hold events from before it began are left out: it has of them what was open below then.
+ * For sessions `without` names the late events: which they are depends on the sessions before them.
+ */
 export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Comparison {
   const membership = approximateMembership(plan);
   const widened = new Widened(membership === null ? plan : { ...plan, having: null, topN: null });
@@ -71,17 +74,22 @@ export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Compar
   }));
   const keys = columns.filter(({ isKey }) => isKey);
   const values = columns.filter(({ isKey }) => !isKey);
-  const batch = batchText(widened.plan, {
+  const events = {
     relation: RAW,
     schema: options.schema,
-    exactDistinct: true,
     reconciled: reconciledOf((options.bottom ?? plan).name),
     ...(options.bottom === undefined ? {} : { bottom: options.bottom }),
-  });
+  };
+  const batch = batchText(widened.plan, { ...events, exactDistinct: true });
   const partition = keys.map(({ name }) => quoteName(name)).join(", ");
+  const windows = rangeText(options.range);
+  if (options.bottom !== undefined)
+    windows.push(
+      `window_start NOT IN (${rollupStartsText(plan, events, `_position <= ${sinceText(plan.name)}`)})`,
+    );
   const rows = (from: string): string =>
     `SELECT *, true AS "verify there", count(*) OVER (PARTITION BY ${partition}) AS "verify copies"
-    FROM (${from})${whereText(rangeText(options.range))} QUALIFY row_number() OVER (PARTITION BY ${partition}) = 1`;
+    FROM (${from})${whereText(windows)} QUALIFY row_number() OVER (PARTITION BY ${partition}) = 1`;
   const same = values.map(({ name, closeness }) =>
     sameText(quoteName(name), closeness, widened.plan),
   );
@@ -238,11 +246,15 @@ function timeText(us: bigint): string {
   return `TIMESTAMPTZ ${quoteText(isoTime(us))}`;
 }
 
-/** Raw events that the view counts, and of a range no more than its windows hold. */
+/** The log position after which a view counts events. */
+export function sinceText(view: string): string {
+  return `(SELECT since FROM millrace.readers WHERE reader = ${quoteText(`view:${view}`)})`;
+}
+
+/** Raw events that the view counts, and of a range no more than its windows hold. For a rollup those of the view at the bottom. */
 function rawText({ name, stream, window }: ViewPlan, options: ComparisonOptions): string {
-  const { schema, range, without = [] } = options;
-  const since = `(SELECT since FROM millrace.readers WHERE reader = ${quoteText(`view:${name}`)})`;
-  const conditions = [`_position > ${since}`];
+  const { schema, range, bottom, without = [] } = options;
+  const conditions = [`_position > ${sinceText(bottom?.name ?? name)}`];
   if (without.length > 0) conditions.push(`${PLACE} NOT IN (${without.join(", ")})`);
   if (range !== null && (window?.kind === "tumble" || window?.kind === "hop")) {
     const time = quoteName(eventTimeName(schema));

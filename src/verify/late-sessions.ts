@@ -6,8 +6,8 @@ import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
 import { columnText } from "../view/batch.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import { quoteName, quoteText, renderExpr } from "../view/render.ts";
-import { PLACE } from "./comparison.ts";
+import { quoteName, renderExpr } from "../view/render.ts";
+import { PLACE, sinceText } from "./comparison.ts";
 
 /** The late events up to a position of the log. */
 export interface LateInSessions {
@@ -57,8 +57,11 @@ class SessionModel {
     const beforeUs = timeUs + behindUs;
     if (behindUs > 0n && (this.#watermarkUs === null || beforeUs > this.#watermarkUs))
       this.#watermarkUs = beforeUs;
-    const sessions = this.#sessions.get(key) ?? new ReferenceSessions(this.#gapUs, this.#allowedUs);
-    this.#sessions.set(key, sessions);
+    let sessions = this.#sessions.get(key);
+    if (sessions === undefined) {
+      sessions = new ReferenceSessions(this.#gapUs, this.#allowedUs, false);
+      this.#sessions.set(key, sessions);
+    }
     if (this.#watermarkUs !== null) sessions.advance(this.#watermarkUs);
     return sessions.add(key, timeUs, null).kind === "late";
   }
@@ -76,9 +79,8 @@ function eventsText(
     guarded: true,
   };
   const keys = plan.keys.map(({ expr }) => `CAST(${renderExpr(expr, render)} AS VARCHAR)`);
-  const since = `(SELECT since FROM millrace.readers WHERE reader = ${quoteText(`view:${plan.name}`)})`;
   const items = [PLACE, `epoch_us(${time})`, "_behind"].map((item) => `CAST(${item} AS VARCHAR)`);
-  const conditions = [`_position > ${since}`, `${PLACE} > ${page.after}`];
+  const conditions = [`_position > ${sinceText(plan.name)}`, `${PLACE} > ${page.after}`];
   if (page.upTo !== null) conditions.push(`_position <= ${page.upTo}`);
   return `SELECT ${[...items, ...keys].join(", ")} FROM ${quoteName(plan.stream)} WHERE ${conditions.join(" AND ")}
 ORDER BY ${PLACE} LIMIT ${VERIFY_PAGE_ROWS}`;

@@ -51,6 +51,12 @@ export function batchText(plan: ViewPlan, options: BatchOptions): string {
   return filteredText(plan, `${select}\nGROUP BY ${groups.join(", ")}`);
 }
 
+/** A SELECT of the starts of the rollup's windows that hold an event for which a condition is true. */
+export function rollupStartsText(plan: ViewPlan, options: BatchOptions, condition: string): string {
+  assert(plan.rollupOf !== null, "a rollup's windows have a start of their own");
+  return `SELECT rollup_start FROM ${fromText(plan, options)} WHERE ${condition}`;
+}
+
 /** What the events come from, each with its window's bounds. */
 function fromText(plan: ViewPlan, options: BatchOptions): string {
   const relation = quoteName(options.relation);

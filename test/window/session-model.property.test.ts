@@ -86,6 +86,25 @@ test("the stream's sessions are the batch sessions of what was not late", () => 
   );
 }, 600_000);
 
+test("a model that keeps no events gives the same verdicts", () => {
+  fc.assert(
+    fc.property(runArbitrary, ({ events, gapUs, outOfOrdernessUs, allowedUs }) => {
+      const models = [true, false].map((isKeeping) => {
+        return new ReferenceSessions<Event>(gapUs, allowedUs, isKeeping);
+      });
+      let highest: bigint | null = null;
+      for (const event of events) {
+        const verdicts = models.map((model) => model.add(event.key, event.timeUs, event));
+        expect(verdicts[1]).toEqual(verdicts[0]);
+        if (highest === null || event.timeUs > highest) highest = event.timeUs;
+        for (const model of models) model.advance(highest - outOfOrdernessUs);
+      }
+      expect(models[1]?.out).toEqual([]);
+      expect(models[1]?.open.flatMap((session) => session.events)).toEqual([]);
+    }),
+  );
+});
+
 const db = await DuckDb.open({ threads: "1" });
 afterAll(() => db.close());
 
