@@ -57,27 +57,26 @@ export interface Chunk {
   readonly windows: readonly ShortWindow[];
 }
 
-/** Parts windows, in the order of time. A range has as many events as if all windows in it were like the first that lacks some. */
+/**
+ * Parts windows, in the order of time: those of one window of the topmost rollup stay together. A range has as many events as if all windows
+ * in it were like the first that lacks some.
+ */
 export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWindow[]): Chunk[] {
   const wholes = plans.map((plan) => rangeOf(plan));
-  const chunks: { ranges: Range[]; windows: ShortWindow[]; events: number }[] = [];
+  const chunks: { ranges: Range[]; windows: ShortWindow[]; events: number; topUs: bigint }[] = [];
   for (const window of windows) {
     const [own, ...above] = wholes.map((of) => of(window.startUs)) as [Range, ...Range[]];
-    const whole = above.reduce(
-      (a, b) => ({
-        startUs: a.startUs < b.startUs ? a.startUs : b.startUs,
-        endUs: a.endUs > b.endUs ? a.endUs : b.endUs,
-      }),
-      own,
-    );
+    const top = above.reduce((a, b) => (lengthOf(b) > lengthOf(a) ? b : a), own);
+    // Windows of rollups in between may reach beyond the topmost: hours beyond the days of India.
+    const whole = above.reduce(union, own);
     const chunk = chunks.at(-1);
     const last = chunk?.ranges.at(-1);
-    if (chunk !== undefined && last !== undefined && whole.startUs <= last.startUs) {
+    if (chunk !== undefined && last !== undefined && chunk.topUs === top.startUs) {
+      chunk.ranges[chunk.ranges.length - 1] = union(last, whole);
       chunk.windows.push(window);
       continue;
     }
-    const count = Number((whole.endUs - whole.startUs) / (own.endUs - own.startUs));
-    const events = window.eventCount * count;
+    const events = window.eventCount * Number(lengthOf(whole) / lengthOf(own));
     if (
       chunk !== undefined &&
       chunk.ranges.length < RECONCILE_CHUNK_WINDOWS &&
@@ -86,9 +85,21 @@ export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWind
       chunk.ranges.push(whole);
       chunk.windows.push(window);
       chunk.events += events;
-    } else chunks.push({ ranges: [whole], windows: [window], events });
+      chunk.topUs = top.startUs;
+    } else chunks.push({ ranges: [whole], windows: [window], events, topUs: top.startUs });
   }
   return chunks;
+}
+
+function lengthOf({ startUs, endUs }: Range): bigint {
+  return endUs - startUs;
+}
+
+function union(a: Range, b: Range): Range {
+  return {
+    startUs: a.startUs < b.startUs ? a.startUs : b.startUs,
+    endUs: a.endUs > b.endUs ? a.endUs : b.endUs,
+  };
 }
 
 /** The window of a plan that starts at a time of the view below, or holds it. */

@@ -59,6 +59,11 @@ test("chunks hold whole windows of the rollups, and not too much", async () => {
   expect(chunksOf(plans, [window("2024-03-05T18:10:00Z")])[0]?.ranges).toEqual([
     { startUs: us("2024-03-04T18:30:00Z"), endUs: us("2024-03-05T19:00:00Z") },
   ]);
+  // ... also when another window of the same day comes first
+  const both = [window("2024-03-05T01:00:00Z"), window("2024-03-05T18:10:00Z")];
+  expect(chunksOf(plans, both).map(({ ranges }) => ranges)).toEqual([
+    [{ startUs: us("2024-03-04T18:30:00Z"), endUs: us("2024-03-05T19:00:00Z") }],
+  ]);
   const [one] = chunksOf(plans, [window("2024-03-05T01:00:00Z"), window("2024-03-05T11:00:00Z")]);
   expect([one?.ranges.length, one?.windows.length]).toEqual([1, 2]);
   const many = Array.from({ length: RECONCILE_CHUNK_WINDOWS + 1 }, (_, n) =>
