@@ -94,11 +94,28 @@ function fromText(plan: ViewPlan, options: BatchOptions): string {
   }
 }
 
+/**
+ * The first instant of a local date, a TIMESTAMP. DuckDB takes the later one of two midnights (Havana sets the clock back at one): where an hour
+ * before it has the same date, that is the first.
+ */
+function dayBegin(zone: string, date: string): string {
+  const midnight = `timezone(${zone}, ${date})`;
+  const before = `${midnight} - INTERVAL 1 HOUR`;
+  return `CASE WHEN ${localDate(zone, before)} = ${date} THEN ${before} ELSE ${midnight} END`;
+}
+
+function localDate(zone: string, time: string): string {
+  return `date_trunc('day', timezone(${zone}, ${time}))`;
+}
+
 /** Start of the rollup's window that holds the lower window at `window_start`. */
 function upperStart(window: WindowPlan): string {
   if (window.kind === "calendar_day") {
     const zone = quoteText(window.timeZone);
-    return `timezone(${zone}, date_trunc('day', timezone(${zone}, window_start)))`;
+    const date = localDate(zone, "window_start");
+    const next = dayBegin(zone, `(${date} + INTERVAL 1 DAY)`);
+    // What comes again of a date once the next one has begun is in that (calendar-day.ts).
+    return `CASE WHEN ${next} <= window_start THEN ${next} ELSE ${dayBegin(zone, date)} END`;
   }
   assert(window.kind === "tumble", "a rollup's windows are whole");
   const origin = `TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(${window.offsetUs})`;
@@ -108,7 +125,8 @@ function upperStart(window: WindowPlan): string {
 function upperEnd(window: WindowPlan): string {
   if (window.kind === "calendar_day") {
     const zone = quoteText(window.timeZone);
-    return `timezone(${zone}, timezone(${zone}, rollup_start) + INTERVAL 1 DAY)`;
+    // The day may begin after midnight: its date counts, not its time.
+    return dayBegin(zone, `(${localDate(zone, "rollup_start")} + INTERVAL 1 DAY)`);
   }
   assert(window.kind === "tumble", "a rollup's windows are whole");
   return `rollup_start + to_microseconds(${window.sizeUs})`;
