@@ -78,7 +78,12 @@ function eventsText(
     column: (ref: Parameters<typeof columnText>[0]) => columnText(ref, schema),
     guarded: true,
   };
-  const keys = plan.keys.map(({ expr }) => `CAST(${renderExpr(expr, render)} AS VARCHAR)`);
+  // 0 and -0 are one key, with one text.
+  const keys = plan.keys.map(({ expr, type }) => {
+    const text = renderExpr(expr, render);
+    const isFloating = type.kind === "DOUBLE" || type.kind === "FLOAT";
+    return `CAST(${isFloating ? `${text} + 0` : text} AS VARCHAR)`;
+  });
   const items = [PLACE, `epoch_us(${time})`, "_behind"].map((item) => `CAST(${item} AS VARCHAR)`);
   const conditions = [`_position > ${sinceText(plan.name)}`, `${PLACE} > ${page.after}`];
   if (page.upTo !== null) conditions.push(`_position <= ${page.upTo}`);
