@@ -6,7 +6,13 @@ import { engineStreams } from "./appliance.ts";
 import { must } from "./base/assert.ts";
 import type { CommandLine } from "./config/argv.ts";
 import { EventLineError, readEventLines } from "./rehearsal/event-lines.ts";
-import { fixtureText, rehearse, runFixture, type RehearsalConfig } from "./rehearsal/fixture.ts";
+import {
+  fixtureText,
+  refusedText,
+  rehearse,
+  runFixture,
+  type RehearsalConfig,
+} from "./rehearsal/fixture.ts";
 import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
 import { NoRoomError } from "./rehearsal/last-rows.ts";
 import { Past } from "./rehearsal/past.ts";
@@ -183,6 +189,8 @@ async function preview(line: CommandLine, tools: CommandTools): Promise<number> 
   if (file !== undefined) {
     const rehearsal = rehearseFile(file, plan, config);
     show(rehearsal.rows(plan.name), rehearsal.counts(plan.name), tools);
+    const refused = refusedText(rehearsal);
+    if (refused !== null) tools.say(refused);
     return 0;
   }
   const { schema } = must(checked.schemas.get(plan.stream), `schema of ${plan.stream}`);

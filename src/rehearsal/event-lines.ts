@@ -20,11 +20,19 @@ export class EventLineError extends Error {
 const ENVELOPE =
   /^\s*\{\s*"received_at"\s*:\s*"([^"\\]*)"\s*,(?:\s*"partition"\s*:\s*"([^"\\]*)"\s*,)?\s*"event"\s*:(.*)\}\s*$/s;
 
+/** Some editors begin a file of UTF-8 with it. */
+const BYTE_ORDER_MARK = /^\uFEFF/;
+
+/** A file's text as it was meant. */
+export function withoutMark(text: string): string {
+  return text.replace(BYTE_ORDER_MARK, "");
+}
+
 /** Lines in order; empty ones are passed over. Throws EventLineError. */
 export function readEventLines(text: string): EventLine[] {
   const lines: EventLine[] = [];
   let last: number | null = null;
-  for (const [index, line] of text.split("\n").entries()) {
+  for (const [index, line] of withoutMark(text).split("\n").entries()) {
     if (line.trim() === "") continue;
     const [, receivedAt, partition = "", event = ""] = ENVELOPE.exec(line) ?? [];
     if (receivedAt === undefined) {

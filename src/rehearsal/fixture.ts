@@ -8,7 +8,7 @@ import { readYaml } from "../config/yaml.ts";
 import { timeUs } from "../base/iso-time.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { differencesFrom } from "./compare.ts";
-import { EventLineError, readEventLines, type EventLine } from "./event-lines.ts";
+import { EventLineError, readEventLines, withoutMark, type EventLine } from "./event-lines.ts";
 import { ExpectedRowsError, readCsv, readJsonRows } from "./expected.ts";
 import { NoRoomError } from "./last-rows.ts";
 import { Rehearsal } from "./rehearsal.ts";
@@ -68,11 +68,16 @@ export function runFixture(files: FixtureFiles, config: RehearsalConfig): Fixtur
     const differences = expected.flatMap((file) => {
       const relation = relationOf(rehearsal, file);
       if (typeof relation === "string") return [{ file, lines: [relation] }];
-      const text = files.text(file);
+      const text = withoutMark(files.text(file));
       const rows = file.endsWith(".csv") ? readCsv(text) : readJsonRows(text);
       const lines = differencesFrom(relation, rows);
       return lines.length === 0 ? [] : [{ file, lines }];
     });
+    const refused = expected.some((file) => /^dead_letters\./.test(file))
+      ? null
+      : refusedText(rehearsal);
+    if (differences.length > 0 && refused !== null)
+      differences.push({ file: EVENTS_FILE, lines: [refused] });
     return { kind: "ran", relations: expected.length, differences };
   } catch (error) {
     const isBad =
@@ -82,6 +87,13 @@ export function runFixture(files: FixtureFiles, config: RehearsalConfig): Fixtur
     if (isBad) return { kind: "bad", why: error.message };
     throw error;
   }
+}
+
+/** Events that were refused, by their reasons, in a line; null: none was. */
+export function refusedText(rehearsal: Rehearsal): string | null {
+  const reasons = Map.groupBy(rehearsal.deadLetters().rows, ([reason]) => String(reason));
+  if (reasons.size === 0) return null;
+  return `dead letters: ${[...reasons].map(([reason, { length }]) => `${length} ${reason}`).join(", ")}`;
 }
 
 /** Events through the path. Without times of receipt all are received at the newest event's time: none is from the future. */
@@ -122,6 +134,8 @@ function readSettings(text: string, { streams }: RehearsalConfig): Settings | st
   const { root, faults } = readYaml(text, SETTINGS_FILE);
   const [fault] = faults;
   if (fault !== undefined) return faultText(fault);
+  if (root.kind !== "map" && root.kind !== "nothing")
+    return `${SETTINGS_FILE}: write key: value lines; settings are ${SETTINGS.join(", ")}`;
   const given = new Map<string, string>();
   for (const { key, node } of root.kind === "map" ? root.entries : []) {
     if (node.kind !== "scalar" || !SETTINGS.includes(key))

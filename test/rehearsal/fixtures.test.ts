@@ -198,6 +198,29 @@ views:
   });
 }, 60_000);
 
+test("files may begin with a byte order mark; events that were refused explain rows that are not there", async () => {
+  const marked = fixture("marked", {
+    "events.ndjson": `\uFEFF${hit(1, "00:10")}`,
+    "pages.csv": "\uFEFFwindow_start,n\r\n2024-01-01T00:00:00Z,1\r\n",
+  });
+  expect(await run(marked)).toEqual({ code: 0, out: `ok    ${marked} (1 compared)\n` });
+  const refused = fixture("refused", {
+    "events.ndjson": `{\n{"id": 2}\n[]\n${hit(1, "00:10")}`,
+    "pages.csv": "n\n2\n",
+  });
+  const { code, out } = await run(refused);
+  expect(out).toBe(
+    `FAIL  ${refused}
+  pages.csv
+    - n=2  (expected, not there)
+    + n=1  (there, not expected)
+  events.ndjson
+    dead letters: 1 bad_json, 1 missing_member, 1 not_an_object
+`,
+  );
+  expect(code).toBe(1);
+}, 60_000);
+
 test("a fixture that is not right says what to write", async () => {
   const events = hit(1, "00:10");
   const cases: readonly (readonly [Readonly<Record<string, string>>, RegExp])[] = [
@@ -215,6 +238,10 @@ test("a fixture that is not right says what to write", async () => {
     [
       { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "strem: hits" },
       /strem is not understood/,
+    ],
+    [
+      { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "- until" },
+      /write key: value lines/,
     ],
     [
       { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "until: soon" },

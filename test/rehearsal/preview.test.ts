@@ -163,6 +163,15 @@ test("a file", async () => {
   expect(code).toBe(0);
 });
 
+test("of a file, events that are refused are told", async () => {
+  const path = join(folder.path, "some.ndjson");
+  writeFileSync(path, `{\n{"id": 1}\n{"id": 2}\n`);
+  const { lines, code } = await preview("tumbled", "--file", path);
+  expect(lines.at(-2)).toStartWith("0 rows; 0 events read");
+  expect(lines.at(-1)).toBe("dead letters: 1 bad_json, 2 missing_member");
+  expect(code).toBe(0);
+});
+
 test("what is wrong is said", async () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [[], /write millrace preview NAME, or/],
