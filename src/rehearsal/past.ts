@@ -3,11 +3,11 @@
 import { instantiate } from "../../kernels/host.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import { must } from "../base/assert.ts";
-import { buildImage, streamImageColumns, type Cell } from "../event/image.ts";
+import { buildImage, streamImageColumns, type Cell, type ImageColumn } from "../event/image.ts";
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { FOLD_MEMORY_BYTES_MAX, FOLD_PAGES_MAX, PREVIEW_PAGE_ROWS } from "../limits.ts";
 import { DEFAULT_PARTITION } from "../log/record.ts";
-import type { ViewPlan } from "../view/plan.ts";
+import { readOrdinals, type ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 import type { ViewCounts } from "../window/fold.ts";
 import { Windows } from "../window/windows.ts";
@@ -34,6 +34,8 @@ export class Past {
   readonly #windows: Windows;
   readonly #plan: ViewPlan;
   readonly #schema: EventSchema;
+  /** Of the stream's image; those that no view reads are not asked for, and NULL. */
+  readonly #columns: readonly PastColumn[];
   #position = 0;
   #watermarkUs: bigint | null = null;
 
@@ -49,6 +51,7 @@ export class Past {
     for (const plan of plans) this.#windows.addView(plan, schema, { since: 0 });
     this.#plan = must(plans.at(-1), "a view");
     this.#schema = schema;
+    this.#columns = pastColumns(this.#plan, schema);
   }
 
   /**
@@ -58,7 +61,7 @@ export class Past {
   async read(ask: Ask, events: PastEvents): Promise<void> {
     let after: readonly [string, string] | null = null;
     for (;;) {
-      const rows = await ask(pageText(this.#plan.stream, this.#schema, { ...events, after }));
+      const rows = await ask(this.#pageText({ ...events, after }));
       this.#fold(rows.map((row) => this.#cells(row)));
       refuseStopped(this.#windows);
       const last = rows.at(-1);
@@ -87,9 +90,11 @@ export class Past {
     readonly receivedAtUs: number;
     readonly position: string;
   } {
-    const columns = streamImageColumns(this.#schema);
-    const cells = columns.map((column, at) => askedCell(row[at], column));
-    const [receivedAt, position] = row.slice(columns.length).map(String);
+    let at = 0;
+    const cells = this.#columns.map((column) =>
+      column.isRead ? askedCell(row[at++], column) : null,
+    );
+    const [receivedAt, position] = row.slice(at).map(String);
     return { cells, receivedAtUs: Number(receivedAt), position: must(position, "position") };
   }
 
@@ -104,7 +109,7 @@ export class Past {
       readonly position: string;
     }[],
   ): void {
-    const columns = streamImageColumns(this.#schema);
+    const columns = this.#columns;
     const behind = columns.length - 1;
     for (let from = 0; from < rows.length;) {
       const first = must(rows[from], "row");
@@ -138,30 +143,44 @@ export class Past {
     if (this.#watermarkUs === null || watermarkUs > this.#watermarkUs)
       this.#watermarkUs = watermarkUs;
   }
+
+  /** The question for the next page: columns that are read, received_at, _position, _index, each as text. */
+  #pageText(page: PastEvents & { readonly after: readonly [string, string] | null }): string {
+    const items = [
+      ...this.#columns.filter(({ isRead }) => isRead).map(askedText),
+      askedText({ name: "received_at", type: { kind: "TIMESTAMPTZ" } }),
+      "CAST(_position AS VARCHAR)",
+      "CAST(_index AS VARCHAR)",
+    ];
+    const conditions = [...(page.where ?? [])];
+    if (page.range !== null) {
+      const time = quoteName(eventTimeName(this.#schema));
+      const at = (us: bigint): string => `TIMESTAMPTZ ${quoteText(isoTime(us))}`;
+      conditions.push(`${time} >= ${at(page.range.fromUs)}`, `${time} < ${at(page.range.toUs)}`);
+    }
+    if (page.after !== null) {
+      const [position, index] = page.after;
+      conditions.push(
+        `(_position > ${position} OR (_position = ${position} AND _index > ${index}))`,
+      );
+    }
+    const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
+    return `SELECT ${items.join(", ")} FROM ${quoteName(this.#plan.stream)}${where} ORDER BY _position, _index LIMIT ${PREVIEW_PAGE_ROWS}`;
+  }
 }
 
-/** The question for the next page: columns of the stream's image, received_at, _position, _index, each as text. */
-function pageText(
-  stream: string,
-  schema: EventSchema,
-  page: PastEvents & { readonly after: readonly [string, string] | null },
-): string {
-  const items = [
-    ...streamImageColumns(schema).map(askedText),
-    askedText({ name: "received_at", type: { kind: "TIMESTAMPTZ" } }),
-    "CAST(_position AS VARCHAR)",
-    "CAST(_index AS VARCHAR)",
-  ];
-  const conditions = [...(page.where ?? [])];
-  if (page.range !== null) {
-    const time = quoteName(eventTimeName(schema));
-    const at = (us: bigint): string => `TIMESTAMPTZ ${quoteText(isoTime(us))}`;
-    conditions.push(`${time} >= ${at(page.range.fromUs)}`, `${time} < ${at(page.range.toUs)}`);
-  }
-  if (page.after !== null) {
-    const [position, index] = page.after;
-    conditions.push(`(_position > ${position} OR (_position = ${position} AND _index > ${index}))`);
-  }
-  const where = conditions.length === 0 ? "" : ` WHERE ${conditions.join(" AND ")}`;
-  return `SELECT ${items.join(", ")} FROM ${quoteName(stream)}${where} ORDER BY _position, _index LIMIT ${PREVIEW_PAGE_ROWS}`;
+/** A column of the stream's image, and whether a view reads it. */
+interface PastColumn extends ImageColumn {
+  readonly isRead: boolean;
+}
+
+/** What the view reads, the event time and `_behind`; rollups read no more than the view below them. */
+function pastColumns(plan: ViewPlan, schema: EventSchema): PastColumn[] {
+  const columns = streamImageColumns(schema);
+  const read = new Set([...readOrdinals(plan), columns.length - 1]);
+  if (schema.eventTime !== null) read.add(schema.eventTime);
+  return columns.map((column, ordinal) => {
+    const isRead = read.has(ordinal);
+    return { ...column, nullable: column.nullable || !isRead, isRead };
+  });
 }

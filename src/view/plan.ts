@@ -170,6 +170,20 @@ export function windowSlideUs(plan: ViewPlan): number {
   return plan.window?.kind === "hop" ? plan.window.slideUs : windowSizeUs(plan);
 }
 
+/** Ordinals of the columns of the stream's image that the expressions of a plan read. */
+export function readOrdinals({ filter, keys, aggregates, output }: ViewPlan): ReadonlySet<number> {
+  const found = new Set<number>();
+  const visit = (expr: Expr | null): void => {
+    if (expr?.op === "column" && expr.column.from === "image") found.add(expr.column.ordinal);
+    if (expr?.op === "call") expr.args.forEach(visit);
+  };
+  visit(filter);
+  for (const { expr } of keys) visit(expr);
+  for (const { arg, filter: condition } of aggregates) [arg, condition].forEach(visit);
+  for (const { source } of output) if (source.kind === "expression") visit(source.expr);
+  return found;
+}
+
 /** Output ordinals of the group keys, in the order of the keys: what breaks ties. Every key is put out. */
 export function keyOrdinals({ keys, output }: ViewPlan): number[] {
   return keys.map((_, index) =>
