@@ -25,7 +25,12 @@ export interface WantedConfiguration {
     readonly schema: EventSchema;
     readonly schemaHash: string;
   }[];
-  readonly views: readonly { readonly name: string; readonly planHash: string }[];
+  /** `isCorrected`: late events correct windows that it has put out. */
+  readonly views: readonly {
+    readonly name: string;
+    readonly planHash: string;
+    readonly isCorrected?: boolean;
+  }[];
   readonly text: string;
 }
 
@@ -116,11 +121,16 @@ function refusals(before: AppliedConfiguration, wanted: WantedConfiguration): st
       `stream ${name}: ${difference}. Changing these in place is not in this release: write them as they were, give the stream another name, or start with an empty data folder`,
     );
   }
-  for (const { name, planHash } of wanted.views) {
-    const known = before.views[name]?.planHash ?? before.formerViews[name];
+  for (const { name, planHash, isCorrected } of wanted.views) {
+    const former = before.formerViews[name];
+    const known = before.views[name]?.planHash ?? former;
+    if (former === planHash && isCorrected === true)
+      reasons.push(
+        `view ${name} was removed and would come back: with late.policy: update late events would correct windows of before, of which nothing is kept but their rows. Give it another name (it begins at the end of the log)`,
+      );
     if (known !== undefined && known !== planHash)
       reasons.push(
-        `view ${name}: its SQL means something else than when its rows were made; changing a view in place is not in this release. Give the changed view another name (it begins at the end of the log), or start with an empty data folder`,
+        `view ${name}: its SQL or its late policy means something else than when its rows were made; changing a view in place is not in this release. Give the changed view another name (it begins at the end of the log), or start with an empty data folder`,
       );
   }
   return reasons;

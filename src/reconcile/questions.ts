@@ -16,6 +16,8 @@ type Row = readonly unknown[];
 export interface Standing {
   /** The view counts events after this position. */
   readonly since: number;
+  /** Newest event time before that, as far as it was not ahead of its receipt; null: there was no event. */
+  readonly beganUs: bigint | null;
   /** The raw position: the log's last one when `watermarkUs` was the stream's watermark. */
   readonly rawPosition: number;
   readonly watermarkUs: bigint | null;
@@ -27,29 +29,33 @@ export interface Standing {
 const BOUNDS = ["window_from", "window_to"] as const;
 
 /** One row for the view itself, then one for each range of its windows that was reconciled. */
-export function standingText({ name, stream }: ViewPlan): string {
+export function standingText({ name, stream }: ViewPlan, schema: EventSchema): string {
   const reader = `FROM millrace.readers WHERE reader`;
   const since = `(SELECT since ${reader} = ${quoteText(`view:${name}`)})`;
   const text = (sql: string): string => `CAST(${sql} AS VARCHAR)`;
   const accepted = `(SELECT accepted FROM millrace.accounting WHERE kind = 'view' AND name = ${quoteText(name)})`;
   const watermark = `(SELECT epoch_us(any_value(watermark)) FROM millrace.watermarks WHERE stream = ${quoteText(stream)})`;
+  const time = quoteName(eventTimeName(schema));
+  const began = `(SELECT epoch_us(max(least(${time}, received_at))) FROM ${quoteName(stream)} WHERE _position <= ${since})`;
   const raw = `(SELECT count(*) FROM ${quoteName(stream)} WHERE _position > ${since})`;
   const own = [
     since,
     `(SELECT position ${reader} = 'admission')`,
     watermark,
     `${accepted} - ${raw}`,
+    began,
   ];
   const bounds = BOUNDS.map((bound) => text(`epoch_us(${bound})`));
   return `SELECT ${own.map(text).join(", ")}
-UNION ALL SELECT ${bounds.join(", ")}, ${text("raw_position")}, NULL FROM (FROM millrace.reconciled WHERE view = ${quoteText(name)} ORDER BY window_from)`;
+UNION ALL SELECT ${bounds.join(", ")}, ${text("raw_position")}, NULL, NULL FROM (FROM millrace.reconciled WHERE view = ${quoteText(name)} ORDER BY window_from)`;
 }
 
 export function standingOf(view: string, rows: readonly Row[]): Standing {
   const [own, ...ranges] = rows;
-  const [since, rawPosition, watermark, missing] = must(own, "the view's row");
+  const [since, rawPosition, watermark, missing, began] = must(own, "the view's row");
   return {
     since: Number(since),
+    beganUs: typeof began === "string" ? BigInt(began) : null,
     rawPosition: Number(rawPosition),
     watermarkUs: typeof watermark === "string" ? BigInt(watermark) : null,
     missingCount: Number(missing),

@@ -24,7 +24,14 @@ import {
   standingText,
   type Standing,
 } from "./questions.ts";
-import { chunksOf, everCorrected, finalBeforeUs, type Chunk, type ShortWindow } from "./scope.ts";
+import {
+  chunksOf,
+  earlyWindows,
+  everCorrected,
+  finalBeforeUs,
+  type Chunk,
+  type ShortWindow,
+} from "./scope.ts";
 
 /** What is to be done. Plain data: it is posted to a thread. */
 export interface ReconcileOrder {
@@ -87,7 +94,7 @@ export async function reconcile(
   ports: ReconcilePorts,
 ): Promise<ReconcileReport> {
   const plan = must(order.plans[0], "a view");
-  const standing = standingOf(plan.name, await ports.ask(standingText(plan), null));
+  const standing = standingOf(plan.name, await ports.ask(standingText(plan, order.schema), null));
   if (standing.missingCount > 0)
     throw new ReconcileError(
       `${standing.missingCount} of the events that ${plan.name} counted are no longer among the raw events (export.raw was off for a while): its windows cannot be computed anew`,
@@ -96,14 +103,17 @@ export async function reconcile(
   const { watermarkUs } = standing;
   if (watermarkUs === null || order.fromUs >= order.toUs) return run.report;
   const short = await shortWindows(order, ports, standing);
+  const early = earlyWindows(order.plans, short, standing.beganUs);
+  run.skip(early, `they may hold events from before ${plan.name} began`);
+  const last = early.at(-1);
   const bound = finalBeforeUs(order.plans, watermarkUs);
   const toUs = bound < order.toUs ? bound : order.toUs;
   await run.reconcile(
-    short.filter(({ startUs }) => startUs < toUs),
-    toUs,
+    short.filter((window) => !early.includes(window) && window.startUs < toUs),
+    { fromUs: last === undefined ? order.fromUs : last.startUs + 1n, toUs },
   );
   run.skip(
-    short.filter(({ startUs }) => startUs >= toUs),
+    short.filter((window) => !early.includes(window) && window.startUs >= toUs),
     order.plans.length > 1
       ? "not final, or in a window of a rollup that is not"
       : "not final: late events may still correct them",
@@ -166,13 +176,16 @@ class Run {
     this.#skipped.push({ windows: windows.length, lateEvents: lateOf(windows), why });
   }
 
-  /** All these windows, in the order of time; those between them, up to `toUs`, lack nothing and count as reconciled too. */
-  async reconcile(windows: readonly ShortWindow[], toUs: bigint): Promise<void> {
+  /** All these windows of a range, in the order of time; those between them lack nothing and count as reconciled too. */
+  async reconcile(
+    windows: readonly ShortWindow[],
+    range: { readonly fromUs: bigint; readonly toUs: bigint },
+  ): Promise<void> {
     const chunks = chunksOf(this.#order.plans, windows);
-    let fromUs = this.#order.fromUs;
+    let { fromUs } = range;
     for (const [index, chunk] of chunks.entries()) {
       const last = must(chunk.windows.at(-1), "a window").startUs;
-      const endUs = index === chunks.length - 1 ? toUs : last + 1n;
+      const endUs = index === chunks.length - 1 ? range.toUs : last + 1n;
       if (await this.#chunk(chunk, { fromUs, toUs: endUs })) fromUs = endUs;
       else fromUs = last + 1n;
       this.#ports.tell({ windowsDone: this.#windows, windowsAll: windows.length });

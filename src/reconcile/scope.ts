@@ -91,6 +91,17 @@ export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWind
   return chunks;
 }
 
+/** Windows whose rows, or those of rollups over them, may hold events from before a time: the view does not know these. */
+export function earlyWindows(
+  plans: readonly ViewPlan[],
+  windows: readonly ShortWindow[],
+  beganUs: bigint | null,
+): ShortWindow[] {
+  if (beganUs === null) return [];
+  const wholes = plans.map((plan) => rangeOf(plan));
+  return windows.filter(({ startUs }) => wholes.some((of) => of(startUs).startUs <= beganUs));
+}
+
 function lengthOf({ startUs, endUs }: Range): bigint {
   return endUs - startUs;
 }

@@ -34,7 +34,11 @@ export function decideChange(
       schema,
       schemaHash: schemaHash(schema),
     })),
-    views: start.views.map((plan) => ({ name: plan.name, planHash: planHash(plan) })),
+    views: start.views.map((plan) => ({
+      name: plan.name,
+      planHash: planHash(plan),
+      isCorrected: plan.late.policy === "update",
+    })),
     text: start.configurationText,
   };
   const change = configurationChange(before, wanted, log.bounds().last);

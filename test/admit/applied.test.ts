@@ -67,6 +67,20 @@ test("a changed view and a changed schema are refused together, with advice", ()
   expect(change.reasons[1]).toContain("Give the changed view another name");
 });
 
+test("a view whose windows late events correct does not come back: it knows nothing of those that it has put out", () => {
+  const views = [{ name: "per_minute", planHash: "p1", isCorrected: true }];
+  const before = applied();
+  expect(configurationChange(before, { ...wanted, views }, END).kind).toBe("unchanged");
+  const without = configurationChange(before, { ...wanted, views: [] }, END);
+  if (without.kind !== "changed") throw new Error(without.kind);
+  const back = configurationChange(without.applied, { ...wanted, views }, END);
+  expect(back).toEqual({
+    kind: "refused",
+    reasons: [expect.stringMatching(/^view per_minute was removed .* Give it another name/)],
+  });
+  expect(configurationChange(without.applied, wanted, END).kind).toBe("changed");
+});
+
 test("a view that was removed keeps the meaning of its name", () => {
   const removed = configurationChange(applied(), { ...wanted, views: [] }, END);
   if (removed.kind !== "changed") throw new Error(removed.kind);

@@ -154,3 +154,40 @@ test("what there is no room for is skipped and told; nothing is published of it"
     })),
   );
 });
+
+test("windows that may hold events from before the view began are left as they are", async () => {
+  const begin = (since: number): Promise<void> =>
+    connection.execute([
+      `UPDATE millrace.readers SET since = ${since} WHERE reader = 'view:v'`,
+      `UPDATE millrace.accounting SET accepted = (SELECT count(*) FROM clicks WHERE _position > ${since})`,
+    ]);
+  // ten hours of the first day are from before
+  await begin(60);
+  try {
+    const report = await run();
+    expect(report).toMatchObject({
+      windows: 2,
+      lateEvents: 4,
+      skipped: [{ windows: 2, lateEvents: 4, why: "they may hold events from before v began" }],
+    });
+    const [first] = published;
+    expect(first?.fromUs).toBe(us("2024-01-01T18:10:00Z") + 1n);
+    const starts = published
+      .flatMap(({ rows }) => rows)
+      .flatMap(({ view, image }) =>
+        imageRows(
+          image,
+          rowColumns(
+            must(
+              plans.find(({ name }) => name === view),
+              view,
+            ),
+          ),
+        ),
+      )
+      .map(([start]) => start as bigint);
+    expect(starts.every((start) => start >= us("2024-01-01T18:30:00Z"))).toBe(true);
+  } finally {
+    await begin(0);
+  }
+});
