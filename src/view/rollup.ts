@@ -2,6 +2,7 @@
 // which, and the names.
 import { ROLLUPS_MAX } from "../limits.ts";
 import type { CalendarDayWindow, TumbleWindow, ViewPlan } from "./plan.ts";
+import { divisor } from "./window-function.ts";
 
 /** A level as configured: windows of one size, or the calendar days of a time zone (`everyUs` is a day then). */
 export interface RollupLevel {
@@ -74,7 +75,8 @@ function fault(message: string, advice: string): RollupResult {
 function adviceFor({ everyUs, timeZone }: RollupLevel, lower: TumbleWindow): string {
   if (timeZone === null || everyUs % lower.sizeUs !== 0) return "choose a multiple of its size";
   if (lower.offsetUs !== 0) return "days of a time zone need a view without an offset";
-  return "the zone's days begin within windows of the view: make them shorter, for example 15 minutes";
+  const fitsUs = offsetsOf(timeZone).reduce(divisor, DAY_US);
+  return `the zone's days begin within windows of the view: make them ${levelName({ everyUs: fitsUs, timeZone: null })} long, or a part of that`;
 }
 
 function isTimeZone(timeZone: string): boolean {

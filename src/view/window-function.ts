@@ -99,7 +99,7 @@ function readSession(call: Call, faults: Faults): WindowClause | null {
 }
 
 /** Greatest common divisor. */
-function divisor(a: number, b: number): number {
+export function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
 }
 

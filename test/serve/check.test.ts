@@ -99,7 +99,7 @@ test("rollups are views of their own, and their names must be free", async () =>
     ],
     [
       "1 day Asia/Kolkata",
-      "windows of 1d in Asia/Kolkata do not consist of whole windows of a; the zone's days begin within windows of the view: make them shorter, for example 15 minutes",
+      "windows of 1d in Asia/Kolkata do not consist of whole windows of a; the zone's days begin within windows of the view: make them 30m long, or a part of that",
     ],
   ] as const;
   for (const [level, problem] of refusals) {

@@ -104,7 +104,13 @@ describe("refused", () => {
       "half hours",
       "tumble(clicks, event_time, INTERVAL 1 HOUR)",
       [level(DAY_US, "Asia/Kolkata")],
-      "1d in Asia/Kolkata do not consist of whole windows of v; the zone's days begin within windows of the view: make them shorter",
+      "1d in Asia/Kolkata do not consist of whole windows of v; the zone's days begin within windows of the view: make them 30m long, or a part of that",
+    ],
+    [
+      "half minutes, once",
+      "tumble(clicks, event_time, INTERVAL 15 MINUTE)",
+      [level(DAY_US, "Africa/Monrovia")],
+      "the zone's days begin within windows of the view: make them 30s long, or a part of that",
     ],
     [
       "shifted days",
