@@ -16,13 +16,11 @@ import {
   WINDOW_GROUPS_AT,
   WORK_HASHES_AT,
   WORK_NULLS_AT,
-  WORK_ROWS_AT,
   WORK_SELECTED_AT,
   WORK_SPLIT_AT,
-  WORK_WINDOWS_AT,
 } from "../../kernels/abi";
 import { givePage, isHeap, takePage } from "./blocks";
-import { firstWith, lineOf, nextWith, put, rowAtHome } from "./bucket";
+import { put } from "./bucket";
 import { compareText } from "./compare";
 import { mix64 } from "./hash";
 import { touch } from "./pages";
@@ -161,10 +159,12 @@ export function joinHash(hash: u64, key: u64): u64 {
   return rotl(hash * 0x9e3779b97f4a7c15, 31) ^ key;
 }
 
-/** Bit k of the work area's null masks = key k is NULL; the hashes = those of all keys. */
-export function hashKeys(keys: u32, keyCount: u32, n: u32): void {
-  memory.fill(WORK_NULLS_AT, 0, n << 2);
-  memory.fill(WORK_HASHES_AT, 0, n << 3);
+/** Bit k of the work area's null masks = key k is NULL; the hashes of all keys become tags of the index. */
+export function tagKeys(keys: u32, keyCount: u32, n: u32): void {
+  if (keyCount == 0) {
+    memory.fill(WORK_NULLS_AT, 0, n << 2);
+    memory.fill(WORK_HASHES_AT, 0, n << 3);
+  }
   for (let k: u32 = 0; k < keyCount; k++) {
     const key = keys + k * KEY_COLUMN_BYTES;
     const hash = load<u32>(key, 12);
@@ -174,14 +174,13 @@ export function hashKeys(keys: u32, keyCount: u32, n: u32): void {
     const stepValid = validStep(hash);
     for (let j: u32 = 0; j < n; j++) {
       const i = load<u32>(WORK_SELECTED_AT + (j << 2));
-      let h = load<u64>(at + i * stepAt);
-      if (validAt != 0 && load<u8>(validAt + i * stepValid) == 0) {
-        h = NULL_HASH;
-        const nulls = WORK_NULLS_AT + (j << 2);
-        store<u32>(nulls, load<u32>(nulls) | (1 << k));
-      }
+      const nulls = WORK_NULLS_AT + (j << 2);
       const to = WORK_HASHES_AT + (j << 3);
-      store<u64>(to, joinHash(load<u64>(to), h));
+      const isNull = validAt != 0 && load<u8>(validAt + i * stepValid) == 0;
+      const own = isNull ? NULL_HASH : load<u64>(at + i * stepAt);
+      const all = k == 0 ? own : joinHash(load<u64>(to), own);
+      store<u32>(nulls, (k == 0 ? 0 : load<u32>(nulls)) | (u32(isNull) << k));
+      store<u64>(to, k + 1 == keyCount ? mix64(all) >> 32 : all);
     }
   }
 }
@@ -242,95 +241,13 @@ export function storeKeys(header: u32, row: u32, keys: u32, keyCount: u32, i: u3
   }
 }
 
-function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, rowBytes: u32): u32 {
+/** A new group of the keys of selected row `i`, which is not in the index yet. */
+export function addGroup(header: u32, keys: u32, keyCount: u32, i: u32, nulls: u32, rowBytes: u32): u32 {
   const row = appendRow(header, rowBytes);
   storeKeys(header, row, keys, keyCount, i, nulls);
   store<u64>(header, load<u64>(header, WINDOW_GROUPS_AT) + 1, WINDOW_GROUPS_AT);
   touch(header);
   return row;
-}
-
-/** Rows whose slots, groups and texts are read ahead together: their cache misses overlap. */
-const TILE: u32 = 64;
-let sink: u32 = 0;
-
-/** The line that selected row `j` looks at first. */
-function homeOf(j: u32): u32 {
-  const tag = load<u32>(WORK_HASHES_AT + (j << 3));
-  return lineOf(bucketOf(load<u32>(WORK_WINDOWS_AT + (j << 2)), tag), tag);
-}
-
-/** Reads the long texts among the keys of the rows that stand for selected rows `from` to `end` in the work area; 0 = none does. */
-export function reachTexts(keys: u32, keyCount: u32, from: u32, end: u32): void {
-  for (let k: u32 = 0; k < keyCount; k++) {
-    const key = keys + k * KEY_COLUMN_BYTES;
-    if (load<u32>(key, 4) != KEY_TEXT) continue;
-    for (let j = from; j < end; j++) {
-      const row = load<u32>(WORK_ROWS_AT + (j << 2));
-      const text = row + load<u32>(key);
-      if (row != 0 && load<u32>(text) > <u32>TEXT_INLINE_BYTES) sink ^= load<u32>(load<u32>(text, 8));
-    }
-  }
-}
-
-/** Reads what looking for the groups of selected rows `from` to `end` will read, and notes for each a row of its tag, 0 = none. */
-function reach(keys: u32, keyCount: u32, rowBytes: u32, from: u32, end: u32): void {
-  for (let j = from; j < end; j++) sink ^= load<u32>(homeOf(j));
-  for (let j = from; j < end; j++) {
-    const row = rowAtHome(homeOf(j), load<u32>(WORK_HASHES_AT + (j << 3)));
-    store<u32>(WORK_ROWS_AT + (j << 2), row);
-    sink ^= load<u32>(row) ^ load<u32>(row + rowBytes - 4);
-  }
-  reachTexts(keys, keyCount, from, end);
-}
-
-/** Finds or makes the group of selected row `j`, whose tag is in the place of its hash. */
-export function findGroup(keys: u32, keyCount: u32, rowBytes: u32, j: u32): u32 {
-  const header = load<u32>(WORK_WINDOWS_AT + (j << 2));
-  const nulls = load<u32>(WORK_NULLS_AT + (j << 2));
-  const i = load<u32>(WORK_SELECTED_AT + (j << 2));
-  const tag = load<u32>(WORK_HASHES_AT + (j << 3));
-  for (let slot = firstWith(bucketOf(header, tag), tag); slot != 0; slot = nextWith()) {
-    const candidate = load<u32>(slot, 4);
-    if (sameKeys(keys, keyCount, candidate, i, nulls)) return candidate;
-  }
-  const row = addGroup(header, keys, keyCount, i, nulls, rowBytes);
-  addRow(header, tag, row);
-  return row;
-}
-
-/** Whether a row has the keys of selected row `j`. */
-function isOf(keys: u32, keyCount: u32, row: u32, j: u32): bool {
-  return sameKeys(keys, keyCount, row, load<u32>(WORK_SELECTED_AT + (j << 2)), load<u32>(WORK_NULLS_AT + (j << 2)));
-}
-
-/** The hashes of the `n` selected rows become tags of the index. */
-export function hashesToTags(n: u32): void {
-  for (let j: u32 = 0; j < n; j++) {
-    const hash = WORK_HASHES_AT + (j << 3);
-    store<u64>(hash, mix64(load<u64>(hash)) >> 32);
-  }
-}
-
-/** As `findGroups`, of rows whose tags and masks of nulls are in the work area. */
-export function findTagged(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
-  for (let from: u32 = 0; from < n; from += TILE) {
-    const end = min(from + TILE, n);
-    reach(keys, keyCount, rowBytes, from, end);
-    for (let j = from; j < end; j++) {
-      let row = load<u32>(WORK_ROWS_AT + (j << 2));
-      if (row == 0 || !isOf(keys, keyCount, row, j)) row = findGroup(keys, keyCount, rowBytes, j);
-      touch(row);
-      store<u32>(WORK_ROWS_AT + (j << 2), row);
-    }
-  }
-}
-
-/** Finds or makes the groups of the `n` selected rows; their addresses go to the work area. Rows' pages are marked as changed. */
-export function findGroups(keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
-  hashKeys(keys, keyCount, n);
-  hashesToTags(n);
-  findTagged(keys, keyCount, rowBytes, n);
 }
 
 /** The first bucket of a tag. */

@@ -10,14 +10,14 @@ export {
   markLate,
   selectClosed,
   setClosed,
-  setShown, takeCorrected,
+  setShown,
   settleMarks,
   takeCorrected,
   windowsEndedBy,
 } from "./correct";
 export { assignWindows, beginMarks, selectMarks, setWindows, takeStale } from "./assign";
 export { extract, extractText, listRows, textBytes } from "./extract";
-export { findGroups } from "./group";
+export { findGroups } from "./find";
 export { findNumbered, numberKeys } from "./key-set";
 export { coupon } from "./hash";
 export { setColumns, setShared } from "./load";

@@ -3,6 +3,7 @@
 // kernels/abi/fold.ts. All of it may be forgotten at any time: a row that is not noted is looked for in the index of its window.
 import {
   CHUNK_ROWS,
+  KEY_COLUMN_BYTES,
   KEY_COLUMN_ROWS_AT,
   KEY_SET_ENTRIES_AT,
   KEY_SET_GENERATION_AT,
@@ -19,20 +20,25 @@ import {
   KEY_SET_TEXT_AT,
   KEY_SET_TEXT_BYTES,
   KEY_SET_USED_AT,
+  KEY_TEXT,
   ROW_WINDOW_AT,
+  TEXT_INLINE_BYTES,
   WORK_HASHES_AT,
   WORK_NULLS_AT,
   WORK_ROWS_AT,
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
-import { findGroup, findTagged, hashesToTags, hashKeys, longText, reachTexts, sameKeys, storeForms } from "./group";
+import { readAhead } from "./ahead";
+import { findGroup, findTagged, reachRows } from "./find";
+import { longText, sameKeys, storeForms, tagKeys } from "./group";
 import { touch } from "./pages";
 import { freedWindows } from "./window";
 
 /** Rows whose entries are read ahead together: their cache misses overlap. */
-const TILE: u32 = 64;
-let sink: u32 = 0;
+const TILE: u32 = 256;
+/** Their long texts, u32 addresses; 0 = none. */
+const texts: u32 = <u32>memory.data(TILE * 4);
 
 function begin(set: u32): void {
   memory.fill(set + KEY_SET_SLOTS_AT, 0, KEY_SET_SLOTS << 2);
@@ -110,14 +116,25 @@ function numberOf(set: u32, entryBytes: u32, keys: u32, keyCount: u32, i: u32, t
 
 /** Reads the slots, entries and texts that numbering rows `from` to `end` of a chunk will read. */
 function reach(set: u32, entryBytes: u32, keys: u32, keyCount: u32, tags: u32, from: u32, end: u32): void {
-  for (let j = from; j < end; j++) sink ^= load<u32>(slotOf(set, load<u32>(tags + (j << 2))));
+  const list = WORK_ROWS_AT + (from << 2);
+  const n = end - from;
+  for (let j = from; j < end; j++) store<u32>(WORK_ROWS_AT + (j << 2), slotOf(set, load<u32>(tags + (j << 2))));
+  readAhead(list, n, 0);
   for (let j = from; j < end; j++) {
-    const held = load<u32>(slotOf(set, load<u32>(tags + (j << 2))));
-    const entry = held == 0 ? 0 : entryOf(set, held - 1, entryBytes);
-    store<u32>(WORK_ROWS_AT + (j << 2), entry);
-    sink ^= load<u32>(entry);
+    const held = load<u32>(load<u32>(WORK_ROWS_AT + (j << 2)));
+    store<u32>(WORK_ROWS_AT + (j << 2), select<u32>(0, entryOf(set, held - 1, entryBytes), held == 0));
   }
-  reachTexts(keys, keyCount, from, end);
+  readAhead(list, n, 0);
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    if (load<u32>(key, 4) != KEY_TEXT) continue;
+    for (let j: u32 = 0; j < n; j++) {
+      const text = load<u32>(list + (j << 2)) + load<u32>(key);
+      const isLong = load<u32>(list + (j << 2)) != 0 && load<u32>(text) > <u32>TEXT_INLINE_BYTES;
+      store<u32>(texts + (j << 2), select<u32>(load<u32>(text, 8), 0, isLong));
+    }
+    readAhead(texts, n, 0);
+  }
 }
 
 /** Numbers the keys of a record's `n` rows; tags, masks of nulls and numbers, u32 each, go to `vectors`. */
@@ -129,8 +146,7 @@ export function numberKeys(set: u32, keys: u32, keyCount: u32, entryBytes: u32, 
   for (let first: u32 = 0; first < n; first += CHUNK_ROWS) {
     const rows = min<u32>(CHUNK_ROWS, n - first);
     for (let j: u32 = 0; j < rows; j++) store<u32>(WORK_SELECTED_AT + (j << 2), first + j);
-    hashKeys(keys, keyCount, rows);
-    hashesToTags(rows);
+    tagKeys(keys, keyCount, rows);
     const tags = vectors + (first << 2);
     memory.copy(tags + (n << 2), WORK_NULLS_AT, rows << 2);
     for (let j: u32 = 0; j < rows; j++) store<u32>(tags + (j << 2), load<u32>(WORK_HASHES_AT + (j << 3)));
@@ -168,10 +184,11 @@ function noted(numbers: u32, column: u32, rowBytes: u32, from: u32, end: u32): v
     const number = load<u32>(numbers + (load<u32>(WORK_SELECTED_AT + (j << 2)) << 2));
     store<u32>(WORK_ROWS_AT + (j << 2), load<u32>(column + (number << 2), KEY_COLUMN_ROWS_AT));
   }
+  reachRows(rowBytes, from, end);
   for (let j = from; j < end; j++) {
     const row = load<u32>(WORK_ROWS_AT + (j << 2));
-    sink ^= load<u32>(row + rowBytes - 4);
-    if (load<u32>(row, ROW_WINDOW_AT) != load<u32>(WORK_WINDOWS_AT + (j << 2))) store<u32>(WORK_ROWS_AT + (j << 2), 0);
+    const isOf = load<u32>(row, ROW_WINDOW_AT) == load<u32>(WORK_WINDOWS_AT + (j << 2));
+    store<u32>(WORK_ROWS_AT + (j << 2), select<u32>(row, 0, isOf));
   }
 }
 

@@ -12,13 +12,21 @@ import {
   WINDOW_SEGMENT_AT,
   WINDOW_VERSION_AT,
 } from "../../kernels/abi";
-import { firstWith, nextWith } from "./bucket";
+import { readAhead } from "./ahead";
+import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
 import { compareText } from "./compare";
 import { addRow, bucketOf, joinHash, NULL_HASH } from "./group";
 import { formHash, mix64 } from "./hash";
-import { mergeRows } from "./merge";
+import { mergeColumn } from "./merge";
 import { touch } from "./pages";
 import { allocateText, appendRow, storeText } from "./window";
+
+/** Rows that are looked for together. */
+const TILE: u32 = 256;
+/** Of a tile: rows, u32; hashes of their keys, u64, then their tags; lines of the index, then the rows there of the same tag, u32, 0 = none. */
+const sources: u32 = <u32>memory.data(TILE * 4);
+const hashes: u32 = <u32>memory.data(TILE * 8, 8);
+const targets: u32 = <u32>memory.data(TILE * 4);
 
 /** The tag of a row's keys, as `findGroups` computes it from their registers. */
 export function tagOf(row: u32, keys: u32, keyCount: u32): u32 {
@@ -82,22 +90,76 @@ function addLike(header: u32, row: u32, keys: u32, keyCount: u32, rowBytes: u32)
   return made;
 }
 
+function hashTile(keys: u32, keyCount: u32, n: u32): void {
+  memory.fill(hashes, 0, n << 3);
+  for (let k: u32 = 0; k < keyCount; k++) {
+    const key = keys + k * KEY_COLUMN_BYTES;
+    const isText = load<u32>(key, 4) == KEY_TEXT;
+    const width: u32 = load<u32>(key, 4) == KEY_FIXED8 ? 8 : 16;
+    const offset = load<u32>(key);
+    for (let j: u32 = 0; j < n; j++) {
+      const row = load<u32>(sources + (j << 2));
+      const isNull = (load<u32>(row, ROW_NULLS_AT) >> k) & 1;
+      const hash = isNull ? NULL_HASH : formHash(row + offset, isText, width);
+      store<u64>(hashes + (j << 3), joinHash(load<u64>(hashes + (j << 3)), hash));
+    }
+  }
+  for (let j: u32 = 0; j < n; j++) store<u64>(hashes + (j << 3), mix64(load<u64>(hashes + (j << 3))) >> 32);
+}
+
+/** Makes the rows of `to`, which has none of them, for the `n` rows of the tile. */
+function addTile(to: u32, keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const target = addLike(to, load<u32>(sources + (j << 2)), keys, keyCount, rowBytes);
+    addRow(to, load<u32>(hashes + (j << 3)), target);
+    store<u32>(targets + (j << 2), target);
+    touch(target);
+  }
+}
+
+/** Finds or makes the rows of `to` with the keys of the `n` rows of the tile, which are all different. */
+function findTile(to: u32, keys: u32, keyCount: u32, rowBytes: u32, n: u32): void {
+  for (let j: u32 = 0; j < n; j++) {
+    const tag = load<u32>(hashes + (j << 3));
+    store<u32>(targets + (j << 2), lineOf(bucketOf(to, tag), tag));
+  }
+  readAhead(targets, n, 0);
+  for (let j: u32 = 0; j < n; j++) {
+    const target = targets + (j << 2);
+    store<u32>(target, rowAtHome(load<u32>(target), load<u32>(hashes + (j << 3))));
+  }
+  readAhead(targets, n, 0);
+  readAhead(targets, n, rowBytes - 4);
+  for (let j: u32 = 0; j < n; j++) {
+    const row = load<u32>(sources + (j << 2));
+    const tag = load<u32>(hashes + (j << 3));
+    let target = load<u32>(targets + (j << 2));
+    if (target == 0 || !sameRowKeys(target, row, keys, keyCount)) target = findLike(to, row, tag, keys, keyCount);
+    if (target == 0) {
+      target = addLike(to, row, keys, keyCount, rowBytes);
+      addRow(to, tag, target);
+    }
+    store<u32>(targets + (j << 2), target);
+    touch(target);
+  }
+}
+
 /**
  * Merges the groups of window `from` into those of window `to`, in the order of their rows, and adds its count of applied events.
  * `keys`: KEY_COLUMN_BYTES each, of which offset and kind are read; `states`: `stateCount` pairs of u32 kind, u32 offset.
  */
 export function mergeGroups(from: u32, to: u32, keys: u32, keyCount: u32, states: u32, stateCount: u32, rowBytes: u32): void {
+  const isEmpty = load<u64>(to, WINDOW_GROUPS_AT) == 0;
   for (let segment = from + WINDOW_SEGMENT_AT; segment != 0; segment = load<u32>(segment)) {
     const end = segment + 8 + load<u32>(segment, 4) * rowBytes;
-    for (let row = segment + 8; row < end; row += rowBytes) {
-      const tag = tagOf(row, keys, keyCount);
-      let target = findLike(to, row, tag, keys, keyCount);
-      if (target == 0) {
-        target = addLike(to, row, keys, keyCount, rowBytes);
-        addRow(to, tag, target);
-      }
-      mergeRows(states, stateCount, target, row);
-      touch(target);
+    for (let row = segment + 8; row < end; ) {
+      let n: u32 = 0;
+      for (; n < TILE && row < end; row += rowBytes) store<u32>(sources + (n++ << 2), row);
+      hashTile(keys, keyCount, n);
+      if (isEmpty) addTile(to, keys, keyCount, rowBytes, n);
+      else findTile(to, keys, keyCount, rowBytes, n);
+      for (let i: u32 = 0; i < stateCount; i++)
+        mergeColumn(load<u32>(states + (i << 3)), load<u32>(states + (i << 3), 4), targets, sources, n);
     }
   }
   store<u64>(to, load<u64>(to, WINDOW_APPLIED_AT) + load<u64>(from, WINDOW_APPLIED_AT), WINDOW_APPLIED_AT);

@@ -66,6 +66,17 @@ function mergeState(kind: u32, offset: u32, row: u32, from: u32): void {
     memory.copy(at, other, kind == STATE_MIN_H || kind == STATE_MAX_H ? 24 : 16);
 }
 
+/** Merges the state at `offset` of each of `n` rows at `from` into that of the row at `rows`, u32 addresses. The pages of rows are marked by the caller. */
+export function mergeColumn(kind: u32, offset: u32, rows: u32, from: u32, n: u32): void {
+  const isCount = kind == STATE_COUNT_STAR || kind == STATE_COUNT;
+  for (let at: u32 = 0; at < n << 2; at += 4) {
+    const row = load<u32>(rows + at);
+    const other = load<u32>(from + at);
+    if (isCount) addCount(row + offset, other + offset);
+    else mergeState(kind, offset, row, other);
+  }
+}
+
 /** Merges all states of row `from` into `row`: `count` pairs of u32 kind, u32 offset at `states`. The page of `row` is marked by the caller. */
 export function mergeRows(states: u32, count: u32, row: u32, from: u32): void {
   for (let i: u32 = 0; i < count; i++)

@@ -12,8 +12,7 @@ import {
   WINDOW_SEGMENT_AT,
   WORK_HASHES_AT,
 } from "../../kernels/abi";
-import { addRow, hashKeys } from "./group";
-import { mix64 } from "./hash";
+import { addRow, tagKeys } from "./group";
 import { sketchBytes } from "./hll";
 import { tagOf } from "./merge-groups";
 import { touch } from "./pages";
@@ -135,6 +134,6 @@ function unpackOutside(header: u32, kind: u32, at: u32, from: u32, bytes: u32): 
 
 /** Writes the tags of the `n` selected rows, u32 each. */
 export function tagsOf(keys: u32, keyCount: u32, n: u32, to: u32): void {
-  hashKeys(keys, keyCount, n);
-  for (let j: u32 = 0; j < n; j++) store<u32>(to + (j << 2), <u32>(mix64(load<u64>(WORK_HASHES_AT + (j << 3))) >> 32));
+  tagKeys(keys, keyCount, n);
+  for (let j: u32 = 0; j < n; j++) store<u32>(to + (j << 2), load<u32>(WORK_HASHES_AT + (j << 3)));
 }

@@ -38,8 +38,7 @@ import {
 } from "../../kernels/abi";
 import { lookAhead, nextBlock } from "./blocks";
 import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
-import { bucketOf, hashKeys, sameKeys, storeKeys } from "./group";
-import { mix64 } from "./hash";
+import { bucketOf, sameKeys, storeKeys, tagKeys } from "./group";
 import { mergeRows } from "./merge";
 import { touch } from "./pages";
 import { buryRow, insertSession, later, openSession, setBounds, stateCount, states } from "./session";
@@ -58,11 +57,7 @@ export function beginSessions(filter: i32, keys: u32, keyCount: u32, n: u32): u3
     store<u32>(WORK_SELECTED_AT + (taken << 2), i);
     taken += filter < 0 || (load<u8>(filterAt + i * filterStep) != 0 && isValid(filter, i)) ? 1 : 0;
   }
-  hashKeys(keys, keyCount, taken);
-  for (let j: u32 = 0; j < taken; j++) {
-    const at = WORK_HASHES_AT + (j << 3);
-    store<u64>(at, mix64(load<u64>(at)) >> 32);
-  }
+  tagKeys(keys, keyCount, taken);
   memory.copy(WORK_INPUT_AT, WORK_SELECTED_AT, taken << 2);
   store<u32>(WORK_RESULT_AT, n - taken, RESULT_FILTERED_AT);
   return taken;
