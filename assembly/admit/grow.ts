@@ -11,24 +11,21 @@ import {
   STREAM_PAGES_AT,
 } from "../../kernels/abi";
 import {
-  countIds, DEPTH_AT, depthOf, directory, ENTRIES_AT, entryOf, ERASED, GROUP_BYTES, GROUP_SLOTS, groupAt, GROUPS, mayLeave, nextGroup,
-  nthPage, openDirectory, openTable, pageIn, pagesOf, shift, slotOf, stream, TAG_MASK, tagsThatAre,
+  countIds, depthOf, directory, entryOf, firstGroup, GROUP_BYTES, GROUP_SLOTS, groupIn, GROUPS, keepLoads, loadLines, mayLeave, nthPage,
+  openDirectory, openTable, pageNumber, pagesOf, secondGroup, shift, slotOf, stream, writeDepth,
 } from "./page";
 import { grantPages, releasePage, takePage } from "./pool";
 
 /** A segment that is below this share (of 256) after its expired entries are gone stays as it is. */
 const FILL_AFTER_PURGE: u32 = 180;
-/** No page is built with more entries than this, so that there is room after every rebuild. */
-const BUILD_MAX: u32 = 208;
 
 /** Entries and tags of a segment while it is rebuilt: three full pages. The second half of a split goes to `half`. */
 const scratch = memory.data(672 * 16);
 const scratchTags = memory.data(672 * 2);
 const half = memory.data(672 * 16);
 const halfTags = memory.data(672 * 2);
-/** Entries put into each group of a segment that is filled (u32), and those that found theirs full (u32, by number). */
+/** Entries put into each group of a segment that is filled (u32). */
 const filled = memory.data(3 * 7 * 4);
-const misplaced = memory.data(672 * 4);
 
 /** The directory slot of a segment of two pages. */
 function segmentOf(first: usize, second: usize): u64 {
@@ -40,9 +37,17 @@ function withThird(segment: u64, third: usize): u64 {
   return segment | ((<u64>third >> 12) << 40);
 }
 
+/** Makes all slots of a segment free. */
+function clearPages(segment: u64): void {
+  const pages = pagesOf(segment);
+  for (let nth: u32 = 0; nth < pages; nth++) {
+    for (let i: u32 = 0; i < GROUPS; i++) memory.fill(groupIn(nthPage(segment, nth), i), 0, GROUP_BYTES);
+  }
+}
+
+/** A page for the table at hand, its content unspecified. */
 function newPage(): usize {
   const page = takePage();
-  memory.fill(page, 0, ENTRIES_AT);
   store<u32>(stream, load<u32>(stream, STREAM_PAGES_AT) + 1, STREAM_PAGES_AT);
   return page;
 }
@@ -55,7 +60,8 @@ export function buildTable(table: usize, depth: u32, pages: u32): void {
   for (let i: u32 = 0; i < 1 << depth; i++) {
     let segment = segmentOf(newPage(), newPage());
     if (pages == 3) segment = withThird(segment, newPage());
-    store<u8>(nthPage(segment, 0), <u8>depth, DEPTH_AT);
+    clearPages(segment);
+    writeDepth(segment, depth);
     store<u64>(directory + <usize>i * DIRECTORY_SLOT_BYTES, segment);
   }
 }
@@ -78,38 +84,30 @@ function dropTable(table: usize): void {
 
 /** Copies the entries of a segment that must stay in the table to scratch. Returns their number. */
 function collect(segment: u64): u32 {
+  const pages = pagesOf(segment);
+  let sum: u32 = 0;
+  for (let nth: u32 = 0; nth < pages; nth++) sum += loadLines(nthPage(segment, nth), ADMIT_PAGE_BYTES >> 6);
+  keepLoads(sum);
   let count: u32 = 0;
   let left: i32 = 0;
-  const pages = pagesOf(segment);
   for (let nth: u32 = 0; nth < pages; nth++) {
     const page = nthPage(segment, nth);
-    for (let tag = page; tag < page + ENTRIES_AT; tag += 2) {
-      const value = load<u16>(tag);
-      if ((value & TAG_MASK) <= ERASED) continue;
-      const entry = entryOf(tag);
-      v128.store(scratch + (<usize>count << 4), v128.load(entry));
-      store<u16>(scratchTags + (<usize>count << 1), value);
-      const leaves = mayLeave(entry);
-      left += i32(leaves);
-      count += u32(!leaves);
+    for (let i: u32 = 0; i < GROUPS; i++) {
+      const group = groupIn(page, i);
+      for (let tag = group; tag < group + GROUP_BYTES; tag += 2) {
+        const value = load<u16>(tag);
+        if (!value) continue;
+        const entry = entryOf(tag);
+        v128.store(scratch + (<usize>count << 4), v128.load(entry));
+        store<u16>(scratchTags + (<usize>count << 1), value);
+        const leaves = mayLeave(entry);
+        left += i32(leaves);
+        count += u32(!leaves);
+      }
     }
   }
   countIds(-left);
   return count;
-}
-
-/** True when `count` entries at `from` spread over `pages` pages without overfilling one. */
-function fits(from: usize, count: u32, pages: u32): bool {
-  let first: u32 = 0;
-  let second: u32 = 0;
-  let third: u32 = 0;
-  for (let i: u32 = 0; i < count; i++) {
-    const nth = <u32>((<u64>load<u32>(from + (<usize>i << 4)) * <u64>pages) >> 32);
-    first += u32(nth == 0);
-    second += u32(nth == 1);
-    third += u32(nth == 2);
-  }
-  return max(max(first, second), third) <= BUILD_MAX;
 }
 
 /** Copies an entry and its tag to where the tag goes. */
@@ -120,57 +118,50 @@ function putEntry(at: usize, entry: usize, tag: usize): void {
   v128.store(entryOf(at), v128.load(entry));
 }
 
-/** Puts entries into a segment whose pages are empty: first into their groups, by counting; then the others behind them. */
-function fill(segment: u64, from: usize, tags: usize, count: u32): void {
-  const pages = <u64>pagesOf(segment);
+/**
+ * Empties the pages of a segment and puts entries into it, each into the emptier of its groups. False when one has found both full:
+ * then the segment's content is undefined.
+ */
+function fill(segment: u64, from: usize, tags: usize, count: u32): bool {
+  const pages = pagesOf(segment);
+  clearPages(segment);
   memory.fill(filled, 0, 3 * 7 * 4);
-  let missed: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const entry = from + (<usize>i << 4);
-    const nth = <u32>((<u64>load<u32>(entry) * pages) >> 32);
-    const group = <u32>groupAt(load<u32>(entry, 8));
-    const used = filled + <usize>((nth * GROUPS + group / <u32>GROUP_BYTES) << 2);
+    const nth = pageNumber(load<u64>(entry), pages);
+    const low = load<u32>(entry, 8);
+    const first = firstGroup(low);
+    const second = secondGroup(low, first);
+    const counts = filled + <usize>((nth * GROUPS) << 2);
+    const group = load<u32>(counts + <usize>(first << 2)) <= load<u32>(counts + <usize>(second << 2)) ? first : second;
+    const used = counts + <usize>(group << 2);
     const place = load<u32>(used);
-    store<u32>(misplaced + (<usize>missed << 2), i);
-    if (place == GROUP_SLOTS) missed++;
-    else {
-      store<u32>(used, place + 1);
-      putEntry(nthPage(segment, nth) + group + (<usize>place << 1), entry, tags + (<usize>i << 1));
-    }
+    if (place == GROUP_SLOTS) return false;
+    store<u32>(used, place + 1);
+    putEntry(groupIn(nthPage(segment, nth), group) + (<usize>place << 1), entry, tags + (<usize>i << 1));
   }
-  for (let k: u32 = 0; k < missed; k++) {
-    const i = load<u32>(misplaced + (<usize>k << 2));
-    const entry = from + (<usize>i << 4);
-    let group = pageIn(segment, load<u64>(entry)) + groupAt(load<u32>(entry, 8));
-    let free: u32 = 0;
-    while (true) {
-      free = tagsThatAre(group, 0);
-      if (free) break;
-      group = nextGroup(group);
-    }
-    putEntry(group + (<usize>ctz(free) << 1), entry, tags + (<usize>i << 1));
-  }
+  return true;
 }
 
-/** Makes room in the segment of a hash: drops expired entries; if that is not enough adds a page or splits. Some µs. */
+/** Makes room in the segment of a hash: drops expired entries; if that is not enough adds a page, or splits. Some µs. */
 export function rebuild(high: u64): void {
   const segment = load<u64>(slotOf(high));
   const pages = pagesOf(segment);
+  const before = load<u32>(stream, STREAM_IDS_AT);
   const count = collect(segment);
-  for (let nth: u32 = 0; nth < pages; nth++) memory.fill(nthPage(segment, nth), 0, ENTRIES_AT);
-  if ((count << 8) <= FILL_AFTER_PURGE * pages * ID_PAGE_SLOTS && fits(scratch, count, pages)) {
-    fill(segment, scratch, scratchTags, count);
-  } else if (pages == 2 && fits(scratch, count, 3)) {
+  const isEnough = before > load<u32>(stream, STREAM_IDS_AT) && (count << 8) <= FILL_AFTER_PURGE * pages * ID_PAGE_SLOTS;
+  if (isEnough && fill(segment, scratch, scratchTags, count)) return;
+  if (pages == 2) {
     const wider = withThird(segment, newPage());
     writeSegment(high, depthOf(segment), wider);
-    fill(wider, scratch, scratchTags, count);
+    if (fill(wider, scratch, scratchTags, count)) return;
+    split(high, wider, count);
   } else split(high, segment, count);
 }
 
-/** Splits the segment of a hash, whose `count` entries are in scratch and whose pages are empty, by the next bit of the hash. */
+/** Splits the segment of a hash, of three pages, whose `count` entries are in scratch, by the next bit of the hash. */
 function split(high: u64, segment: u64, count: u32): void {
   const depth = depthOf(segment);
-  const third = pagesOf(segment) == 3 ? nthPage(segment, 2) : newPage();
   if (depth == load<u32>(stream, STREAM_DEPTH_AT)) doubleDirectory();
   const bit = (<u64>1) << (63 - depth);
   let zeros: u32 = 0;
@@ -190,22 +181,21 @@ function split(high: u64, segment: u64, count: u32): void {
   }
   const zeroHalf = segmentOf(nthPage(segment, 0), nthPage(segment, 1));
   buildHalf(high & ~bit, depth + 1, zeroHalf, scratch, scratchTags, zeros);
-  buildHalf(high | bit, depth + 1, segmentOf(third, newPage()), half, halfTags, ones);
+  buildHalf(high | bit, depth + 1, segmentOf(nthPage(segment, 2), newPage()), half, halfTags, ones);
 }
 
 function buildHalf(high: u64, depth: u32, segment: u64, from: usize, tags: usize, count: u32): void {
-  if (!fits(from, count, 2)) {
-    // Some 1 in 100,000 splits: chance has put too many of them into one page.
-    if (!fits(from, count, 3)) unreachable();
+  if (!fill(segment, from, tags, count)) {
+    // Chance has put too many of them into one half, or one page.
     segment = withThird(segment, newPage());
+    if (!fill(segment, from, tags, count)) unreachable();
   }
   writeSegment(high, depth, segment);
-  fill(segment, from, tags, count);
 }
 
 /** Writes all directory slots of a segment of `depth` bits. */
 function writeSegment(high: u64, depth: u32, segment: u64): void {
-  store<u8>(nthPage(segment, 0), <u8>depth, DEPTH_AT);
+  writeDepth(segment, depth);
   const slots: u32 = 1 << (load<u32>(stream, STREAM_DEPTH_AT) - depth);
   const slot = directory + (<usize>(high >> shift) & ~(<usize>slots - 1)) * DIRECTORY_SLOT_BYTES;
   for (let i: u32 = 0; i < slots; i++) store<u64>(slot + <usize>i * DIRECTORY_SLOT_BYTES, segment);

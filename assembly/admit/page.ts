@@ -3,13 +3,15 @@
 //
 // Extendible hashing (Fagin, Nievergelt, Pippenger, Strong, 1979) with partial expansions (Larson, 1980), so that growth is a few µs
 // at a time: a directory slot, chosen by the first bits of the hash, names a segment of two or three pages. Within a page groups of
-// 32 tags, a line of memory each, are compared at once (as in Abseil's Swiss tables).
+// 32 tags, a line of memory each, are compared at once (as in Abseil's Swiss tables). An id is in one of two groups of its page, and
+// goes to the emptier (Azar, Broder, Karlin, Upfal, Balanced Allocations, 1994): which lines a search needs is known before it begins,
+// and an erased slot is as good as one never used.
 //
-// Page: 7 groups of 32 tags (u16), 224 entries of 16 bytes, and in a segment's first page u8 the segment's depth in bits. Tag 0 = never
-// used since the page was built, 1 = erased, else 10 bits of the hash (2 at least) below 6 bits of epoch. An epoch is received_at in
-// units of a 16th of the TTL, modulo 64: the sweeper tells expired entries by it, without touching the entries. received_at in ms is
-// modulo 2^32 (49.7 days): the host bounds the TTL at 20 days, and a table without any batch for a whole TTL is emptied, so ages below
-// 2^32 ms are all that occur.
+// Page: 7 groups of 32 tags (u16), 224 entries of 16 bytes, and in a segment's first page u8 the segment's depth in bits. Its 64 lines are
+// exchanged by the page's number (`placeIn`): lines at one place of every page share one of the 64 sets of a core's cache. Tag 0 = free,
+// else 11 bits of the hash (1 at least) below 5 bits of epoch. An epoch is received_at in units of an eighth of the TTL, modulo 32: by it
+// expired entries are told without touching them. received_at in ms is modulo 2^32 (49.7 days): the host bounds the TTL at 20 days, and a
+// table without any batch for a whole TTL is emptied, so ages below 2^32 ms are all that occur.
 import {
   ADMIT_PAGE_BYTES,
   DIRECTORY_SLOT_BYTES,
@@ -24,16 +26,15 @@ import {
 export const GROUP_SLOTS: u32 = 32;
 export const GROUPS: u32 = ID_PAGE_SLOTS / GROUP_SLOTS;
 export const GROUP_BYTES: usize = 64;
-export const ENTRIES_AT: usize = GROUPS * GROUP_BYTES;
+const ENTRIES_AT: usize = GROUPS * GROUP_BYTES;
 /** Where a segment's first page has its depth. */
-export const DEPTH_AT: usize = ENTRIES_AT + <usize>ID_PAGE_SLOTS * 16;
-export const ERASED: u16 = 1;
+const DEPTH_AT: usize = ENTRIES_AT + <usize>ID_PAGE_SLOTS * 16;
 /** The bits of a tag that are of the hash; the epoch lies above. */
-export const TAG_MASK: u16 = 0x3ff;
-const EPOCH_SHIFT: u16 = 10;
+export const TAG_MASK: u16 = 0x7ff;
+const EPOCH_SHIFT: u16 = 11;
 /** TTL in epochs. */
-const TTL_EPOCHS: i64 = 16;
-/** Epochs that only an expired entry has gone through. No age comes near 64: at 36 the sweeper has met every entry. */
+const TTL_EPOCHS: i64 = 8;
+/** Epochs that only an expired entry has gone through. No age comes near 32: at 22 the sweeper has met every entry. */
 export const EXPIRED_EPOCHS: u16 = (<u16>TTL_EPOCHS + 1) << EPOCH_SHIFT;
 
 // The table at hand, and the time of the batch at hand: set by openTable.
@@ -107,23 +108,49 @@ export function nthPage(segment: u64, nth: u32): usize {
   return (<usize>(segment >> <u64>(nth * 20)) & 0xfffff) << 12;
 }
 
+/** Address of the byte `at` a place in a page: its lines are exchanged by the low bits of the page's number. */
+// @ts-ignore: decorator.
+@inline
+function placeIn(page: usize, at: usize): usize {
+  return page | (at ^ ((page >> 6) & 0xfc0));
+}
+
+/** Address of a page's group. */
+// @ts-ignore: decorator.
+@inline
+export function groupIn(page: usize, group: u32): usize {
+  return placeIn(page, <usize>group * GROUP_BYTES);
+}
+
 /** Depth of a segment in bits. */
 export function depthOf(segment: u64): u32 {
-  return <u32>load<u8>(nthPage(segment, 0), DEPTH_AT);
+  return <u32>load<u8>(placeIn(nthPage(segment, 0), DEPTH_AT));
 }
 
-/** Address of the page of a hash in its segment. */
-// @ts-ignore: decorator.
-@inline
-export function pageIn(segment: u64, high: u64): usize {
-  return nthPage(segment, <u32>(((high & 0xffffffff) * <u64>pagesOf(segment)) >> 32));
+export function writeDepth(segment: u64, depth: u32): void {
+  store<u8>(placeIn(nthPage(segment, 0), DEPTH_AT), <u8>depth);
 }
 
-/** Address, from its page, of the group where the search for an id begins. */
+/** Number of the page of a hash in a segment of `pages` pages. */
 // @ts-ignore: decorator.
 @inline
-export function groupAt(low: u32): usize {
-  return <usize>((<u64>low * GROUPS) >> 32) * GROUP_BYTES;
+export function pageNumber(high: u64, pages: u32): u32 {
+  return <u32>(((high & 0xffffffff) * <u64>pages) >> 32);
+}
+
+/** Number, in its page, of the first of the two groups where an id may be. */
+// @ts-ignore: decorator.
+@inline
+export function firstGroup(low: u32): u32 {
+  return <u32>((<u64>low * GROUPS) >> 32);
+}
+
+/** Number of the other one, `first` being the first. */
+// @ts-ignore: decorator.
+@inline
+export function secondGroup(low: u32, first: u32): u32 {
+  const second = first + 1 + <u32>((<u64>(low * GROUPS) * (GROUPS - 1)) >> 32);
+  return second >= GROUPS ? second - GROUPS : second;
 }
 
 /** The bits of the hash in an id's tag. */
@@ -131,13 +158,13 @@ export function groupAt(low: u32): usize {
 @inline
 export function tagOf(low: u32): u16 {
   const tag = <u16>low & TAG_MASK;
-  return tag > ERASED ? tag : tag + 2;
+  return tag ? tag : 1;
 }
 
 /** The lanes of two vectors of u16 that are all ones, a bit each. */
 // @ts-ignore: decorator.
 @inline
-export function lanes(first: v128, second: v128): u32 {
+function lanes(first: v128, second: v128): u32 {
   return <u32>i8x16.bitmask(i8x16.narrow_i16x8_s(first, second));
 }
 
@@ -159,26 +186,18 @@ export function tagsThatAre(group: usize, tag: u16): u32 {
   return tagsLike(group, i16x8.splat(-1), i16x8.splat(tag));
 }
 
-/** Address of the group after one in its page, the first after the last. */
-// @ts-ignore: decorator.
-@inline
-export function nextGroup(group: usize): usize {
-  const page = group & ~(<usize>ADMIT_PAGE_BYTES - 1);
-  return group + GROUP_BYTES == page + ENTRIES_AT ? page : group + GROUP_BYTES;
-}
-
 /** Address of the entry that belongs to the tag at an address. */
 // @ts-ignore: decorator.
 @inline
 export function entryOf(tag: usize): usize {
   const page = tag & ~(<usize>ADMIT_PAGE_BYTES - 1);
-  return page + ENTRIES_AT + ((tag - page) << 3);
+  return placeIn(page, ENTRIES_AT + ((placeIn(page, tag - page) - page) << 3));
 }
 
 /** Address of the tag of the entry at an address. */
 export function tagAddress(entry: usize): usize {
   const page = entry & ~(<usize>ADMIT_PAGE_BYTES - 1);
-  return page + ((entry - page - ENTRIES_AT) >> 3);
+  return placeIn(page, (placeIn(page, entry - page) - page - ENTRIES_AT) >> 3);
 }
 
 /** Writes an entry, and its tag with its epoch at `tag`. */
@@ -199,4 +218,50 @@ export function isExpired(entry: usize): bool {
 /** True when an entry need not be in the table any more: it has outlived the TTL, or is sealed. */
 export function mayLeave(entry: usize): bool {
   return nowMs - load<u32>(entry, 12) >= holdMs;
+}
+
+/** Of eight tags those of an age of `limit` epochs at least. */
+// @ts-ignore: decorator.
+@inline
+function isOld(tags: usize, limit: u16): v128 {
+  const all = v128.load(tags);
+  const epochs = v128.and(all, i16x8.splat(~TAG_MASK));
+  const old = i16x8.ge_u(i16x8.sub(i16x8.splat(nowEpoch), epochs), i16x8.splat(limit));
+  return v128.and(old, i16x8.ne(all, i16x8.splat(0)));
+}
+
+/** The tags of a group of an age of `limit` epochs (as in a tag) at least, a bit each. */
+// @ts-ignore: decorator.
+@inline
+export function oldTags(group: usize, limit: u16): u32 {
+  const first = lanes(isOld(group, limit), isOld(group + 16, limit));
+  return first | (lanes(isOld(group + 32, limit), isOld(group + 48, limit)) << 16);
+}
+
+/** Erases the entries of a group whose epoch says that they have expired. Returns how many they were. */
+// @ts-ignore: decorator.
+@inline
+export function purge(group: usize): u32 {
+  const expired = popcnt(oldTags(group, EXPIRED_EPOCHS));
+  if (!expired) return 0;
+  for (let tags = group; tags < group + GROUP_BYTES; tags += 16) {
+    v128.store(tags, v128.andnot(v128.load(tags), isOld(tags, EXPIRED_EPOCHS)));
+  }
+  return expired;
+}
+
+/** Loads the `lines` lines of memory at `from`, all at once: their sum is for `keepLoads`. */
+export function loadLines(from: usize, lines: u32): u32 {
+  let sum: u32 = 0;
+  for (let line: u32 = 0; line < lines; line++) sum += load<u32>(from + (<usize>line << 6));
+  return sum;
+}
+
+let kept: u32 = 0;
+
+/** Keeps the compiler from leaving out loads that only fetch memory. */
+// @ts-ignore: decorator.
+@inline
+export function keepLoads(sum: u32): void {
+  kept = sum;
 }

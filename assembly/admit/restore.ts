@@ -4,7 +4,7 @@
 import { DELTA_PAGE_ENTRIES, ID_ENTRY_BYTES, RESTORE_PARTS_MAX, STREAM_RECEIVED_MS_AT } from "../../kernels/abi";
 import { nowMs, openTable, ttlMs } from "./page";
 import { releasePage, takePage } from "./pool";
-import { homeOfRow, keepAhead, renewAhead, restoreId } from "./table";
+import { groupsOfRow, keepAhead, renewAhead, restoreId } from "./table";
 
 const HEADER: usize = 16;
 
@@ -72,6 +72,6 @@ function restorePage(entries: usize, count: u32, receivedMs: i64): void {
     keepAhead(entries, i, count);
     const entry = entries + (<usize>i << 4);
     const ms = receivedMs - <i64>(nowMs - load<u32>(entry, 12));
-    if (restoreId(homeOfRow(i), load<u64>(entry), load<u32>(entry, 8), ms)) renewAhead(entries, i + 1, count);
+    if (restoreId(groupsOfRow(i), load<u64>(entry), load<u32>(entry, 8), ms)) renewAhead(entries, i + 1, count);
   }
 }

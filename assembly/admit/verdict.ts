@@ -25,7 +25,7 @@ import {
 import { appendDelta, closeDelta, openDelta } from "./delta";
 import { isExpired, openTable } from "./page";
 import { sweep } from "./sweep";
-import { find, homeOfRow, insert, keepAhead, renew, renewAhead } from "./table";
+import { find, groupsOfRow, insert, keepAhead, renew, renewAhead } from "./table";
 
 const NONE: i64 = i64.MIN_VALUE;
 
@@ -117,7 +117,7 @@ export function admitRows(
     if (hasId) {
       high = load<u64>(hashes + (<usize>row << 4));
       low = load<u32>(hashes + (<usize>row << 4), 8);
-      entry = find(homeOfRow(row), high, low);
+      entry = find(groupsOfRow(row), high, low);
       if ((entry && !isExpired(entry)) || (sealed && load<u8>(sealed + row))) {
         store<u8>(verdicts + row, VERDICT_DUPLICATE);
         duplicates++;
@@ -138,7 +138,7 @@ export function admitRows(
     accepted++;
     if (hasId) {
       if (entry) renew(entry);
-      else if (insert(high, low)) renewAhead(hashes, row + 1, rows);
+      else if (insert(row, high, low)) renewAhead(hashes, row + 1, rows);
       appendDelta(stream, high, low, ms);
     }
     if (time < watermark) {
@@ -172,9 +172,9 @@ export function replayRows(
     if (hashes && isValid(idValid, row)) {
       const high = load<u64>(hashes + (<usize>row << 4));
       const low = load<u32>(hashes + (<usize>row << 4), 8);
-      const entry = find(homeOfRow(row), high, low);
+      const entry = find(groupsOfRow(row), high, low);
       if (entry) renew(entry);
-      else if (insert(high, low)) renewAhead(hashes, row + 1, rows);
+      else if (insert(row, high, low)) renewAhead(hashes, row + 1, rows);
       appendDelta(stream, high, low, <u32>receivedMs);
     }
     see(load<i64>(times + (<usize>row << 3)), received, outOfOrderness, true);

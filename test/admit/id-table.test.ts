@@ -72,6 +72,16 @@ test("a flow of ids under a short TTL: exact verdicts, and the table stays near 
   expect(ids).toBeLessThan(live * 1.5);
 });
 
+test("ids of a busy time leave when few come after it", () => {
+  const ttlMs = 1000;
+  const table = admission([{ ...SETTINGS, dedupTtlUs: ttlMs * 1000 }]);
+  const perMs = (ms: number): number => (ms < ttlMs ? 100 : 1);
+  let first = 0;
+  for (let ms = 0; ms < 3 * ttlMs; first += perMs(ms++))
+    admitMass(table, first, START_US + ms * 1000, perMs(ms));
+  expect(table.idTable(SETTINGS.name).ids).toBeLessThan(2 * ttlMs);
+});
+
 test("full at dedup_ids_max: nothing changes, and there is room again as ids expire", () => {
   const table = admission([{ ...SETTINGS, idsMax: 10_000 }]);
   for (let first = 0; first < 10_000; first += ROWS)
