@@ -1,10 +1,17 @@
-// Verbs: `verify`, `test`, `preview`, which look at views and change nothing, and `reconcile`. Each returns its exit code; what it prints goes to
+// Verbs: `verify`, `test`, `preview`, which look at views and change nothing, `reconcile`, and `doctor`. Each returns its exit code; what it prints goes to
 // `CommandTools`, as do the configuration and whom to ask, which main decides.
 import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { kernelModule } from "../kernels/modules.ts";
 import { engineStreams } from "./appliance.ts";
 import { must } from "./base/assert.ts";
+import { systemClock } from "./base/clock.ts";
+import { counted } from "./base/counted.ts";
+import { openDiskFiles } from "./base/disk-files.ts";
 import type { CommandLine } from "./config/argv.ts";
+import { examine } from "./doctor/doctor.ts";
+import { exitCodeOf as doctorExitCode, reportJson, reportLines } from "./doctor/report.ts";
+import { DataFolderError } from "./log/data-folder.ts";
 import { EventLineError, readEventLines } from "./rehearsal/event-lines.ts";
 import {
   fixtureText,
@@ -16,7 +23,7 @@ import {
 import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
 import { NoRoomError } from "./rehearsal/last-rows.ts";
 import { Past } from "./rehearsal/past.ts";
-import { counted, previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
+import { previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
 import { reconcileExitCode, reconcileSummary } from "./reconcile/report.ts";
 import { reconcileRefusal } from "./reconcile/scope.ts";
 import type { Relation } from "./rehearsal/relation.ts";
@@ -37,6 +44,8 @@ export interface CommandTools {
   /** The checked configuration; ends the process when it has faults. */
   readonly configOf: (line: CommandLine) => Promise<CheckedConfig>;
   readonly parseView: CheckTools["parseView"];
+  /** MILLRACE_FAILPOINT, for tests. */
+  readonly failpoint: string | null;
   /** Something to ask about the configuration's data folder, until `use` is done; ends the process when there is none. */
   readonly withClient: <T>(
     line: CommandLine,
@@ -50,16 +59,18 @@ class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** Runs `verify`, `reconcile`, `test` or `preview`. 2: it could not do what it was asked for. */
+/** Runs `verify`, `reconcile`, `test`, `preview` or `doctor`. 2: it could not do what it was asked for. */
 export async function runCommand(line: CommandLine, tools: CommandTools): Promise<number> {
   try {
     if (line.command === "verify") return await verify(line, tools);
     if (line.command === "reconcile") return await reconcile(line, tools);
+    if (line.command === "doctor") return await doctor(line, tools);
     return await (line.command === "test" ? runTests(line, tools) : preview(line, tools));
   } catch (error) {
     const isTheirs =
       error instanceof CommandError ||
       error instanceof ApplianceError ||
+      error instanceof DataFolderError ||
       error instanceof EventLineError ||
       error instanceof NoRoomError;
     if (!isTheirs) throw error;
@@ -112,6 +123,37 @@ async function reconcile(line: CommandLine, tools: CommandTools): Promise<number
   );
   tools.say(reconcileSummary(report, isDry));
   return reconcileExitCode(report);
+}
+
+/** The data folder that a line names: no configuration is needed when it says nothing else. */
+async function namedFolder(line: CommandLine, tools: CommandTools): Promise<string> {
+  const named = line.flags.get("data") ?? line.flags.get("storage.path");
+  if (named !== undefined && line.flags.size === 1 && !line.own.has("config"))
+    return resolve(named);
+  return (await tools.configOf(line)).config.settings.storage.path;
+}
+
+/** Audits a data folder that no process has. Exit codes: 0 all well, 1 it can be repaired, 2 it cannot, or the folder was refused. */
+async function doctor(line: CommandLine, tools: CommandTools): Promise<number> {
+  if (line.words.length > 0)
+    throw new CommandError("write millrace doctor --data DIR [--deep] [--repair] [--json]");
+  const done: string[] = [];
+  const isJson = line.own.has("json");
+  const isRepair = line.own.has("repair");
+  const report = await examine(await namedFolder(line, tools), {
+    files: openDiskFiles(tools.failpoint),
+    isDeep: line.own.has("deep"),
+    isRepair,
+    nowUs: systemClock().nowUs(),
+    progress: tools.complain,
+    repaired: (text) => {
+      done.push(text);
+      if (!isJson) tools.say(text);
+    },
+  });
+  if (isJson) tools.say(reportJson(report, done));
+  else for (const text of reportLines(report, !isRepair)) tools.say(text);
+  return doctorExitCode(report);
 }
 
 /** What `test` and `preview` run the path with. */

@@ -157,7 +157,7 @@ async function withClient<T>(
   }
 }
 
-/** `verify`, `reconcile`, `test` and `preview`, and their exit codes. */
+/** `verify`, `reconcile`, `test`, `preview` and `doctor`, and their exit codes. */
 async function look(line: CommandLine): Promise<never> {
   const parseView: CheckTools["parseView"] = async (source) => {
     const views = new ViewCheck(ownCommand("__views"));
@@ -167,7 +167,8 @@ async function look(line: CommandLine): Promise<never> {
       views.close();
     }
   };
-  const tools = { say, complain, configOf: checkedConfig, parseView, withClient };
+  const failpoint = process.env["MILLRACE_FAILPOINT"] ?? null;
+  const tools = { say, complain, configOf: checkedConfig, parseView, withClient, failpoint };
   return process.exit(await runCommand(line, tools));
 }
 
@@ -279,6 +280,7 @@ async function run(line: CommandLine): Promise<void> {
     case "reconcile":
     case "test":
     case "preview":
+    case "doctor":
       return look(line);
     case "play":
       return playClicks(line);

@@ -55,6 +55,11 @@ export const FAILPOINTS: readonly Failpoint[] = [
   "table.sweep.unlink",
   "table.orphan.unlink",
   "table.replaced.unlink",
+  // doctor: repair.ts
+  "doctor.remove",
+  "doctor.move",
+  "doctor.sync",
+  "doctor.traces",
   // disk-files.ts
   "files.folder.make",
   "files.free.measure",

@@ -5,8 +5,9 @@ import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
 import { STATE_PAGE_BYTES, STATE_WAL_BYTES_MAX } from "../limits.ts";
 import type { ViewOutput } from "../window/output.ts";
-import { changeClosed, CLOSED_DDL, closedWindows } from "./sqlite-closed.ts";
+import { changeClosed, closedWindows } from "./sqlite-closed.ts";
 import { checked, damaged, hashOf, openError, type Stored } from "./sqlite-damage.ts";
+import { prepareSchema, presentClosedParts, readValue, refuseForeign } from "./sqlite-schema.ts";
 import {
   CheckpointError,
   CheckpointFailedError,
@@ -18,58 +19,6 @@ import {
   type ReaderCheckpoint,
   type StatePage,
 } from "./store.ts";
-
-/** "MRST": SQLite's application_id of state.db. */
-const APPLICATION_ID = 0x4d525354;
-/** The schema's version, SQLite's user_version. */
-const FORMAT_VERSION = 3;
-/** The version before it, without groups of closed windows: the table is added. */
-const BEFORE_CLOSED_PARTS = 2;
-
-/**
- * In every table `hash` is xxHash3 of `bytes`, exclusive-or xxHash3 of the row's key as text, 8 bytes little-endian: it finds changed
- * bytes and exchanged rows. Nothing is compressed: zstd-1 made state 2.5 times smaller, but a save took 3 times the processor time
- * (3.3 against 1.2 ms per MB) and a load 4 times (1.6 against 0.4), and both compete with ingest and with the time to come back.
- */
-const DDL = `
-CREATE TABLE file (
-  job_id TEXT NOT NULL              -- identity of the data folder that this file belongs to (lock.db)
-) STRICT;
-CREATE TABLE readers (
-  name TEXT PRIMARY KEY,            -- reader of the log: "admission", "view:" and its name, ...
-  position INTEGER NOT NULL,        -- the state below contains the log up to here
-  hash BLOB NOT NULL,
-  bytes BLOB NOT NULL               -- the reader's own format
-) STRICT;
-CREATE TABLE spaces (
-  id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL UNIQUE         -- name of a state memory
-) STRICT;
-CREATE TABLE pages (
-  place INTEGER PRIMARY KEY,        -- spaces.id * 2^32 + page number
-  hash BLOB NOT NULL,
-  bytes BLOB NOT NULL               -- one page of state memory
-) STRICT;
-CREATE TABLE outputs (
-  id INTEGER PRIMARY KEY,           -- order of saving
-  view TEXT NOT NULL,
-  kind TEXT NOT NULL,               -- rows or late
-  op TEXT,                          -- upsert or delete; NULL: rows that were not there before
-  position INTEGER NOT NULL,        -- log position that made the output; dropped when the table's ledger covers it
-  row_count INTEGER NOT NULL,
-  hash BLOB NOT NULL,
-  bytes BLOB NOT NULL               -- batch image (kernels/abi.ts)
-) STRICT;
-CREATE INDEX outputs_covered ON outputs (view, kind, position);
-CREATE TABLE segments (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, -- order of saving; never used twice, since a seal names those that went into it by the last
-  stream TEXT NOT NULL,
-  newest_received_at INTEGER NOT NULL, -- microseconds; dropped when no id in it can be asked for any more
-  hash BLOB NOT NULL,
-  bytes BLOB NOT NULL               -- admission's own format
-) STRICT;
-CREATE INDEX segments_expired ON segments (stream, newest_received_at);
-${CLOSED_DDL}`;
 
 const PAGES_PER_SPACE = 0x1_0000_0000;
 
@@ -96,6 +45,33 @@ export function openCheckpointStore(path: string, files: Files, jobId: string): 
     database.run("PRAGMA synchronous = FULL");
     database.run(`PRAGMA journal_size_limit = ${STATE_WAL_BYTES_MAX}`);
     prepareSchema(database, path, jobId);
+    return new SqliteCheckpointStore(path, files, database);
+  } catch (error) {
+    database.close();
+    throw openError(error, path);
+  }
+}
+
+/**
+ * Opens `state.db` to read it, every index checked, and changes nothing: `save` fails. Null: no checkpoint was ever saved. Throws as
+ * `openCheckpointStore`.
+ */
+export function readCheckpointStore(
+  path: string,
+  files: Files,
+  jobId: string,
+): CheckpointStore | null {
+  if (files.sizeBytes(path) + files.sizeBytes(`${path}-wal`) === 0) return null;
+  const database = new Database(path, { readonly: true });
+  try {
+    if (readValue<number>(database, "SELECT count(*) FROM sqlite_schema") === 0) {
+      database.close();
+      return null;
+    }
+    const said = readValue<string>(database, "PRAGMA integrity_check(1)");
+    if (said !== "ok") throw new CheckpointError(damaged(path, said));
+    refuseForeign(database, path, jobId);
+    presentClosedParts(database);
     return new SqliteCheckpointStore(path, files, database);
   } catch (error) {
     database.close();
@@ -331,41 +307,4 @@ const outputKey = ({ view, kind, op, position }: OutputKey): string =>
 function placeOf(space: number, page: number): number {
   assert(Number.isInteger(page) && page >= 0 && page < PAGES_PER_SPACE, `${page} is a page`);
   return space * PAGES_PER_SPACE + page;
-}
-
-function prepareSchema(database: Database, path: string, jobId: string): void {
-  const read = <T>(sql: string): T => {
-    using statement = database.prepare<Record<string, T>, []>(sql);
-    return must(Object.values(must(statement.get(), sql))[0], sql);
-  };
-  if (read<number>("SELECT count(*) FROM sqlite_schema") === 0) {
-    // one transaction: a start that is killed here finds no tables and begins again
-    database.run("BEGIN IMMEDIATE");
-    database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
-    database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
-    database.run(DDL);
-    database.run("INSERT INTO file VALUES (?)", [jobId]);
-    database.run("COMMIT");
-  }
-  if (read<number>("PRAGMA application_id") !== APPLICATION_ID)
-    throw new CheckpointError(`${path} belongs to another program. Move it elsewhere`);
-  const version = read<number>("PRAGMA user_version");
-  if (version > FORMAT_VERSION)
-    throw new CheckpointError(
-      `${path} has state format ${version}, newer than ${FORMAT_VERSION}, the newest known here. Start the Millrace version that wrote it`,
-    );
-  if (version === BEFORE_CLOSED_PARTS) {
-    database.run("BEGIN IMMEDIATE");
-    database.run(CLOSED_DDL);
-    database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
-    database.run("COMMIT");
-  } else if (version < FORMAT_VERSION)
-    throw new CheckpointError(
-      `${path} has state format ${version}, from before the first release: this one knows ${FORMAT_VERSION}. Begin a new data folder`,
-    );
-  const owner = read<string>("SELECT job_id FROM file");
-  if (owner !== jobId)
-    throw new CheckpointError(
-      `${path} belongs to another data folder (job ${owner}, not ${jobId}). Move it back to where it came from`,
-    );
 }

@@ -94,6 +94,36 @@ export function openDataFolder(
 }
 
 /**
+ * Locks the data folder that is at `given`, links resolved, and changes nothing in it. Null: a first start was killed before the folder had
+ * an identity, so it holds nothing. Throws DataFolderError as `openDataFolder` does, and where there is no data folder.
+ */
+export function lockDataFolder(given: string, files: Files): DataFolder | null {
+  if (!files.exists(join(given, "lock.db"))) {
+    if (files.list(given).length > 0) refuseForeign(given, files);
+    throw new DataFolderError(`${given} is not a data folder of Millrace: name one with --data`);
+  }
+  const path = realpathSync(given);
+  if (files.sizeBytes(join(path, "lock.db")) === 0) {
+    refuseForeign(path, files);
+    return null;
+  }
+  const lock = openLock(join(path, "lock.db"));
+  try {
+    lock.run("BEGIN EXCLUSIVE");
+    const tables = readNumber(lock, "SELECT count(*) AS value FROM sqlite_schema");
+    const identity = tables === 0 ? null : (checkVersion(lock, path), readIdentity(lock, path));
+    lock.run("COMMIT");
+    if (identity !== null)
+      return { path, isNew: false, ...identity, close: () => lock.close(true) };
+    lock.close(true);
+    return null;
+  } catch (error) {
+    lock.close();
+    throw lockError(error, path);
+  }
+}
+
+/**
  * Why a start at `nowUs` is refused when the log's last record was received at `lastReceivedAtUs` (0: the log is empty), or null. Times
  * in the log never go back, so events would be stamped with the last record's time until the clock catches up.
  */

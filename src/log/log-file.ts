@@ -41,6 +41,35 @@ export function logFileFirst(name: string): number | null {
   return digits === undefined ? null : Number(digits);
 }
 
+/** The next file before it has a position. */
+export const PREPARED_NAME = "next.tmp";
+
+/** What the names in a log folder are. */
+export interface LogNames {
+  /** First positions of the log's files, ascending. */
+  readonly firsts: readonly number[];
+  /** What a crash leaves: the next file, a -wal without its database. Worthless. */
+  readonly leftovers: readonly string[];
+  /** Names that are not a log's. */
+  readonly foreign: readonly string[];
+}
+
+/** Sorts the names in a log folder; `names` are sorted. */
+export function logNames(names: readonly string[]): LogNames {
+  const firsts: number[] = [];
+  const leftovers: string[] = [];
+  const foreign: string[] = [];
+  for (const name of names) {
+    const database = name.replace(/-(wal|shm)$/, "");
+    const first = logFileFirst(database);
+    if (first === null && name === PREPARED_NAME) leftovers.push(name);
+    else if (first === null && !name.startsWith(".")) foreign.push(name);
+    else if (first !== null && name === database) firsts.push(first);
+    else if (first !== null && !names.includes(database)) leftovers.push(name);
+  }
+  return { firsts, leftovers, foreign };
+}
+
 /** The bytes of an empty log file, in WAL mode: made once in memory, written through the Files port. */
 export function emptyLogFile(jobId: string): Uint8Array {
   const database = new Database(":memory:");

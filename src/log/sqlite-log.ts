@@ -15,14 +15,12 @@ import { LogFailedError, LogFolderError, type EncodedRecord, type LogWriter } fr
 import {
   emptyLogFile,
   logFileError,
-  logFileFirst,
   logFileName,
   LogFileWriter,
+  logNames,
+  PREPARED_NAME,
 } from "./log-file.ts";
 import { checkWalEnd } from "./wal-check.ts";
-
-/** The next file before it has a position. */
-const PREPARED_NAME = "next.tmp";
 
 /** What the writer must be told. */
 export interface SqliteLogOptions {
@@ -343,20 +341,12 @@ export function unlinkLogFiles(folder: string, files: Files, firsts: readonly nu
 }
 
 /** Removes what crashes leave behind and gives the first positions of the files, ascending. Refuses what is not ours. */
-function cleanFolder(folder: string, files: Files): number[] {
-  const names = files.list(folder);
-  const firsts: number[] = [];
-  for (const name of names) {
-    const database = name.replace(/-(wal|shm)$/, "");
-    const first = logFileFirst(database);
-    if (name === PREPARED_NAME) files.unlink(join(folder, name), "log.trim.wal");
-    else if (first === null && !name.startsWith("."))
-      throw new LogFolderError(
-        `${join(folder, name)} is not a log file of Millrace. Move it elsewhere: ${dirname(folder)} is Millrace's own`,
-      );
-    else if (first !== null && name === database) firsts.push(first);
-    else if (first !== null && !names.includes(database))
-      files.unlink(join(folder, name), "log.trim.wal");
-  }
+function cleanFolder(folder: string, files: Files): readonly number[] {
+  const { firsts, leftovers, foreign } = logNames(files.list(folder));
+  for (const name of foreign)
+    throw new LogFolderError(
+      `${join(folder, name)} is not a log file of Millrace. Move it elsewhere: ${dirname(folder)} is Millrace's own`,
+    );
+  for (const name of leftovers) files.unlink(join(folder, name), "log.trim.wal");
   return firsts;
 }

@@ -1,5 +1,5 @@
 // Verb (pure): what an operator reads of a run.
-import { counted } from "../rehearsal/preview.ts";
+import { counted } from "../base/counted.ts";
 import type { ReconcileReport } from "./reconcile.ts";
 
 /** Lines: what was (dry: would be) done, then what was skipped. */

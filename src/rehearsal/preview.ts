@@ -1,4 +1,5 @@
 // Verb: what `millrace preview` prints of a view's rows, and which plans a view needs. Over a file of events or events of the past.
+import { counted } from "../base/counted.ts";
 import { must } from "../base/assert.ts";
 import type { Cell } from "../event/image.ts";
 import { ROWS_SHOWN_MAX } from "../limits.ts";
@@ -45,11 +46,6 @@ function orderOf(a: Cell, b: Cell): number {
   if (a === null || b === null) return a === b ? 0 : a === null ? 1 : -1;
   if (a === b) return 0;
   return a < b ? -1 : 1;
-}
-
-/** `1 event`, `2,000 events`. */
-export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString("en-US")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** The line below the rows. */

@@ -1,6 +1,39 @@
-// What a start finds of the data files that a ledger lists: those that are not there any more, or are of another length than was written.
+// Which data files lie in a table's folder, and what a start finds of those that a ledger lists: those that are not there any more, or are of another length than was written.
 import type { Files } from "../base/files.ts";
 import type { LedgerFile } from "./ledger.ts";
+
+/** Names of our data files: epoch, then a number that makes the name unique. */
+const DATA_NAME = /^(\d{8,})-\d+\.parquet$/;
+
+/** The lowest epoch that a data file can be of, by its name; 0: the name is not one of ours. */
+export function dataFileEpoch(name: string): number {
+  return Number(DATA_NAME.exec(name)?.[1] ?? 0);
+}
+
+/** A file in a table's data folder. */
+export interface FoundFile {
+  /** Absolute. */
+  readonly path: string;
+  /** As `dataFileEpoch`. */
+  readonly epoch: number;
+}
+
+/** All files in the data folder of the table in `table`, and in the folders of its days. */
+export function dataFilesOf(table: string, files: Pick<Files, "list">): FoundFile[] {
+  const data = `${table}/data`;
+  const isFolder = (name: string): boolean => name.includes("=");
+  const names = files.list(data);
+  const found = (folder: string, name: string): FoundFile => ({
+    path: `${folder}/${name}`,
+    epoch: dataFileEpoch(name),
+  });
+  return [
+    ...names.filter((name) => !isFolder(name)).map((name) => found(data, name)),
+    ...names
+      .filter(isFolder)
+      .flatMap((day) => files.list(`${data}/${day}`).map((name) => found(`${data}/${day}`, name))),
+  ];
+}
 
 /** Damaged files that are named; the others are counted. */
 const NAMED_MAX = 3;

@@ -16,7 +16,9 @@ import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
 import { Backoff } from "./backoff.ts";
 import type { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
+import type { LedgerWriter } from "./ledger.ts";
 import { rawNotice } from "./recovery.ts";
+import { deadLetterTable, rawTableName, tableName } from "./shapes.ts";
 import { TableWriteError, type TableExport } from "./table-export.ts";
 import type { FormerRaw, TableFiles, Tables } from "./tables.ts";
 
@@ -40,6 +42,13 @@ export interface ExportReader {
 
 /** Readers of raw events are named by their stream: `raw:clicks`. */
 const RAW_READER = "raw:";
+const DEAD_LETTERS_READER = "dead_letters";
+
+/** The reader of the log that a table's writer is; null for a view, whose outputs come from the engine. */
+export function logReaderOf({ table, writer }: LedgerWriter): string | null {
+  if (table === tableName(deadLetterTable())) return DEAD_LETTERS_READER;
+  return table === `${USER_NAMESPACE}.${rawTableName(writer)}` ? RAW_READER + writer : null;
+}
 
 /** The stream of a reader's name; "" for dead letters, which are of all streams. */
 function streamOf(reader: string): string {
@@ -339,7 +348,7 @@ export class Exporter {
   #logExports(): (readonly [string, TableExport])[] {
     return [
       ...[...this.#raws].map(([stream, raw]) => [RAW_READER + stream, raw.export] as const),
-      ["dead_letters", this.#deadLetters.export] as const,
+      [DEAD_LETTERS_READER, this.#deadLetters.export] as const,
     ];
   }
 

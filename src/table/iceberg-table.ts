@@ -5,8 +5,8 @@ import { assert, must } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Files } from "../base/files.ts";
 import { COMMIT_ATTEMPTS_MAX, MANIFEST_ENTRIES_MAX, MANIFESTS_MAX } from "../limits.ts";
-import { readAvro, type AvroRecord } from "./avro.ts";
-import { parseJson, plainText, printJson, type JsonObject } from "./lossless-json.ts";
+import type { AvroRecord } from "./avro.ts";
+import { plainText, printJson, type JsonObject } from "./lossless-json.ts";
 import {
   addedManifest,
   mergedManifest,
@@ -33,20 +33,19 @@ import {
   type RemovedFiles,
   type TableShape,
 } from "./metadata.ts";
-
-/** Operating error: the table cannot be used as it is; the message says what to do. */
-export class TableRefusedError extends Error {
-  override readonly name = "TableRefusedError";
-}
+import {
+  manifestUri,
+  manifestVersionOf,
+  MetadataFiles,
+  pathOf,
+  TableRefusedError,
+  versionOf,
+  type Version,
+} from "./metadata-files.ts";
 
 /** Other writers committed to the table each time that we tried: try again later. */
 export class CommitConflictError extends Error {
   override readonly name = "CommitConflictError";
-}
-
-interface Version {
-  readonly version: number;
-  readonly metadata: JsonObject;
 }
 
 /** Writes a file of a commit and returns its URI. */
@@ -59,10 +58,6 @@ export interface TableChange {
   readonly removed: readonly string[];
 }
 
-const METADATA_NAME = /^v(\d+)\.metadata\.json$/;
-/** Our manifests and lists: the metadata version that they were written for, and the snapshot. */
-const OUR_NAME = /^millrace-(\d+)-\d+-[a-z0-9]+\.avro$/;
-
 /** A table in `folder` (absolute). */
 export class IcebergTable {
   readonly folder: string;
@@ -70,7 +65,7 @@ export class IcebergTable {
   readonly shape: TableShape;
   readonly #files: Files;
   readonly #clock: Clock;
-  readonly #metadataFolder: string;
+  readonly #metadata: MetadataFiles;
 
   constructor(
     place: { readonly folder: string; readonly files: Files; readonly clock: Clock },
@@ -81,19 +76,19 @@ export class IcebergTable {
     this.shape = shape;
     this.#files = place.files;
     this.#clock = place.clock;
-    this.#metadataFolder = `${place.folder}/metadata`;
+    this.#metadata = new MetadataFiles(place.folder, place.files);
   }
 
   /** Makes the table if it is not there. Throws TableRefusedError when it is there with other columns or another partition. */
   create(): void {
-    this.#files.makeFolder(this.#metadataFolder);
+    this.#files.makeFolder(this.#metadata.folder);
     this.#files.makeFolder(`${this.folder}/data`);
-    const newest = this.#newest();
+    const newest = this.#metadata.newest();
     if (newest === null) {
       const metadata = newMetadata(this.shape, this.location, this.#nowMs());
       if (this.#publish(1, metadata)) return;
     }
-    const { metadata } = must(newest ?? this.#newest(), "table metadata");
+    const { metadata } = must(newest ?? this.#metadata.newest(), "table metadata");
     const difference = shapeDifference(metadata, this.shape);
     if (difference !== null)
       throw new TableRefusedError(
@@ -112,7 +107,7 @@ export class IcebergTable {
 
   /** Path of the current metadata file. */
   metadataPath(): string {
-    return this.#metadataPath(this.#newestOrThrow().version);
+    return this.#metadata.pathOf(this.#newestOrThrow().version);
   }
 
   /** Files that an epoch up to this one has replaced are in no snapshot any more. */
@@ -145,10 +140,10 @@ export class IcebergTable {
   /** Removes what commits that never came to be left behind: temporary metadata, manifests for versions that do not exist yet. */
   sweep(): void {
     const newest = this.#newestOrThrow().version;
-    for (const name of this.#files.list(this.#metadataFolder)) {
-      const version = Number(OUR_NAME.exec(name)?.[1] ?? 0);
+    for (const name of this.#files.list(this.#metadata.folder)) {
+      const version = manifestVersionOf(name);
       if (!name.endsWith(".tmp") && version <= newest) continue;
-      this.#files.unlink(`${this.#metadataFolder}/${name}`, "table.sweep.unlink");
+      this.#files.unlink(`${this.#metadata.folder}/${name}`, "table.sweep.unlink");
     }
   }
 
@@ -161,7 +156,7 @@ export class IcebergTable {
     const written: string[] = [];
     const write: WriteAvro = (kind, bytes) => {
       const name = kind === "reduced" ? `${kind}${written.length}` : kind;
-      const path = `${this.#metadataFolder}/millrace-${version}-${ids.snapshotId}-${name}.avro`;
+      const path = `${this.#metadata.folder}/millrace-${version}-${ids.snapshotId}-${name}.avro`;
       written.push(path);
       this.#files.writeSynced(path, [bytes], `table.${kind}.write`);
       return `file://${path}`;
@@ -169,7 +164,7 @@ export class IcebergTable {
     let isCommitted = false;
     try {
       const parent = currentSnapshot(base.metadata);
-      const old = parent === null ? [] : this.#manifestLines(parent).filter(isLive);
+      const old = parent === null ? [] : this.#metadata.manifestLines(parent).filter(isLive);
       const table = { shape: this.shape, location: this.location };
       const reduced = this.#reduce(old, removed, ids, write);
       const lines = [...reduced.lines, ...this.#merge(reduced.rest, ids, write)];
@@ -190,14 +185,14 @@ export class IcebergTable {
       };
       const next = withSnapshot(base.metadata, snapshot, {
         marker,
-        metadataFile: `file://${this.#metadataPath(base.version)}`,
+        metadataFile: `file://${this.#metadata.pathOf(base.version)}`,
       });
       isCommitted = this.#publish(version, next.metadata);
       if (isCommitted) this.#unlinkExpired(next.expired, next.metadata);
       return isCommitted ? ids.snapshotId : null;
     } finally {
       // After an error the commit may have come to be all the same: then its files are needed.
-      if (!isCommitted && !this.#files.exists(this.#metadataPath(version)))
+      if (!isCommitted && !this.#files.exists(this.#metadata.pathOf(version)))
         for (const path of written) this.#tryUnlink(path, "table.conflict.unlink");
       else if (!isCommitted) this.#unlinkUnlessNamed(version, ids, written);
     }
@@ -205,13 +200,9 @@ export class IcebergTable {
 
   /** After a conflict, or an error past the link: keeps the files if the version on disk is ours. */
   #unlinkUnlessNamed(version: number, ids: CommitIds, written: readonly string[]): void {
-    const metadata = this.#read(version);
+    const metadata = this.#metadata.read(version);
     if (metadata["current-snapshot-id"] === ids.snapshotId) return;
     for (const path of written) this.#tryUnlink(path, "table.conflict.unlink");
-  }
-
-  #manifestLines(snapshot: JsonObject): AvroRecord[] {
-    return readAvro(this.#files.read(pathOf(plainText(snapshot["manifest-list"])))).records;
   }
 
   /** Manifests without the files of these paths, and the lines of those that have none of them. Throws TableRefusedError when one is in none. */
@@ -227,7 +218,7 @@ export class IcebergTable {
     const uris = new Set(paths.map((path) => `${this.location}/${path}`));
     for (const line of old) {
       const isLeft = files.length === uris.size || line["content"] !== 0;
-      const source = isLeft ? null : { line, bytes: this.#files.read(pathOf(manifestPath(line))) };
+      const source = isLeft ? null : { line, bytes: this.#files.read(pathOf(manifestUri(line))) };
       const reduced = source === null ? null : reducedManifest(source, uris, this.shape, ids);
       if (reduced === null) rest.push(line);
       else {
@@ -259,7 +250,7 @@ export class IcebergTable {
     if (small.length < 2) return lines;
     const sources = small.map((line) => ({
       line,
-      bytes: this.#files.read(pathOf(manifestPath(line))),
+      bytes: this.#files.read(pathOf(manifestUri(line))),
     }));
     const merged: NewManifest = mergedManifest(sources, this.shape, ids);
     const gone = new Set(small);
@@ -271,11 +262,11 @@ export class IcebergTable {
 
   /** The commit point: false when another writer made this version first. */
   #publish(version: number, metadata: JsonObject): boolean {
-    const temporary = `${this.#metadataFolder}/${crypto.randomUUID()}.tmp`;
+    const temporary = `${this.#metadata.folder}/${crypto.randomUUID()}.tmp`;
     try {
       const bytes = Buffer.from(printJson(metadata), "utf8");
       this.#files.writeSynced(temporary, [bytes], "table.metadata.write");
-      const path = this.#metadataPath(version);
+      const path = this.#metadata.pathOf(version);
       if (!this.#files.linkExclusive(temporary, path, "table.metadata.link")) return false;
     } finally {
       this.#tryUnlink(temporary, "table.metadata.unlink");
@@ -286,13 +277,10 @@ export class IcebergTable {
 
   /** A cache for readers: a failure here changes nothing, we look for newer versions ourselves. */
   #writeHint(version: number): void {
-    const temporary = `${this.#metadataFolder}/${crypto.randomUUID()}.tmp`;
-    const hint = `${this.#metadataFolder}/version-hint.text`;
     try {
-      this.#files.writeSynced(temporary, [Buffer.from(String(version))], "table.hint.write");
-      this.#files.renameOver(temporary, hint, "table.hint.rename");
+      this.#metadata.writeHint(version);
     } catch {
-      this.#tryUnlink(temporary, "table.hint.unlink");
+      // the next commit tries again
     }
   }
 
@@ -302,24 +290,26 @@ export class IcebergTable {
     try {
       const oldest = listAt(metadata, "snapshots")[0];
       if (isLinear && oldest !== undefined && expired.manifestLists.length > 0) {
-        const kept = new Set(this.#manifestLines(oldest).map((line) => line["manifest_path"]));
+        const kept = new Set(
+          this.#metadata.manifestLines(oldest).map((line) => line["manifest_path"]),
+        );
         for (const list of expired.manifestLists) {
-          for (const line of this.#manifestLines({ "manifest-list": list }))
-            if (!kept.has(line["manifest_path"])) this.#unlinkOurs(manifestPath(line));
+          for (const line of this.#metadata.manifestLines({ "manifest-list": list }))
+            if (!kept.has(line["manifest_path"])) this.#unlinkOurs(manifestUri(line));
           this.#unlinkOurs(list);
         }
       }
       for (const uri of expired.metadataFiles)
-        if (METADATA_NAME.test(basename(uri)))
-          this.#files.unlink(`${this.#metadataFolder}/${basename(uri)}`, "table.expire.unlink");
+        if (versionOf(basename(uri)) > 0)
+          this.#files.unlink(`${this.#metadata.folder}/${basename(uri)}`, "table.expire.unlink");
     } catch {
       // The commit is done; files that stay are not named by it and cost room only.
     }
   }
 
   #unlinkOurs(uri: string): void {
-    if (!OUR_NAME.test(basename(uri))) return;
-    this.#files.unlink(`${this.#metadataFolder}/${basename(uri)}`, "table.expire.unlink");
+    if (manifestVersionOf(basename(uri)) === 0) return;
+    this.#files.unlink(`${this.#metadata.folder}/${basename(uri)}`, "table.expire.unlink");
   }
 
   /** Unlinks a file that nobody names; a failure leaves it to the next start's sweep. */
@@ -332,49 +322,10 @@ export class IcebergTable {
   }
 
   #newestOrThrow(): Version {
-    const newest = this.#newest();
+    const newest = this.#metadata.newest();
     if (newest === null)
       throw new TableRefusedError(`table ${this.folder} has no metadata: was its folder removed?`);
     return newest;
-  }
-
-  #newest(): Version | null {
-    let version = this.#hint();
-    if (version === null || !this.#files.exists(this.#metadataPath(version))) {
-      const versions = this.#files
-        .list(this.#metadataFolder)
-        .map((name) => Number(METADATA_NAME.exec(name)?.[1] ?? 0));
-      version = versions.reduce((a, b) => Math.max(a, b), 0);
-    }
-    if (version === 0) return null;
-    while (this.#files.exists(this.#metadataPath(version + 1))) version++;
-    return { version, metadata: this.#read(version) };
-  }
-
-  #hint(): number | null {
-    const path = `${this.#metadataFolder}/version-hint.text`;
-    if (!this.#files.exists(path)) return null;
-    const version = Number(Buffer.from(this.#files.read(path)).toString("utf8").trim());
-    return Number.isSafeInteger(version) && version > 0 ? version : null;
-  }
-
-  #read(version: number): JsonObject {
-    const path = this.#metadataPath(version);
-    const text = Buffer.from(this.#files.read(path)).toString("utf8");
-    const refused = `${path} is not table metadata: restore it from a copy.`;
-    let value: unknown;
-    try {
-      value = parseJson(text);
-    } catch (cause) {
-      throw new TableRefusedError(refused, { cause });
-    }
-    if (typeof value !== "object" || value === null || Array.isArray(value))
-      throw new TableRefusedError(refused);
-    return value as JsonObject;
-  }
-
-  #metadataPath(version: number): string {
-    return `${this.#metadataFolder}/v${version}.metadata.json`;
   }
 
   #nowMs(): number {
@@ -382,18 +333,7 @@ export class IcebergTable {
   }
 }
 
-function manifestPath(line: AvroRecord): string {
-  const path = line["manifest_path"];
-  assert(typeof path === "string", "a manifest list names its manifests");
-  return path;
-}
-
 /** Whether a manifest names any file that is not deleted: others are not carried on. */
 function isLive(line: AvroRecord): boolean {
   return Number(line["added_files_count"]) + Number(line["existing_files_count"]) > 0;
-}
-
-/** The path of a `file:` URI, written with one, two or three slashes by different engines. */
-function pathOf(uri: string): string {
-  return uri.replace(/^file:\/*/, "/");
 }

@@ -6,6 +6,9 @@ export const LEDGER_FORMAT = 3;
 /** What makes it of format 2. */
 export const LEDGER_FROM_2 = "ALTER TABLE files ADD COLUMN bytes INTEGER";
 
+/** What makes one of format 2 look like it to a connection that only reads. */
+export const LEDGER_OF_2 = "CREATE TEMP VIEW files AS SELECT *, NULL AS bytes FROM main.files";
+
 /** "MRLE" in PRAGMA application_id, so that no other program's file is taken for a ledger. */
 export const LEDGER_APPLICATION_ID = 0x4d524c45;
 

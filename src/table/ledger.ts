@@ -3,14 +3,16 @@
 import { Database } from "bun:sqlite";
 import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
-import { damagedLedger, ledgerError, LedgerRefusedError } from "./ledger-failure.ts";
+import { ledgerError } from "./ledger-failure.ts";
 import type { LedgerFailedError } from "./ledger-failure.ts";
 import {
   LEDGER_APPLICATION_ID,
   LEDGER_DDL,
   LEDGER_FORMAT,
   LEDGER_FROM_2,
+  LEDGER_OF_2,
 } from "./ledger-schema.ts";
+import { checkFormat, checkJob, formatOf, refuseDamaged, refuseForeign } from "./open-ledger.ts";
 import type { FileDescriptor } from "./manifest.ts";
 
 /** Files of one writer: those of a position interval, or some of them, with an empty interval, when the epochs after it have the rest. */
@@ -60,26 +62,6 @@ export interface LedgerFile {
   readonly bytes: number | null;
 }
 
-/** Only a file without tables becomes a ledger. Reads: a file that is not ours is not even switched to another journal. */
-function refuseForeign(database: Database, path: string): void {
-  const found = database
-    .query(
-      "SELECT application_id AS application, (SELECT count(*) FROM sqlite_schema) AS tables FROM pragma_application_id",
-    )
-    .get() as { application: number; tables: number };
-  if (found.tables === 0 || found.application === LEDGER_APPLICATION_ID) return;
-  throw new LedgerRefusedError(
-    `${path} is a database of another program, not a ledger of Millrace: it was left as it is. Move it away, or give another data folder.`,
-  );
-}
-
-/** Every page is looked at once, as recovery reads nearly all of them: damage is found before anything is built on what is left. */
-function refuseDamaged(database: Database, path: string): void {
-  const found = database.query("PRAGMA quick_check(1)").get() as { quick_check: string };
-  if (found.quick_check !== "ok")
-    throw new LedgerRefusedError(damagedLedger(path, found.quick_check));
-}
-
 /** ledger.db, one writer. Every method throws LedgerFailedError, and from then on all do. */
 export class Ledger {
   readonly #path: string;
@@ -108,7 +90,7 @@ export class Ledger {
       refuseForeign(database, path);
       database.run("PRAGMA journal_mode = WAL");
       database.run("PRAGMA synchronous = FULL");
-      refuseDamaged(database, path);
+      refuseDamaged(database, path, "quick_check");
       const ledger = new Ledger(path, database, files);
       ledger.#transaction("open", () => ledger.#prepare(jobId));
       return ledger;
@@ -118,27 +100,46 @@ export class Ledger {
     }
   }
 
+  /**
+   * Opens a ledger to read it, with each of its indexes checked, and changes nothing. Null: nothing was ever recorded. Throws as `open`; a
+   * method that writes fails.
+   */
+  static read(path: string, jobId: string, files: Files): Ledger | null {
+    if (files.sizeBytes(path) + files.sizeBytes(`${path}-wal`) === 0) return null;
+    let database: Database | null = null;
+    try {
+      database = new Database(path, { readonly: true, strict: true });
+      refuseForeign(database, path);
+      refuseDamaged(database, path, "integrity_check");
+      const format = formatOf(database);
+      if (format === 0) {
+        database.close();
+        return null;
+      }
+      if (format === 2) database.run(LEDGER_OF_2);
+      else checkFormat(database, path);
+      checkJob(database, path, jobId);
+      return new Ledger(path, database, files);
+    } catch (cause) {
+      database?.close();
+      throw ledgerError(path, "open", cause);
+    }
+  }
+
   #prepare(jobId: string): void {
-    const version = this.#database.query("PRAGMA user_version").get() as { user_version: number };
-    if (version.user_version === 0) {
+    const format = formatOf(this.#database);
+    if (format === 0) {
       this.#database.run(LEDGER_DDL);
       this.#database.run(`PRAGMA application_id = ${LEDGER_APPLICATION_ID}`);
       this.#database.run(`PRAGMA user_version = ${LEDGER_FORMAT}`);
       this.#database.query("INSERT INTO job (id) VALUES (?)").run(jobId);
       return;
     }
-    if (version.user_version === 2) {
+    if (format === 2) {
       this.#database.run(LEDGER_FROM_2);
       this.#database.run(`PRAGMA user_version = ${LEDGER_FORMAT}`);
-    } else if (version.user_version !== LEDGER_FORMAT)
-      throw new LedgerRefusedError(
-        `ledger ${this.#path} has format ${version.user_version}, this release knows ${LEDGER_FORMAT}. Use the release that wrote it.`,
-      );
-    const job = this.#database.query("SELECT id FROM job").get() as { id: string } | null;
-    if (job?.id !== jobId)
-      throw new LedgerRefusedError(
-        `ledger ${this.#path} is of job ${job?.id ?? "?"}, this is job ${jobId}. Restore the files of one data folder together.`,
-      );
+    } else checkFormat(this.#database, this.#path);
+    checkJob(this.#database, this.#path, jobId);
   }
 
   /** Makes the table known; returns the number of its next epoch. */
@@ -149,6 +150,23 @@ export class Ledger {
         .run(table);
       return this.#epochNext(table);
     });
+  }
+
+  /** All tables that were ever registered. */
+  tables(): { readonly name: string; readonly epochNext: number }[] {
+    return this.#guard("read", () =>
+      this.#database.query("SELECT name, epoch_next AS epochNext FROM tables ORDER BY name").all(),
+    ) as { name: string; epochNext: number }[];
+  }
+
+  /** The log position of a recorded epoch; null = there is no such epoch. */
+  epochPosition(table: string, epoch: number): number | null {
+    const row = this.#guard("read", () =>
+      this.#database
+        .query("SELECT position FROM epochs WHERE table_name = ? AND epoch = ?")
+        .get(table, epoch),
+    ) as { position: number } | null;
+    return row?.position ?? null;
   }
 
   /** Raises the number of the next epoch, past names that are on the disk already. */

@@ -242,7 +242,8 @@ export interface ManifestSource {
   readonly bytes: Uint8Array;
 }
 
-function liveEntries({ line, bytes }: ManifestSource): AvroRecord[] {
+/** The entries of a manifest whose files are not deleted; numbers that it leaves to its line in the list are filled in. */
+export function liveEntries({ line, bytes }: ManifestSource): AvroRecord[] {
   return readAvro(bytes)
     .records.filter((entry) => entry["status"] !== STATUS_DELETED)
     .map((entry) => ({

@@ -168,7 +168,8 @@ export function markerSummary(marker: Marker): Readonly<Record<string, string>> 
   };
 }
 
-function readMarker(values: JsonObject): Marker | null {
+/** The marker in a snapshot's summary, or in a table's properties; null when another program made it. */
+export function readMarker(values: JsonObject): Marker | null {
   const epoch = values[MARKER_KEYS.epoch];
   if (typeof epoch !== "string") return null;
   return {

@@ -9,7 +9,8 @@ import type { Column, EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { EPOCH_FILES_MAX } from "../limits.ts";
 import { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
-import { IcebergTable, TableRefusedError } from "./iceberg-table.ts";
+import { IcebergTable } from "./iceberg-table.ts";
+import { TableRefusedError } from "./metadata-files.ts";
 import {
   Ledger,
   type LedgerFile,
@@ -17,7 +18,7 @@ import {
   type PendingEpoch,
   type WriterPosition,
 } from "./ledger.ts";
-import { damageOf } from "./data-files.ts";
+import { damageOf, dataFilesOf } from "./data-files.ts";
 import { decideRecovery } from "./recovery.ts";
 import { ExportRoom } from "./room.ts";
 import {
@@ -76,9 +77,6 @@ export interface CommitRound {
   /** Whether recorded epochs are left that the next round may commit at once. */
   readonly more: boolean;
 }
-
-/** Names of our data files: epoch, then a number that makes the name unique. */
-const DATA_NAME = /^(\d{8,})-\d+\.parquet$/;
 
 /** All tables of a data folder. One instance per process. */
 export class Tables {
@@ -323,16 +321,10 @@ export class Tables {
     { folder: table }: IcebergTable,
     { recorded, isKept }: { readonly recorded: readonly LedgerFile[]; readonly isKept: boolean },
   ): void {
-    const data = `${table}/data`;
     const { files } = this.#options;
     const known = new Set(recorded.map((file) => file.path));
-    const folders = [data, ...files.list(data).map((day) => `${data}/${day}`)];
-    const orphans = folders.flatMap((folder) =>
-      (folder.endsWith(".parquet") ? [] : files.list(folder)).flatMap((file) => {
-        const path = `${folder}/${file}`;
-        const epoch = Number(DATA_NAME.exec(file)?.[1] ?? 0);
-        return epoch > 0 && !known.has(path) ? [{ path, epoch }] : [];
-      }),
+    const orphans = dataFilesOf(table, files).filter(
+      ({ path, epoch }) => epoch > 0 && !known.has(path),
     );
     if (orphans.length === 0) return;
     // first past their names, then away with them: a name is never used twice

@@ -18,7 +18,7 @@ import { DiskFiles } from "../../src/base/disk-files.ts";
 import type { Failpoint } from "../../src/base/files.ts";
 import { MANIFESTS_MAX } from "../../src/limits.ts";
 import { readAvro, type AvroRecord } from "../../src/table/avro.ts";
-import { TableRefusedError } from "../../src/table/iceberg-table.ts";
+import { TableRefusedError } from "../../src/table/metadata-files.ts";
 import { LedgerFailedError } from "../../src/table/ledger-failure.ts";
 import { plainText, printJson, type JsonObject } from "../../src/table/lossless-json.ts";
 import { TableWriteError } from "../../src/table/table-export.ts";
