@@ -233,7 +233,8 @@ function randomLoad(bytes: number): number {
   let sum = 0;
   for (let round = 0; round < 5; round++) {
     const startMs = performance.now();
-    for (const place of places) sum += memory[place] ?? 0;
+    // By index: an iterator takes longer than the memory.
+    for (let i = 0; i < places.length; i++) sum += memory[places[i] ?? 0] ?? 0;
     bestMs = Math.min(bestMs, performance.now() - startMs);
   }
   assert(sum === 5 * places.length, "every byte is 1");

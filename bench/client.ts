@@ -17,6 +17,8 @@ export interface LoadPlan {
   readonly categories: number;
   /** Whether every category occurs in turn (for many groups), or a fixed choice again and again. */
   readonly spread?: boolean;
+  /** Only so many events are spread: those after them keep the categories that they have. Absent = all. */
+  readonly spreadEvents?: number;
   /** Whether the server is killed in mid-load: connections may break, what was acknowledged counts. */
   readonly untilKilled?: boolean;
   /** Distinguishes the ids of several runs, 0 to 9. */
@@ -53,6 +55,8 @@ interface Lane {
 
 /** Bodies up to this size are sent in one write with their head. */
 const ONE_WRITE_BYTES = 16_384;
+/** Bodies that a run may send before their ids are those of the next. */
+const RUN_BODIES = 1_000_000_000;
 
 class Load {
   readonly #plan: LoadPlan;
@@ -77,7 +81,7 @@ class Load {
 
   constructor(plan: LoadPlan) {
     this.#plan = plan;
-    this.#sequence = plan.run * 1_000_000_000;
+    this.#sequence = plan.run * RUN_BODIES;
   }
 
   async run(): Promise<LoadResult> {
@@ -147,11 +151,16 @@ class Load {
   #send(lane: Lane, sinceMs: number, nowMs: number): void {
     const { body, request } = lane;
     lane.sinceMs = sinceMs;
-    if (this.#plan.spread === true) body.spread(this.#sequence);
+    if (this.#isSpread()) body.spread(this.#sequence);
     body.stamp(this.#sequence++, Math.floor(performance.timeOrigin + nowMs));
     if (request === null) return lane.connection.send(lane.head, body.bytes);
     request.set(body.bytes, lane.head.length);
     return lane.connection.send(request, null);
+  }
+
+  #isSpread(): boolean {
+    const { spread, spreadEvents = Infinity, run, eventsPerBody } = this.#plan;
+    return spread === true && (this.#sequence - run * RUN_BODIES) * eventsPerBody < spreadEvents;
   }
 
   #end(lane: Lane): void {

@@ -40,9 +40,11 @@ async function fillAndEnd(
 ): Promise<{ readonly result: LoadResult; readonly beginMs: number }> {
   const loading = load(appliance, {
     seconds: FILL_SECONDS_MAX + 10,
-    // each occurs with two or three event types a minute: little more than what is wanted
-    categories: wanted.groups / 2,
+    // every category once, half of them a second time, which is a group of its own when the event type is another: about 1.12 times what
+    // is wanted. Then few new groups, however long the ids take.
+    categories: 0.9 * wanted.groups,
     spread: true,
+    spreadEvents: 1.35 * wanted.groups,
     untilKilled: true,
   });
   await filled(appliance, wanted);
