@@ -16,6 +16,7 @@ import {
 } from "./page";
 
 const ROUND: u64 = (<u64>1) << 32;
+/** An age of 9/8 of the TTL, half a TTL until the sweeper comes, and less than half a TTL without a batch (else it sweeps all): 2.125 TTLs at most. */
 const ROUNDS_PER_TTL: i64 = 2;
 /** Pages whose tags are fetched at once: 140 lines of memory. */
 const FETCH_PAGES: u32 = 20;
@@ -100,9 +101,9 @@ function sweepSegment(ring: u32, exact: bool): u64 {
   return (<u64>1) << (32 - <u64>depthOf(segment));
 }
 
-/** Erases the entries of a group that may leave. Returns how many did. */
+/** Erases the entries of a group that may leave: by their epochs, then to the ms. Returns how many did. */
 function purgeExactly(group: usize): u32 {
-  let erased: u32 = 0;
+  let erased = purge(group);
   for (let old = oldTags(group, holdEpochs); old; old &= old - 1) {
     const tag = group + (<usize>ctz(old) << 1);
     if (!mayLeave(entryOf(tag))) continue;
