@@ -106,14 +106,15 @@ export async function reconcile(
   const early = earlyWindows(order.plans, short, standing.beganUs);
   run.skip(early, `they may hold events from before ${plan.name} began`);
   const last = early.at(-1);
+  const known = short.slice(early.length);
   const bound = finalBeforeUs(order.plans, watermarkUs);
   const toUs = bound < order.toUs ? bound : order.toUs;
   await run.reconcile(
-    short.filter((window) => !early.includes(window) && window.startUs < toUs),
+    known.filter(({ startUs }) => startUs < toUs),
     { fromUs: last === undefined ? order.fromUs : last.startUs + 1n, toUs },
   );
   run.skip(
-    short.filter((window) => !early.includes(window) && window.startUs >= toUs),
+    known.filter(({ startUs }) => startUs >= toUs),
     order.plans.length > 1
       ? "not final, or in a window of a rollup that is not"
       : "not final: late events may still correct them",

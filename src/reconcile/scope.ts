@@ -91,7 +91,10 @@ export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWind
   return chunks;
 }
 
-/** Windows whose rows, or those of rollups over them, may hold events from before a time: the view does not know these. */
+/**
+ * The first of windows, in the order of time: those whose rows, or rows of rollups over them, may hold events from before a time, which the
+ * view does not know.
+ */
 export function earlyWindows(
   plans: readonly ViewPlan[],
   windows: readonly ShortWindow[],
@@ -99,7 +102,9 @@ export function earlyWindows(
 ): ShortWindow[] {
   if (beganUs === null) return [];
   const wholes = plans.map((plan) => rangeOf(plan));
-  return windows.filter(({ startUs }) => wholes.some((of) => of(startUs).startUs <= beganUs));
+  const isEarly = ({ startUs }: ShortWindow): boolean =>
+    wholes.some((of) => of(startUs).startUs <= beganUs);
+  return windows.slice(0, windows.findLastIndex(isEarly) + 1);
 }
 
 function lengthOf({ startUs, endUs }: Range): bigint {
