@@ -60,7 +60,6 @@ const RUN_BODIES = 1_000_000_000;
 
 class Load {
   readonly #plan: LoadPlan;
-  readonly #lanes = new Map<Connection, Lane>();
   readonly #latencies: number[] = [];
   /** Answers at the end of each SERIES_S seconds. */
   readonly #marks: number[] = [];
@@ -85,22 +84,20 @@ class Load {
   }
 
   async run(): Promise<LoadResult> {
-    const { plan, lanes } = { plan: this.#plan, lanes: this.#lanes };
+    const plan = this.#plan;
     const finished = new Promise<void>((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
     });
-    for (let n = 0; n < plan.connections; n++) {
-      const lane = await this.#lane(n);
-      lanes.set(lane.connection, lane);
-    }
-    this.#open = lanes.size;
+    const lanes: Lane[] = [];
+    for (let n = 0; n < plan.connections; n++) lanes.push(await this.#lane(n));
+    this.#open = lanes.length;
     this.#beginMs = performance.now();
     this.#endMs = this.#beginMs + plan.seconds * 1000;
     if (plan.eventsPerSecond > 0) {
-      this.#idle.push(...lanes.values());
+      this.#idle.push(...lanes);
       void this.#announce();
-    } else for (const lane of lanes.values()) this.#send(lane, this.#beginMs, this.#beginMs);
+    } else for (const lane of lanes) this.#send(lane, this.#beginMs, this.#beginMs);
     await finished;
     return this.#result();
   }
@@ -111,22 +108,21 @@ class Load {
     const head = postHead("/v1/events/clicks", "application/x-ndjson", body.bytes.length);
     const isSmall = body.bytes.length <= ONE_WRITE_BYTES;
     const connection = await Connection.open("127.0.0.1", port, {
-      answered: (at) => this.#answered(at),
+      answered: () => this.#answered(lane),
       broke: (error) => this.#broke(error),
     });
     const request = isSmall ? new Uint8Array(head.length + body.bytes.length) : null;
     request?.set(head);
-    return { connection, body, head, request, sinceMs: 0 };
+    const lane: Lane = { connection, body, head, request, sinceMs: 0 };
+    return lane;
   }
 
-  #answered(connection: Connection): void {
+  #answered(lane: Lane): void {
     const nowMs = performance.now();
-    const lane = this.#lanes.get(connection);
-    if (lane === undefined) return;
     if (nowMs > this.#beginMs + (this.#marks.length + 1) * SERIES_S * 1000)
       this.#marks.push(this.#latencies.length);
     this.#latencies.push(nowMs - lane.sinceMs);
-    const { status, text, accepted, duplicates, position } = connection.reader;
+    const { status, text, accepted, duplicates, position } = lane.connection.reader;
     if (status === 503) this.#busy++;
     else if (text !== "" || accepted + duplicates !== this.#plan.eventsPerBody)
       return this.#fail?.(new Error(`status ${status}: ${text}, ${accepted} accepted`));

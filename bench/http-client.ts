@@ -13,7 +13,7 @@ export function postHead(path: string, type: string, bytes: number): Uint8Array 
 /** What happens on a connection. */
 export interface Events {
   /** An answer is in the connection's `reader`: the next request may be sent. */
-  answered(connection: Connection): void;
+  answered(): void;
   /** The connection broke; not after `end`. */
   broke(error: Error): void;
 }
@@ -64,7 +64,7 @@ export class Connection {
 
   /** For the socket: bytes came in. */
   received(chunk: Uint8Array): void {
-    if (this.reader.take(chunk)) this.#events.answered(this);
+    if (this.reader.take(chunk)) this.#events.answered();
   }
 
   /** For the socket: writes what it takes. */

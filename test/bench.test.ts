@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AnswerReader } from "../bench/answer-reader.ts";
 import { isMissed, wantedText, type BenchLine } from "../bench/line.ts";
+import { LoadBody } from "../bench/load-body.ts";
 
 const ROOT = join(import.meta.dir, "..");
 
@@ -49,6 +50,35 @@ test("the table says what is wanted, and what is missed", () => {
   const time = { stage: "s", rate: 10.5, unit: "ms", wanted: { most: 10 } };
   expect([wantedText(time), isMissed(time)]).toEqual(["at most 10", true]);
   expect(isMissed({ ...time, rate: 10 })).toBe(false);
+});
+
+test("every event of a load body has the id and the time that were stamped last", () => {
+  const body = LoadBody.make({ seed: 1, events: 3, users: 10, categories: 10 });
+  const stamps = [
+    { sequence: 7, epochMs: 1_800_000_000_998 },
+    { sequence: 7, epochMs: 1_800_000_000_999 },
+    { sequence: 99, epochMs: 1_800_000_001_000 },
+    { sequence: 100, epochMs: 1_800_000_001_000 },
+    { sequence: 9_000_000_000, epochMs: 1_799_999_999_001 },
+    { sequence: 1_000_000_001, epochMs: 1_800_000_061_001 },
+  ];
+  for (const { sequence, epochMs } of stamps) {
+    body.stamp(sequence, epochMs);
+    const events = new TextDecoder()
+      .decode(body.bytes)
+      .trimEnd()
+      .split("\n")
+      .map(
+        (line) => JSON.parse(line) as { readonly event_id: string; readonly event_time: string },
+      );
+    const ids = ["000000", "000001", "000002"].map(
+      (row) => `${String(sequence).padStart(10, "0")}-${row}`,
+    );
+    expect(events.map(({ event_id: id }) => id)).toEqual(ids);
+    expect(new Set(events.map(({ event_time: time }) => time))).toEqual(
+      new Set([new Date(epochMs).toISOString()]),
+    );
+  }
 });
 
 test("the load client reads answers whole and in pieces, and keeps what is no plain success", () => {
