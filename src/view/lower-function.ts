@@ -109,11 +109,17 @@ function binary(
     return lowering.faults.add(
       node,
       `${sqlTypeText(a)} ${name} ${sqlTypeText(b)} is not in this release`,
-      fn === "int_div" ? "// takes whole numbers; / divides others" : "",
+      advice(fn),
     );
   const x = lowering.coerce(left, typed.left);
   const y = lowering.coerce(right, typed.right);
   return x && y && lowering.call(node, { fn, args: [x, y], type: typed.result });
+}
+
+/** What to write instead of an operation on types that views do not have. */
+function advice(fn: typing.Arithmetic): string {
+  if (fn === "int_div") return "// takes whole numbers; / divides others";
+  return fn === "mod" ? "its result may need more than 38 digits: cast a side to DOUBLE" : "";
 }
 
 function dateTrunc(lowering: Lowering, node: Node): Operand | null {

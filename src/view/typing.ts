@@ -97,15 +97,16 @@ function alike(type: SqlType): ArithmeticTyping {
 
 /**
  * + and - need a digit more than their operands; their result is never widened from 64 to 128 bits (DuckDB: BindDecimalArithmetic),
- * that of % is (BindDecimalModulo), and becomes DOUBLE beyond 38 digits.
+ * that of % is (BindDecimalModulo). Null where that would need more than 38 digits: DuckDB goes on with DOUBLEs there whose remainder by
+ * zero is NULL, unlike that of any others.
  */
-function decimalSum(fn: "add" | "sub" | "mod", a: SqlType, b: SqlType): ArithmeticTyping {
+function decimalSum(fn: "add" | "sub" | "mod", a: SqlType, b: SqlType): ArithmeticTyping | null {
   const left = asDecimal(a);
   const right = asDecimal(b);
   const scale = Math.max(left.scale, right.scale);
   const whole = Math.max(left.precision - left.scale, right.precision - right.scale);
   const digits = whole + scale + (fn === "mod" ? 0 : 1);
-  if (fn === "mod" && digits > DIGITS_MAX) return alike(DOUBLE);
+  if (fn === "mod" && digits > DIGITS_MAX) return null;
   const widest = Math.max(left.precision, right.precision);
   const bound = fn !== "mod" && widest <= DIGITS_INT64 ? DIGITS_INT64 : DIGITS_MAX;
   return alike(decimal(Math.min(digits, bound), scale));

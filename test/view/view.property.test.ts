@@ -190,15 +190,21 @@ test("one expression", async () => {
   expect(compared).toBeGreaterThan(200);
 }, 60_000);
 
-/** A FROM for a view whose only key is `key`. */
-const window = (key: string): fc.Arbitrary<string> =>
-  pick(
-    "tumble(clicks, event_time, INTERVAL 1 HOUR, INTERVAL 20 MINUTE)",
-    "hop(clicks, event_time, INTERVAL 20 MINUTE, INTERVAL 1 HOUR)",
-    "hop(clicks, event_time, INTERVAL 15 MINUTE, INTERVAL 50 MINUTE, INTERVAL 7 MINUTE)",
-    `session(clicks, event_time, INTERVAL 7 MINUTE, ${key})`,
-    `session(clicks, event_time, INTERVAL 21 MINUTE, ${key})`,
+const GRIDS = [
+  "tumble(clicks, event_time, INTERVAL 1 HOUR, INTERVAL 20 MINUTE)",
+  "hop(clicks, event_time, INTERVAL 20 MINUTE, INTERVAL 1 HOUR)",
+  "hop(clicks, event_time, INTERVAL 15 MINUTE, INTERVAL 50 MINUTE, INTERVAL 7 MINUTE)",
+];
+
+/** A FROM for a view whose only key is `key`, and whose aggregate is `value`. */
+function window(key: string, value: string): fc.Arbitrary<string> {
+  // As written DuckDB takes the first of a session in an order of its own.
+  if (/^(first|last)\(/.test(value)) return pick(...GRIDS);
+  const sessions = [7, 21].map(
+    (minutes) => `session(clicks, event_time, INTERVAL ${minutes} MINUTE, ${key})`,
   );
+  return pick(...GRIDS, ...sessions);
+}
 
 const KEYS = ["page_url", "s", "i + 1", "p", "d", "b", "day", "l % 3", "r", "f / 2", "ts", "p * q"];
 /** Conditions over the columns of the view below, whose key and aggregate may be repeated. */
@@ -228,7 +234,11 @@ test("windows, HAVING, the top of each window", async () => {
   planned = compared = 0;
   const view = fc.tuple(pick(...KEYS, "coalesce(s, 'none')"), aggregate).chain(([key, value]) =>
     fc
-      .tuple(window(key), fc.option(having(key, value)), fc.option(fc.integer({ min: 1, max: 3 })))
+      .tuple(
+        window(key, value),
+        fc.option(having(key, value)),
+        fc.option(fc.integer({ min: 1, max: 3 })),
+      )
       .map(([from, condition, top]) => {
         // As written DuckDB breaks ties by chance: the key is in the order here.
         const qualify = `QUALIFY row_number() OVER (PARTITION BY window_start ORDER BY count(*) DESC, k DESC) <= ${top}`;
