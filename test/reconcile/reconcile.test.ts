@@ -25,13 +25,13 @@ const DAYS = 2;
 const LATE_AT = ["05:05", "18:12"];
 const us = (time: string): bigint => BigInt(Date.parse(time)) * 1000n;
 
+await buildKernels(["fold"]);
 let plans: ViewPlan[];
 let foldModule: Uint8Array;
 let db: DuckDb;
 let connection: DuckConnection;
 
 beforeAll(async () => {
-  await buildKernels(["fold"]);
   foldModule = await kernelModule("fold");
   const parser = await ViewParser.open();
   const sql =
@@ -64,7 +64,7 @@ beforeAll(async () => {
       (one) => `CREATE TABLE ${one.name} AS SELECT *, 0::BIGINT AS revision FROM (${batchOf(one)})`,
     ),
   ]);
-});
+}, 60_000);
 afterAll(() => {
   connection.close();
   db.close();
@@ -139,7 +139,7 @@ test("what changes is DuckDB's batch with the late events; it is durable before 
   for (const page of pages) expect(page).not.toMatch(/"attrs"|"user_id"|"s"/);
   const done = steps.findIndex((step) => step.startsWith("tell ") && step !== "tell 0");
   expect(steps.slice(0, done).at(-1)).toBe("ask 3000");
-});
+}, 60_000);
 
 test("what there is no room for is skipped and told; nothing is published of it", async () => {
   // 1,024 pages are kept free for a record: some 30 windows of two pages fit, a day has 144
@@ -153,7 +153,7 @@ test("what there is no room for is skipped and told; nothing is published of it"
       why: expect.stringMatching(/^view v cannot hold these events: .* no more room/),
     })),
   );
-});
+}, 60_000);
 
 test("windows that may hold events from before the view began are left as they are", async () => {
   const begin = (since: number): Promise<void> =>
@@ -190,4 +190,4 @@ test("windows that may hold events from before the view began are left as they a
   } finally {
     await begin(0);
   }
-});
+}, 60_000);

@@ -170,7 +170,7 @@ test("of a file, events that are refused are told", async () => {
   expect(lines.at(-2)).toStartWith("0 rows; 0 events read");
   expect(lines.at(-1)).toBe("dead letters: 1 bad_json, 2 missing_member");
   expect(code).toBe(0);
-});
+}, 60_000);
 
 test("what is wrong is said", async () => {
   const cases: readonly (readonly [readonly string[], RegExp])[] = [

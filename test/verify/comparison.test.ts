@@ -172,7 +172,7 @@ test("a rollup that came later: its windows that begin behind that are compared,
     "UPDATE v_10m SET n = n + 1 WHERE s = 's1' AND window_start = '2019-10-01 00:20:00Z'",
   );
   expect((await compare(rollup, plan)).rows).toEqual(["1/1 n"]);
-});
+}, 60_000);
 
 test("rows of a view that was put back are no difference where it does not know the events", async () => {
   const plan = await planOf(parser, GROUPED);
@@ -183,7 +183,7 @@ test("rows of a view that was put back are no difference where it does not know 
   expect((await compare(plan)).rows).toEqual([]);
   await duckdb.run(`INSERT INTO v ${old} AND window_start = '2019-10-01 00:10:00Z'`);
   expect((await compare(plan)).rows).toEqual(["1/0"]);
-});
+}, 60_000);
 
 test("HAVING over a sum of doubles: a row that only the batch has may be right, any other difference is one", async () => {
   const sql = `SELECT window_start, s, sum(d) AS total FROM tumble(clicks, event_time, INTERVAL 5 MINUTES) GROUP BY ALL HAVING total > 0`;

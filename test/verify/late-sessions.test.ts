@@ -28,13 +28,13 @@ beforeAll(async () => {
       return Response.json({ columns: [], rows: (await duckdb.run(sql)).rows, position: 7 });
     },
   });
-});
+}, 60_000);
 afterAll(async () => {
   await server.stop(true);
   parser.close();
   duckdb.close();
   db.close();
-});
+}, 60_000);
 
 test.each([
   ["d", "0.0", "-0.0", 1],
