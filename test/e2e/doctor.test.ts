@@ -1,0 +1,217 @@
+// The doctor over folders that real instances leave: killed at a durable step, again and again, with late events, closed windows outside of
+// memory and sealed ids, they are sound, and no look says otherwise. And the command: what it prints, its exit codes, and a start after a repair.
+import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { findingsOf, visit } from "../doctor/doctor-fixture.ts";
+import { Appliance, FROM_SOURCE, temporaryFolder } from "./appliance.ts";
+
+setDefaultTimeout(300_000);
+
+const BENCH = join(import.meta.dir, "..", "..", "bench");
+const EVENTS = 1000;
+const FLAGS = [
+  "--streams.clicks.out_of_orderness=10s",
+  "--streams.clicks.dedup_ids_max=65536",
+  "--streams.clicks.dedup_ttl=24h",
+  "--views.per_minute.late.policy=update",
+  "--views.per_minute.late.allowed=1h",
+  "--views.per_minute.memory_max=1MB",
+  "--log.file_size=1MB",
+  "--export.interval=200ms",
+  "--checkpoint.interval=100ms",
+];
+/** Where the runs are killed, one after the other. */
+const KILLS = [
+  "checkpoint.save.inside:3",
+  "table.data.write:9",
+  "table.ledger.before:5",
+  "table.ledger.after:4",
+  "table.manifest.write:1",
+  "table.metadata.link:1",
+  "table.hint.write:1",
+  "table.committed.before:1",
+  "checkpoint.seal.create:1",
+  "checkpoint.seal.sync:1",
+  "checkpoint.seal.unlink:1",
+  "log.roll.after:1",
+];
+/** Bodies of a run that does not come to its failpoint. */
+const BODIES_MAX = 60;
+
+const folder = temporaryFolder();
+afterAll(folder.dispose);
+
+const CONFIG = join(folder.path, "clicks.yaml");
+const text = readFileSync(join(BENCH, "clicks.yaml"), "utf8");
+writeFileSync(
+  CONFIG,
+  `${text.replace("clicks.avsc", join(BENCH, "clicks.avsc")).trimEnd()}\n    rollups: [1 hour]\n`,
+);
+
+/** Ten events a second; one of ten is up to an hour and a half late. */
+function body(number: number): string {
+  return Array.from({ length: EVENTS }, (_, row) => {
+    const index = number * EVENTS + row;
+    const pick = Math.imul(index + 1, 0x9e3779b1) >>> 8;
+    const timeS = Math.floor(index / 10) - (pick % 10 === 0 ? pick % 5400 : 0);
+    return JSON.stringify({
+      event_id: `e${index}`,
+      event_time: new Date(Date.UTC(2025, 5, 1, 12) + timeS * 1000).toISOString(),
+      event_type: pick % 2 === 0 ? "view" : "cart",
+      user_id: `u${pick % 50}`,
+      session_id: "s",
+      page_url: "/",
+      category: `c${pick % 7}`,
+      brand: "b",
+      price: (index % 100) / 4,
+      country: "DE",
+    });
+  }).join("\n");
+}
+
+const start = (data: string, failpoint: string | null): Promise<Appliance> =>
+  Appliance.start({
+    config: CONFIG,
+    data,
+    flags: FLAGS,
+    env: failpoint === null ? {} : { MILLRACE_FAILPOINT: `${failpoint}:kill` },
+  });
+
+/** Sends a body until it is answered. False when the process ended meanwhile. */
+async function send(to: Appliance, events: string): Promise<boolean> {
+  for (;;) {
+    try {
+      const { status } = await to.post(events);
+      if (status === 200) return true;
+      expect(status).toBe(503);
+    } catch {
+      await to.process.exited;
+      return false;
+    }
+    await Bun.sleep(20);
+  }
+}
+
+interface Run {
+  /** The first body that was not acknowledged. */
+  readonly next: number;
+  /** Whether the run came to its failpoint. Otherwise it was killed at whatever it did. */
+  readonly isReached: boolean;
+}
+
+/** Runs from body `from` on until the process is killed. */
+async function runUntilKilled(data: string, failpoint: string, from: number): Promise<Run> {
+  // a start may come to the failpoint itself
+  const appliance = await start(data, failpoint).catch(() => null);
+  if (appliance === null) return { next: from, isReached: true };
+  let number = from;
+  while (number < from + BODIES_MAX && (await send(appliance, body(number)))) number++;
+  const isReached = appliance.process.signalCode !== null;
+  await appliance.kill();
+  return { next: number, isReached };
+}
+
+test("folders of killed instances are clean, however they were killed", async () => {
+  const data = join(folder.path, "kills");
+  let number = 0;
+  let reached = 0;
+  let sealed = 0;
+  for (const failpoint of KILLS) {
+    const run = await runUntilKilled(data, failpoint, number);
+    number = run.next;
+    if (run.isReached) reached++;
+    const found = await visit(data, { isDeep: true });
+    expect([failpoint, findingsOf(found), found.code]).toEqual([failpoint, [], 0]);
+    const ids = found.report.checks.find(({ name }) => name === "ids");
+    if (ids !== undefined && !ids.said.startsWith("0 ")) sealed++;
+  }
+  expect(reached).toBeGreaterThan(3);
+  expect(sealed).toBeGreaterThan(0);
+  const mended = await visit(data, { isRepair: true, isDeep: true });
+  expect([findingsOf(mended), mended.code]).toEqual([[], 0]);
+  const appliance = await start(data, null);
+  expect(await send(appliance, body(number))).toBe(true);
+  const { rows } = await appliance.rows(
+    `SELECT count(*), count(DISTINCT event_id), (SELECT sum(events) FROM per_minute) - count(*) FILTER (
+       event_time + to_microseconds(_behind) - time_bucket(INTERVAL 1 MINUTE, event_time) < to_seconds(3660)) FROM clicks`,
+  );
+  const sent = (number + 1) * EVENTS;
+  expect(rows[0]?.map(Number)).toEqual([sent, sent, 0]);
+  expect(await appliance.stop()).toBe(0);
+  const stopped = await visit(data, { isDeep: true });
+  expect([findingsOf(stopped), stopped.code]).toEqual([[], 0]);
+});
+
+interface Said {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+async function doctor(...args: readonly string[]): Promise<Said> {
+  const child = Bun.spawn([...FROM_SOURCE, "doctor", ...args], { stdout: "pipe", stderr: "pipe" });
+  const [out, error] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code: await child.exited, out, error };
+}
+
+test("the command says what it finds, repairs, and the appliance goes on with the same rows", async () => {
+  const data = join(folder.path, "command");
+  const appliance = await start(data, null);
+  for (let number = 0; number < 5; number++) expect(await send(appliance, body(number))).toBe(true);
+  const busy = await doctor("--data", data);
+  expect(busy).toMatchObject({ code: 2, out: "" });
+  expect(busy.error).toContain("is in use by another millrace process. Stop that one");
+  expect(await appliance.stop()).toBe(0);
+
+  // with the configuration that names the folder, or the folder alone
+  const well = await doctor("--config", CONFIG, "--data", data, "--deep");
+  expect(well).toMatchObject({ code: 0, error: "" });
+  expect(well.out).toMatch(/^ok +log: records 1 to /m);
+  expect(well.out).toMatch(/all is well\n$/);
+
+  const raw = join(data, "warehouse", "default", "clicks_raw");
+  const [day = ""] = readdirSync(join(raw, "data"));
+  const orphan = join(raw, "data", day, "00000001-999.parquet");
+  writeFileSync(orphan, "0123456789");
+  writeFileSync(join(raw, "metadata", "version-hint.text"), "12345");
+  const found = await doctor("--data", data);
+  expect(found.code).toBe(1);
+  expect(found.out).toMatch(/^repairable table default\.clicks_raw: /m);
+  expect(found.out).toContain(`with --repair it would\n  rewrite the hint of ${raw}`);
+  expect(found.out).toContain(`  remove ${orphan} (neither ledger nor any snapshot has it)`);
+
+  const json = await doctor("--data", data, "--json", "--repair");
+  expect(json).toMatchObject({ code: 0, error: "" });
+  const { exit_code: exitCode, done } = JSON.parse(json.out) as {
+    exit_code: number;
+    done: string[];
+  };
+  expect([exitCode, done.filter((line) => line.includes(orphan)).length]).toEqual([0, 1]);
+  expect((await doctor("--data", data)).code).toBe(0);
+
+  const again = await start(data, null);
+  const { rows } = await again.rows("SELECT count(*), count(DISTINCT event_id) FROM clicks");
+  expect(rows[0]?.map(Number)).toEqual([5 * EVENTS, 5 * EVENTS]);
+  expect(await again.stop()).toBe(0);
+
+  const [file = ""] = readdirSync(join(raw, "data", day));
+  truncateSync(join(raw, "data", day, file), 100);
+  rmSync(join(raw, "metadata", "version-hint.text"));
+  const damaged = await doctor("--data", data, "--repair");
+  expect(damaged.code).toBe(2);
+  expect(damaged.out).toContain(`${file} has 100 bytes, `);
+  expect(damaged.out).toContain("until then no file is removed or moved");
+});
+
+test("what is no data folder, and words that it does not know", async () => {
+  expect(await doctor("--data", join(folder.path, "nowhere"))).toMatchObject({ code: 2, out: "" });
+  const { code, error } = await doctor("now", "--data", folder.path);
+  expect([code, error]).toEqual([
+    2,
+    "write millrace doctor --data DIR [--deep] [--repair] [--json]\n",
+  ]);
+});
