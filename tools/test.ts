@@ -32,7 +32,10 @@ function readReport(path: string): { tests: number; failed: number; skipped: str
 const FAILURE_LINES = 30;
 
 /** Hands the output of `bun test` on as it comes. Returns what it said just before each `(fail) name`, that line included. */
-async function passOn(output: ReadableStream<Uint8Array>, to: NodeJS.WriteStream): Promise<string[]> {
+async function passOn(
+  output: ReadableStream<Uint8Array>,
+  to: NodeJS.WriteStream,
+): Promise<string[]> {
   const failures: string[] = [];
   let before: string[] = [];
   let rest = "";
