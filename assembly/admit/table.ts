@@ -143,13 +143,15 @@ export function insert(row: u32, high: u64, low: u32): bool {
   return insertAt(groups, high, low, nowMs, nowEpoch);
 }
 
-/** Adds or renews an id of a checkpoint; an expired one is left out, the younger one stays. True: call renewAhead. */
-export function restoreId(groups: u64, high: u64, low: u32, receivedMs: i64): bool {
+/** Adds or renews an id of a checkpoint; an expired one is left out, the younger one stays. */
+// @ts-ignore: decorator.
+@inline
+export function restoreId(high: u64, low: u32, receivedMs: i64): void {
   const ms = <u32>receivedMs;
   const age = nowMs - ms;
-  if (age >= ttlMs) return false;
+  if (age >= ttlMs) return;
+  const groups = groupsOf(high, low);
   const entry = find(groups, high, low);
-  if (!entry) return insertAt(groups, high, low, ms, epochOf(receivedMs));
-  if (nowMs - load<u32>(entry, 12) > age) rewrite(entry, ms, epochOf(receivedMs));
-  return false;
+  if (!entry) insertAt(groups, high, low, ms, epochOf(receivedMs));
+  else if (nowMs - load<u32>(entry, 12) > age) rewrite(entry, ms, epochOf(receivedMs));
 }
