@@ -35,15 +35,20 @@ function tooManyBodies(): Refusal {
   };
 }
 
-/** A small body of declared length: Bun collects it, so all of it counts from the start. */
-async function readAtOnce(request: Request, length: number): Promise<Uint8Array | Refusal> {
-  if (incoming.bytes + length > BODIES_BYTES_MAX) return tooManyBodies();
+/** A small body of declared length: Bun collects it, so all of it counts from the start. No async function: most requests come this way. */
+function readAtOnce(request: Request, length: number): Promise<Uint8Array | Refusal> {
+  if (incoming.bytes + length > BODIES_BYTES_MAX) return Promise.resolve(tooManyBodies());
   incoming.bytes += length;
-  try {
-    return await request.bytes();
-  } finally {
-    incoming.bytes -= length;
-  }
+  return request.bytes().then(
+    (body) => {
+      incoming.bytes -= length;
+      return body;
+    },
+    () => {
+      incoming.bytes -= length;
+      return incomplete();
+    },
+  );
 }
 
 /** A large body, or one without a declared length: read until it ends or passes a bound; what has come of it counts. */
@@ -155,35 +160,34 @@ function decompress(
   }
 }
 
+/** The sender hung up. */
+function incomplete(): Refusal {
+  return refuse(400, "body_incomplete", "the connection ended before the body did; send it again");
+}
+
 /**
  * The whole body of a request, decompressed. Refusals: 413 (too large), 415 (unknown Content-Encoding), 400 (broken compression, or
- * the sender hung up half-way), 503 (unfinished bodies hold too much).
+ * the sender hung up half-way), 503 (unfinished bodies hold too much). Never rejects.
  */
-export async function readBody(request: Request, bytesMax: number): Promise<Uint8Array | Refusal> {
+export function readBody(request: Request, bytesMax: number): Promise<Uint8Array | Refusal> {
   const { headers } = request;
-  const encoding = (headers.get("content-encoding") ?? "identity").toLowerCase();
+  const encoding = headers.get("content-encoding")?.toLowerCase() ?? "identity";
   if (encoding !== "identity" && encoding !== "gzip" && encoding !== "zstd")
-    return refuse(
-      415,
-      "unknown_encoding",
-      `Content-Encoding ${JSON.stringify(encoding)} is not understood; send gzip, zstd or none`,
+    return Promise.resolve(
+      refuse(
+        415,
+        "unknown_encoding",
+        `Content-Encoding ${JSON.stringify(encoding)} is not understood; send gzip, zstd or none`,
+      ),
     );
   const declared = headers.get("content-length");
   const length = declared === null ? Number.POSITIVE_INFINITY : Number(declared);
-  if (declared !== null && length > bytesMax) return tooLarge(bytesMax, "the body");
-  let body: Uint8Array | Refusal;
-  try {
-    body =
-      length <= BODY_AT_ONCE_BYTES_MAX || request.body === null
-        ? await readAtOnce(request, declared === null ? 0 : length)
-        : await readChunks(request.body, bytesMax);
-  } catch {
-    return refuse(
-      400,
-      "body_incomplete",
-      "the connection ended before the body did; send it again",
-    );
-  }
-  if (encoding === "identity" || "kind" in body) return body;
-  return decompress(body, encoding, bytesMax);
+  if (declared !== null && length > bytesMax)
+    return Promise.resolve(tooLarge(bytesMax, "the body"));
+  const body =
+    length <= BODY_AT_ONCE_BYTES_MAX || request.body === null
+      ? readAtOnce(request, declared === null ? 0 : length)
+      : readChunks(request.body, bytesMax).catch(incomplete);
+  if (encoding === "identity") return body;
+  return body.then((bytes) => ("kind" in bytes ? bytes : decompress(bytes, encoding, bytesMax)));
 }

@@ -25,8 +25,10 @@ const FORMATS: Readonly<Record<string, BodyFormat>> = {
   "application/x-jsonlines": "ndjson",
 };
 
-const OK = { status: 200, headers: { "content-type": "application/json" } };
-const BAD = { status: 400, headers: { "content-type": "application/json" } };
+// As Headers: a plain object is taken apart anew for every answer.
+const JSON_TYPE = new Headers({ "content-type": "application/json" });
+const OK = { status: 200, headers: JSON_TYPE };
+const BAD = { status: 400, headers: JSON_TYPE };
 
 /** The format of a Content-Type, or a refusal that names the header to send. */
 export function formatOf(contentType: string | null): BodyFormat | Refusal {

@@ -65,15 +65,16 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
   const ingestOk = requests({ route: "events", status: "200" });
   const load = { working: 0 };
 
-  const serveEvents = async (request: Request, rest: string): Promise<Response> => {
+  const serveEvents = (request: Request, rest: string): Promise<Response> => {
     const beganUs = clock.monotonicUs();
     load.working++;
-    const response = await ingest.handle(request, rest);
-    load.working--;
-    seconds.observe((clock.monotonicUs() - beganUs) / 1_000_000);
-    if (response.status === 200) ingestOk.add(1);
-    else requests({ route: "events", status: String(response.status) }).add(1);
-    return response;
+    return ingest.handle(request, rest).then((response) => {
+      load.working--;
+      seconds.observe((clock.monotonicUs() - beganUs) / 1_000_000);
+      if (response.status === 200) ingestOk.add(1);
+      else requests({ route: "events", status: String(response.status) }).add(1);
+      return response;
+    });
   };
   const answerOthers = (request: Request, client: string): Response | Promise<Response> => {
     const { url } = request;

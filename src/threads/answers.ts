@@ -9,7 +9,12 @@ export function packAnswers(outcomes: readonly Outcome[], freed: readonly number
   const errors: { ordinal: number; errors: Outcome["errors"] }[] = [];
   for (const [ordinal, outcome] of outcomes.entries()) {
     const { request, accepted, duplicates, rejected, done } = outcome;
-    counts.set([request, accepted, duplicates, rejected, done ? 1 : 0], ordinal * ANSWER_WORDS);
+    const at = ordinal * ANSWER_WORDS;
+    counts[at] = request;
+    counts[at + 1] = accepted;
+    counts[at + 2] = duplicates;
+    counts[at + 3] = rejected;
+    counts[at + 4] = done ? 1 : 0;
     if (outcome.errors.length > 0) errors.push({ ordinal, errors: outcome.errors });
   }
   return { counts, errors, freed };

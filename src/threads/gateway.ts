@@ -124,11 +124,12 @@ export class Gateway implements Ingest {
       const request = this.#nextRequest;
       this.#nextRequest = request === 0xffff_ffff ? 1 : request + 1;
       this.#open.set(request, { reply, accepted: 0, duplicates: 0, rejected: 0, errors: [] });
-      const waiting = { request, ...offer };
-      const queue = offer.body.length > SLOT_BYTES ? this.#waitingLarge : this.#waiting;
+      const { stream, partition, body, format } = offer;
+      const waiting = { request, stream, partition, body, format };
+      const queue = body.length > SLOT_BYTES ? this.#waitingLarge : this.#waiting;
       if (queue.length === 0 && this.#place(waiting)) return;
       queue.push(waiting);
-      this.#waitingBytes += offer.body.length;
+      this.#waitingBytes += body.length;
     });
   }
 
