@@ -10,7 +10,12 @@ import { counted } from "./base/counted.ts";
 import { openDiskFiles } from "./base/disk-files.ts";
 import type { CommandLine } from "./config/argv.ts";
 import { examine } from "./doctor/doctor.ts";
-import { exitCodeOf as doctorExitCode, reportJson, reportLines } from "./doctor/report.ts";
+import {
+  exitCodeOf as doctorExitCode,
+  refusalJson,
+  reportJson,
+  reportLines,
+} from "./doctor/report.ts";
 import { DataFolderError } from "./log/data-folder.ts";
 import { EventLineError, readEventLines } from "./rehearsal/event-lines.ts";
 import {
@@ -140,7 +145,8 @@ async function doctor(line: CommandLine, tools: CommandTools): Promise<number> {
   const done: string[] = [];
   const isJson = line.own.has("json");
   const isRepair = line.own.has("repair");
-  const report = await examine(await namedFolder(line, tools), {
+  const folder = await namedFolder(line, tools);
+  const report = await examine(folder, {
     files: openDiskFiles(tools.failpoint),
     isDeep: line.own.has("deep"),
     isRepair,
@@ -150,6 +156,9 @@ async function doctor(line: CommandLine, tools: CommandTools): Promise<number> {
       done.push(text);
       if (!isJson) tools.say(text);
     },
+  }).catch((error: unknown) => {
+    if (isJson && error instanceof DataFolderError) tools.say(refusalJson(folder, error.message));
+    throw error;
   });
   if (isJson) tools.say(reportJson(report, done));
   else for (const text of reportLines(report, !isRepair)) tools.say(text);

@@ -150,6 +150,15 @@ export function reportLines(report: Report, isPlan: boolean): string[] {
   return lines;
 }
 
+/** What programs get of a folder that was refused. */
+export function refusalJson(folder: string, refused: string): string {
+  return JSON.stringify(
+    { folder, job_id: null, exit_code: 2, refused, checks: [], done: [] },
+    null,
+    2,
+  );
+}
+
 /** The report for programs; `done`: what was repaired. */
 export function reportJson(report: Report, done: readonly string[]): string {
   const checks = report.checks.map(({ repairs, ...check }) => ({

@@ -98,6 +98,7 @@ export function openDataFolder(
  * an identity, so it holds nothing. Throws DataFolderError as `openDataFolder` does, and where there is no data folder.
  */
 export function lockDataFolder(given: string, files: Files): DataFolder | null {
+  refuseFile(given, files);
   if (!files.exists(join(given, "lock.db"))) {
     if (files.list(given).length > 0) refuseForeign(given, files);
     throw new DataFolderError(`${given} is not a data folder of Millrace: name one with --data`);
@@ -137,9 +138,13 @@ export function clockRefusal(nowUs: number, lastReceivedAtUs: number): string | 
   );
 }
 
-function makeWritable(path: string, files: Files): void {
+function refuseFile(path: string, files: Files): void {
   if (files.exists(path) && !statSync(path).isDirectory())
     throw new DataFolderError(`${path} is not a folder. Name another one with --data`);
+}
+
+function makeWritable(path: string, files: Files): void {
+  refuseFile(path, files);
   const probe = join(path, `.write-probe-${process.pid}`);
   try {
     files.makeFolder(path);

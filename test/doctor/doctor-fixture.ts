@@ -49,6 +49,7 @@ export function makeDataFolder(root: string): string {
       ...NO_CHANGE,
       readers: [
         { name: "windows", position: RECORDS, body: new Uint8Array([1, 2, 3]) },
+        { name: "dead_letters", position: RECORDS, body: new Uint8Array(0) },
         {
           name: GENERATIONS_READER,
           position: 0,

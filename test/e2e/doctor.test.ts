@@ -149,8 +149,15 @@ interface Said {
   readonly error: string;
 }
 
-async function doctor(...args: readonly string[]): Promise<Said> {
-  const child = Bun.spawn([...FROM_SOURCE, "doctor", ...args], { stdout: "pipe", stderr: "pipe" });
+const doctor = (...args: readonly string[]): Promise<Said> => doctorThatFails(null, args);
+
+/** With a failpoint at which the process is killed. */
+async function doctorThatFails(failpoint: string | null, args: readonly string[]): Promise<Said> {
+  const child = Bun.spawn([...FROM_SOURCE, "doctor", ...args], {
+    stdout: "pipe",
+    stderr: "pipe",
+    env: { ...process.env, ...(failpoint === null ? {} : { MILLRACE_FAILPOINT: failpoint }) },
+  });
   const [out, error] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
@@ -184,6 +191,11 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   expect(found.out).toContain(`with --repair it would\n  rewrite the hint of ${raw}`);
   expect(found.out).toContain(`  remove ${orphan} (neither ledger nor any snapshot has it)`);
 
+  // killed with some done, the next run does the rest
+  writeFileSync(orphan.replace("-999", "-998"), "0123456789");
+  const killed = await doctorThatFails("doctor.remove:2:kill", ["--data", data, "--repair"]);
+  expect(killed.code).toBe(137);
+  expect(killed.out.split("\n").filter((line) => line.startsWith("done: ")).length).toBe(2);
   const json = await doctor("--data", data, "--json", "--repair");
   expect(json).toMatchObject({ code: 0, error: "" });
   const { exit_code: exitCode, done } = JSON.parse(json.out) as {
@@ -201,6 +213,11 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   const [file = ""] = readdirSync(join(raw, "data", day));
   truncateSync(join(raw, "data", day, file), 100);
   rmSync(join(raw, "metadata", "version-hint.text"));
+  const refused = await doctor("--data", join(raw, "data"), "--json");
+  expect([refused.code, JSON.parse(refused.out)]).toEqual([
+    2,
+    expect.objectContaining({ exit_code: 2, refused: expect.stringContaining("--data") }),
+  ]);
   const damaged = await doctor("--data", data, "--repair");
   expect(damaged.code).toBe(2);
   expect(damaged.out).toContain(`${file} has 100 bytes, `);
