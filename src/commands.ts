@@ -157,8 +157,12 @@ async function doctor(line: CommandLine, tools: CommandTools): Promise<number> {
       if (!isJson) tools.say(text);
     },
   }).catch((error: unknown) => {
-    if (isJson && error instanceof DataFolderError) tools.say(refusalJson(folder, error.message));
-    throw error;
+    const isRefused = error instanceof DataFolderError;
+    if (isJson && isRefused) tools.say(refusalJson(folder, error.message));
+    if (isRefused || !(error instanceof Error) || !("code" in error)) throw error;
+    throw new CommandError(
+      `${error.message}: what was done stays done; mend that, then run it again`,
+    );
   });
   if (isJson) tools.say(reportJson(report, done));
   else for (const text of reportLines(report, !isRepair)) tools.say(text);

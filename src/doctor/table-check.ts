@@ -24,10 +24,14 @@ const RESTORE = "Restore the whole data folder, warehouse included, from one bac
 export async function checkTable(place: Place, table: TableUnderCheck): Promise<Check> {
   const findings = new Findings(`table ${table.name}`);
   const metadataFiles = new MetadataFiles(table.folder, place.files);
-  const version = checkVersions(metadataFiles, table, { place, findings });
-  if (version === 0) return findings.check("no metadata");
+  const version = metadataFiles.versions().at(-1);
+  if (version === undefined) {
+    checkAbsent(table, findings);
+    return findings.check("no metadata");
+  }
   const metadata = findings.try(() => metadataFiles.read(version));
   if (metadata === null) return findings.check("its metadata cannot be read");
+  checkHint(metadataFiles, version, { folder: table.folder, place, findings });
   if (metadata["location"] !== `file://${table.folder}`) {
     findings.damaged(
       `${table.folder} was written as ${plainText(metadata["location"])}: its files are named by absolute paths. Move the data folder back`,
@@ -63,21 +67,13 @@ interface Context {
   readonly findings: Findings;
 }
 
-/** The newest metadata version, 0 = none; whether the hint leads there. */
-function checkVersions(
+/** The hint leads other programs to the newest metadata, `newest`. */
+function checkHint(
   metadata: MetadataFiles,
-  { folder, name, ledger }: TableUnderCheck,
-  { place, findings }: Context,
-): number {
-  const newest = metadata.versions().at(-1) ?? 0;
-  if (newest === 0) {
-    if (ledger.lastEpochs(name).recorded === 0) findings.note("nothing was written to it yet");
-    else
-      findings.damaged(
-        `${folder} has no metadata. If the folder was removed on purpose, while the raw export of its stream is off, all is well; else: ${RESTORE}`,
-      );
-    return 0;
-  }
+  newest: number,
+  at: Context & { readonly folder: string },
+): void {
+  const { folder, place, findings } = at;
   const hint = metadata.hint();
   const repair: Repair = {
     kind: "hint",
@@ -96,7 +92,15 @@ function checkVersions(
       `the version hint is behind v${newest}, as after a kill: the next commit sets it right`,
       [repair],
     );
-  return newest;
+}
+
+/** A table without metadata was never written to, or is gone. */
+function checkAbsent({ folder, name, ledger }: TableUnderCheck, findings: Findings): void {
+  if (ledger.lastEpochs(name).recorded === 0) findings.note("nothing was written to it yet");
+  else
+    findings.damaged(
+      `${folder} has no metadata. If the folder was removed on purpose, while the raw export of its stream is off, all is well; else: ${RESTORE}`,
+    );
 }
 
 /** Markers and epochs of all kept snapshots. True when other programs have made some. */

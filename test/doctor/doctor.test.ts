@@ -239,8 +239,11 @@ const DAMAGES: readonly [string, () => void, RegExp, "deep"?][] = [
     /^table shop\.clicks_raw: .*was written by job another/,
   ],
   [
-    "metadata that is cut",
-    () => rewriteMetadata(join(folder, TABLE), /^\{/, "{{"),
+    "metadata that is cut, to which no hint is made to lead",
+    () => {
+      rewriteMetadata(join(folder, TABLE), /^\{/, "{{");
+      writeFileSync(join(folder, TABLE, "metadata", "version-hint.text"), "2");
+    },
     /^table shop\.clicks_raw: .*is not table metadata/,
   ],
   [

@@ -191,11 +191,13 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   expect(found.out).toContain(`with --repair it would\n  rewrite the hint of ${raw}`);
   expect(found.out).toContain(`  remove ${orphan} (neither ledger nor any snapshot has it)`);
 
+  const failed = await doctorThatFails("doctor.remove:1:eio", ["--data", data, "--repair"]);
+  expect(failed).toMatchObject({ code: 2, error: expect.stringMatching(/^EIO.*run it again\n$/) });
   // killed with some done, the next run does the rest
   writeFileSync(orphan.replace("-999", "-998"), "0123456789");
   const killed = await doctorThatFails("doctor.remove:2:kill", ["--data", data, "--repair"]);
   expect(killed.code).toBe(137);
-  expect(killed.out.split("\n").filter((line) => line.startsWith("done: ")).length).toBe(2);
+  expect(killed.out.split("\n").filter((line) => line.startsWith("done: ")).length).toBe(1);
   const json = await doctor("--data", data, "--json", "--repair");
   expect(json).toMatchObject({ code: 0, error: "" });
   const { exit_code: exitCode, done } = JSON.parse(json.out) as {
