@@ -4,10 +4,13 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { VERDICT_ACCEPTED, VERDICT_DUPLICATE } from "../../kernels/abi.ts";
 import { assert } from "../../src/base/assert.ts";
+import { DEDUP_TTL_US_MAX } from "../../src/limits.ts";
 import { admission, massHashes, SETTINGS } from "./fixture.ts";
 
 const START_US = 1_570_000_000_000_000;
 const TTL_MS = 100;
+/** Times are these ones times as long: `dedup_ttl` up to its bound of 20 days, where ms modulo 2^32 come around. */
+const SCALES = [1, DEDUP_TTL_US_MAX / 1000 / TTL_MS];
 
 /** A batch: ids from a number on, those before `fresh` have been offered before; then time goes on. */
 interface Step {
@@ -42,10 +45,10 @@ const crowds: Record<string, (word: number) => number> = {
 test("verdicts are those of a Map, whatever the fill", () => {
   const crowdings = fc.constantFrom(...Object.keys(crowds));
   fc.assert(
-    fc.property(steps, crowdings, (all, crowding) => {
+    fc.property(steps, crowdings, fc.constantFrom(...SCALES), (all, crowding, scale) => {
       const crowd = crowds[crowding];
       assert(crowd !== undefined, "a crowding");
-      const table = admission([{ ...SETTINGS, dedupTtlUs: TTL_MS * 1000 }]);
+      const table = admission([{ ...SETTINGS, dedupTtlUs: TTL_MS * scale * 1000 }]);
       const acceptedAt = new Map<number, number>();
       let [newest, ms] = [0, 0];
       for (const { back, rows, waitMs } of all) {
@@ -60,7 +63,7 @@ test("verdicts are those of a Map, whatever the fill", () => {
           eventTimes: new BigInt64Array(rows),
           rowCount: rows,
         };
-        const arrival = { partition: "", receivedAtUs: START_US + ms * 1000 };
+        const arrival = { partition: "", receivedAtUs: START_US + ms * scale * 1000 };
         const result = table.admit(SETTINGS.name, batch, arrival);
         assert(!result.full, "there is room");
         const expected = Uint8Array.from({ length: rows }, (_, row) => {
