@@ -10,3 +10,9 @@ export function readAhead(list: u32, n: u32, offset: u32): void {
   for (let at = list; at < end; at += 4) seen ^= load<u32>(load<u32>(at) + offset);
   sink ^= seen;
 }
+
+/** Reads all lines of the `n` rows of `bytes` bytes whose addresses, u32, are at `list`; 0 = none. Rows begin anywhere in a line. */
+export function readRowsAhead(list: u32, n: u32, bytes: u32): void {
+  for (let offset: u32 = 0; offset < bytes - 4; offset += 64) readAhead(list, n, offset);
+  readAhead(list, n, bytes - 4);
+}

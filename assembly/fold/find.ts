@@ -13,7 +13,7 @@ import {
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
-import { readAhead } from "./ahead";
+import { readAhead, readRowsAhead } from "./ahead";
 import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
 import { compareText } from "./compare";
 import { addGroup, addRow, bucketOf,  sameKeys, tagKeys } from "./group";
@@ -36,13 +36,6 @@ function tagOf(j: u32): u32 {
   return load<u32>(WORK_HASHES_AT + (j << 3));
 }
 
-/** Reads all lines of the rows that stand for selected rows `from` to `end` in the work area; 0 = none does. */
-export function reachRows(rowBytes: u32, from: u32, end: u32): void {
-  const list = WORK_ROWS_AT + (from << 2);
-  for (let at: u32 = 0; at < rowBytes - 4; at += 64) readAhead(list, end - from, at);
-  readAhead(list, end - from, rowBytes - 4);
-}
-
 /** Notes for selected rows `from` to `end` a row of their tag, 0 = none, and reads it. */
 function reach(rowBytes: u32, from: u32, end: u32): void {
   for (let j = from; j < end; j++) {
@@ -52,7 +45,7 @@ function reach(rowBytes: u32, from: u32, end: u32): void {
   readAhead(lines, end - from, 0);
   for (let j = from; j < end; j++)
     store<u32>(WORK_ROWS_AT + (j << 2), rowAtHome(load<u32>(lines + ((j - from) << 2)), tagOf(j)));
-  reachRows(rowBytes, from, end);
+  readRowsAhead(WORK_ROWS_AT + (from << 2), end - from, rowBytes);
 }
 
 /** For each row of the tile: whether the form of a key, `a` is its offset, is another in the row that stands for it. Returns whether there are long texts. */

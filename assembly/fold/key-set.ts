@@ -29,8 +29,8 @@ import {
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
-import { readAhead } from "./ahead";
-import { findGroup, findTagged, reachRows } from "./find";
+import { readAhead, readRowsAhead } from "./ahead";
+import { findGroup, findTagged } from "./find";
 import { longText, sameKeys, storeForms, tagKeys } from "./group";
 import { touch } from "./pages";
 import { freedWindows } from "./window";
@@ -184,7 +184,7 @@ function noted(numbers: u32, column: u32, rowBytes: u32, from: u32, end: u32): v
     const number = load<u32>(numbers + (load<u32>(WORK_SELECTED_AT + (j << 2)) << 2));
     store<u32>(WORK_ROWS_AT + (j << 2), load<u32>(column + (number << 2), KEY_COLUMN_ROWS_AT));
   }
-  reachRows(rowBytes, from, end);
+  readRowsAhead(WORK_ROWS_AT + (from << 2), end - from, rowBytes);
   for (let j = from; j < end; j++) {
     const row = load<u32>(WORK_ROWS_AT + (j << 2));
     const isOf = load<u32>(row, ROW_WINDOW_AT) == load<u32>(WORK_WINDOWS_AT + (j << 2));

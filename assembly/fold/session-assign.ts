@@ -4,6 +4,7 @@
 import {
   BLOCK_KIND_ROW,
   FOLD_PAGE_BYTES,
+  HEAP_ROW_BYTES_AT,
   KEY_FIXED8,
   LATE_RANGE_BYTES,
   RESULT_FAILED_AT,
@@ -36,6 +37,7 @@ import {
   WORK_SELECTED_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
+import { readAhead, readRowsAhead } from "./ahead";
 import { lookAhead, nextBlock } from "./blocks";
 import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
 import { bucketOf, sameKeys, storeKeys, tagKeys } from "./group";
@@ -46,7 +48,6 @@ import { isValid, step, values } from "./vector";
 
 /** Rows whose sessions are read ahead together: their cache misses overlap, and what they read stays in the cache. */
 const TILE: u32 = 256;
-let sink: u64 = 0;
 
 /** Lists the rows of a chunk that pass the filter (a register or -1) and hashes their keys; returns how many. RESULT_FILTERED counts the others. */
 export function beginSessions(filter: i32, keys: u32, keyCount: u32, n: u32): u32 {
@@ -69,35 +70,37 @@ function tagOf(j: u32): u32 {
 
 /**
  * Reads what the rows from `from` to `to` will read, and notes for each a row of the same tag, 0 = none: the newest session as a rule.
- * Loops that do little but load: then many misses go on at a time.
+ * What is read is found first: in those loops no branch is a matter of chance.
  */
-function readAhead(header: u32, from: u32, to: u32): void {
-  let seen: u64 = 0;
+function reach(header: u32, times: u32, from: u32, to: u32): void {
+  const bytes = load<u32>(header, HEAP_ROW_BYTES_AT);
+  const list = WORK_ROWS_2_AT + (from << 2);
   for (let j = from; j < to; j++) {
     const tag = tagOf(j);
     store<u32>(WORK_ROWS_2_AT + (j << 2), lineOf(bucketOf(header, tag), tag));
   }
-  for (let j = from; j < to; j++) seen ^= load<u64>(load<u32>(WORK_ROWS_2_AT + (j << 2)));
-  let fresh: u32 = 0;
+  readAhead(list, to - from, 0);
+  let added: u32 = 0;
   for (let j = from; j < to; j++) {
     const line = load<u32>(WORK_ROWS_2_AT + (j << 2));
     const row = rowAtHome(line, tagOf(j));
     store<u32>(WORK_WINDOWS_AT + (j << 2), row);
-    store<u32>(WORK_SELECTED_2_AT + (fresh << 2), line);
-    fresh += u32(row == 0);
+    // The page of the line counts its rows.
+    store<u32>(WORK_SELECTED_2_AT + (added << 2), line & ~(FOLD_PAGE_BYTES - 1));
+    added += u32(row == 0);
   }
+  readRowsAhead(WORK_WINDOWS_AT + (from << 2), to - from, bytes);
+  readAhead(WORK_SELECTED_2_AT, added, 0);
+  // What sessions that begin will be written to.
+  let begun: u32 = 0;
   for (let j = from; j < to; j++) {
     const row = load<u32>(WORK_WINDOWS_AT + (j << 2));
-    seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
+    const t = load<i64>(times + (load<u32>(WORK_INPUT_AT + (j << 2)) << 3));
+    begun += u32(row == 0) | u32(t > load<i64>(row, SESSION_END_AT));
   }
-  // What new sessions will be written to.
   lookAhead(header, BLOCK_KIND_ROW);
-  for (let k: u32 = 0; k < fresh; k++) {
-    const row = nextBlock();
-    const line = load<u32>(WORK_SELECTED_2_AT + (k << 2));
-    seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64) ^ load<u32>(line & ~(FOLD_PAGE_BYTES - 1));
-  }
-  sink ^= seen;
+  for (let k: u32 = 0; k < begun; k++) store<u32>(list + (k << 2), nextBlock());
+  readRowsAhead(list, begun, bytes);
 }
 
 /** Where the only key of 8 bytes lies in rows, and its form register's values; 0 = the keys are others. */
@@ -282,7 +285,7 @@ export function assignSessions(header: u32, keys: u32, keyCount: u32, time: u32,
   for (; j < count; j++) {
     if (j == ahead) {
       ahead = min(j + TILE, count);
-      readAhead(header, j, ahead);
+      reach(header, times, j, ahead);
     }
     const i = load<u32>(WORK_INPUT_AT + (j << 2));
     const t = load<i64>(times + (i << 3));

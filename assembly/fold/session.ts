@@ -36,9 +36,11 @@ import {
   WINDOW_FIRST_BUCKET_AT,
   WINDOW_GROUPS_AT,
   WINDOW_PAGES_AT,
+  WHEEL_BLOCK_ROWS,
   WINDOW_VERSION_AT,
   WORK_RESULT_AT,
 } from "../../kernels/abi";
+import { readAhead, readRowsAhead } from "./ahead";
 import { freeHeap, giveBlock, giveBytes, takeBlock } from "./blocks";
 import { firstWith, lineOf, nextWith, put, removeSlot } from "./bucket";
 import { bucketOf, emptyBucket, freeBuckets, mergeBuckets, split } from "./group";
@@ -235,21 +237,32 @@ function forget(header: u32, row: u32, watermark: i64): void {
   freeRow(header, row);
 }
 
-let sink: u64 = 0;
+/** What the rows of a block of timers that may be forgotten will read, u32 addresses: themselves, lines of the index, what is beside those and them. */
+const closed: u32 = <u32>memory.data(WHEEL_BLOCK_ROWS * 4);
+const lines: u32 = <u32>memory.data(WHEEL_BLOCK_ROWS * 4);
+const beside: u32 = <u32>memory.data(WHEEL_BLOCK_ROWS * 4);
 
 /** Reads what `turnTimers` will read of `n` rows at `rows`, so that the cache misses overlap. */
-function readAhead(header: u32, rows: u32, n: u32): void {
-  let seen: u64 = 0;
-  for (let i: u32 = 0; i < n; i++) seen ^= load<u64>(load<u32>(rows + (i << 2)), SESSION_END_AT);
+function reach(header: u32, rows: u32, n: u32): void {
+  readAhead(rows, n, SESSION_END_AT);
+  readAhead(rows, n, SESSION_STATE_AT);
+  let count: u32 = 0;
   for (let i: u32 = 0; i < n; i++) {
     const row = load<u32>(rows + (i << 2));
-    if (load<u32>(row, SESSION_STATE_AT) != SESSION_CLOSED) continue;
     const tag = load<u32>(row, SESSION_TAG_AT);
-    const bucket = bucketOf(header, tag);
-    // Heads of pages too: they lie at multiples of a page and throw each other out of the cache.
-    seen ^= load<u64>(lineOf(bucket, tag)) ^ load<u32>(bucket) ^ load<u32>(row & ~(FOLD_PAGE_BYTES - 1));
+    store<u32>(closed + (count << 2), row);
+    store<u32>(lines + (count << 2), lineOf(bucketOf(header, tag), tag));
+    store<u32>(beside + (count << 2), load<u32>(row, SESSION_NEWER_AT));
+    count += u32(load<u32>(row, SESSION_STATE_AT) != SESSION_OPEN);
   }
-  sink ^= seen;
+  readAhead(closed, count, 0);
+  readAhead(lines, count, 0);
+  readAhead(beside, count, SESSION_OLDER_AT);
+  // Heads of pages too: they lie at multiples of a page and throw each other out of the cache.
+  for (let i: u32 = 0; i < count; i++) store<u32>(beside + (i << 2), load<u32>(lines + (i << 2)) & ~(FOLD_PAGE_BYTES - 1));
+  readAhead(beside, count, 0);
+  for (let i: u32 = 0; i < count; i++) store<u32>(beside + (i << 2), load<u32>(closed + (i << 2)) & ~(FOLD_PAGE_BYTES - 1));
+  readAhead(beside, count, 0);
 }
 
 /** Moves timers up to the watermark: sessions that may be due come to the sorted run, forgotten and buried ones give their rows back. */
@@ -257,7 +270,7 @@ export function turnTimers(header: u32, watermark: i64): void {
   turnWheel(header, watermark);
   for (let block = nextTimers(header); block != 0; block = nextTimers(header)) {
     const n = load<u32>(block, 4);
-    readAhead(header, block + 8, n);
+    reach(header, block + 8, n);
     for (let i: u32 = 0; i < n; i++) {
       const row = load<u32>(block + (i << 2), 8);
       const state = load<u32>(row, SESSION_STATE_AT);
@@ -278,12 +291,7 @@ function popTimers(header: u32, watermark: i64, to: u32, limit: u32): u32 {
     if (row == 0) break;
     store<u32>(to + (n << 2), row);
   }
-  let seen: u64 = 0;
-  for (let i: u32 = 0; i < n; i++) {
-    const row = load<u32>(to + (i << 2));
-    seen ^= load<u64>(row, SESSION_END_AT) ^ load<u64>(row, 64);
-  }
-  sink ^= seen;
+  readRowsAhead(to, n, load<u32>(header, HEAP_ROW_BYTES_AT));
   return n;
 }
 
