@@ -11,8 +11,8 @@ import {
   STREAM_PAGES_AT,
 } from "../../kernels/abi";
 import {
-  countIds, depthOf, directory, entryOf, firstGroup, GROUP_BYTES, GROUP_SLOTS, groupIn, GROUPS, keepLoads, loadLines, mayLeave, nthPage,
-  openDirectory, openTable, pageNumber, pagesOf, secondGroup, shift, slotOf, stream, writeDepth,
+  countIds, depthOf, directory, entryIn, firstGroup, GROUP_BYTES, GROUP_SLOTS, groupIn, GROUPS, keepLoads, loadLines, mayLeave, nthPage,
+  openDirectory, openTable, pageNumber, pagesOf, secondGroup, shift, slotOf, stream, tagIn, writeDepth,
 } from "./page";
 import { grantPages, releasePage, takePage } from "./pool";
 
@@ -92,30 +92,19 @@ function collect(segment: u64): u32 {
   let left: i32 = 0;
   for (let nth: u32 = 0; nth < pages; nth++) {
     const page = nthPage(segment, nth);
-    for (let i: u32 = 0; i < GROUPS; i++) {
-      const group = groupIn(page, i);
-      for (let tag = group; tag < group + GROUP_BYTES; tag += 2) {
-        const value = load<u16>(tag);
-        if (!value) continue;
-        const entry = entryOf(tag);
-        v128.store(scratch + (<usize>count << 4), v128.load(entry));
-        store<u16>(scratchTags + (<usize>count << 1), value);
-        const leaves = mayLeave(entry);
-        left += i32(leaves);
-        count += u32(!leaves);
-      }
+    for (let slot: u32 = 0; slot < <u32>ID_PAGE_SLOTS; slot++) {
+      const value = load<u16>(tagIn(page, slot));
+      if (!value) continue;
+      const entry = entryIn(page, slot);
+      v128.store(scratch + (<usize>count << 4), v128.load(entry));
+      store<u16>(scratchTags + (<usize>count << 1), value);
+      const leaves = mayLeave(entry);
+      left += i32(leaves);
+      count += u32(!leaves);
     }
   }
   countIds(-left);
   return count;
-}
-
-/** Copies an entry and its tag to where the tag goes. */
-// @ts-ignore: decorator.
-@inline
-function putEntry(at: usize, entry: usize, tag: usize): void {
-  store<u16>(at, load<u16>(tag));
-  v128.store(entryOf(at), v128.load(entry));
 }
 
 /**
@@ -138,7 +127,10 @@ function fill(segment: u64, from: usize, tags: usize, count: u32): bool {
     const place = load<u32>(used);
     if (place == GROUP_SLOTS) return false;
     store<u32>(used, place + 1);
-    putEntry(groupIn(nthPage(segment, nth), group) + (<usize>place << 1), entry, tags + (<usize>i << 1));
+    const page = nthPage(segment, nth);
+    const slot = group * GROUP_SLOTS + place;
+    store<u16>(tagIn(page, slot), load<u16>(tags + (<usize>i << 1)));
+    v128.store(entryIn(page, slot), v128.load(entry));
   }
   return true;
 }

@@ -122,6 +122,20 @@ export function groupIn(page: usize, group: u32): usize {
   return placeIn(page, <usize>group * GROUP_BYTES);
 }
 
+/** Address of the tag of a page's slot. */
+// @ts-ignore: decorator.
+@inline
+export function tagIn(page: usize, slot: u32): usize {
+  return placeIn(page, <usize>slot << 1);
+}
+
+/** Address of the entry of a page's slot. */
+// @ts-ignore: decorator.
+@inline
+export function entryIn(page: usize, slot: u32): usize {
+  return placeIn(page, ENTRIES_AT + (<usize>slot << 4));
+}
+
 /** Depth of a segment in bits. */
 export function depthOf(segment: u64): u32 {
   return <u32>load<u8>(placeIn(nthPage(segment, 0), DEPTH_AT));
