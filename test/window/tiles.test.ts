@@ -19,17 +19,18 @@ const SCHEMA: EventSchema = {
   eventTime: 0,
   eventId: null,
 };
-const column = (ordinal: number, type: typeof BIGINT | typeof VARCHAR) =>
-  ({ op: "column", column: { from: "image", ordinal }, type }) as const;
+const pageExpr = { op: "column", column: { from: "image", ordinal: 1 }, type: VARCHAR } as const;
+const shardExpr = { op: "column", column: { from: "image", ordinal: 2 }, type: BIGINT } as const;
+const amountExpr = { op: "column", column: { from: "image", ordinal: 3 }, type: BIGINT } as const;
 
 const TUMBLING: ViewPlan = planOf({
   name: "tumbling",
   filter: null,
   keys: [
-    { expr: column(1, VARCHAR), type: VARCHAR },
-    { expr: column(2, BIGINT), type: BIGINT },
+    { expr: pageExpr, type: VARCHAR },
+    { expr: shardExpr, type: BIGINT },
   ],
-  aggregates: [{ fn: "sum", arg: column(3, BIGINT), filter: null, type: BIGINT }],
+  aggregates: [{ fn: "sum", arg: amountExpr, filter: null, type: BIGINT }],
 });
 const HOPPING: ViewPlan = {
   ...TUMBLING,
