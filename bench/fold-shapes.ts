@@ -2,7 +2,6 @@
 // Columns in memory, one core; the same texts over the same rows in DuckDB on one thread.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { COLUMN_BYTES, COLUMN_VALUES_AT, IMAGE_HEADER_BYTES } from "../kernels/abi.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import { instantiate } from "../kernels/host.ts";
 import { must } from "../src/base/assert.ts";
@@ -14,6 +13,7 @@ import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
 import type { BenchLine } from "./line.ts";
+import { LongColumn } from "./long-column.ts";
 
 const COLUMNS: readonly (readonly [name: string, type: SqlType])[] = [
   ["event_time", { kind: "TIMESTAMPTZ" }],
@@ -73,14 +73,9 @@ function duckRows(load: Load, rows: number): string {
     ((${other} % 10007) / 100.0)::DECIMAL(10,2), NULL, 0, make_timestamptz(0), 1, 0 FROM range(${rows}) t(i)`;
 }
 
-/** Times of an image, to be set for each pass. */
-function timesOf(image: Uint8Array): BigInt64Array {
-  const view = new DataView(image.buffer, image.byteOffset);
-  const at = view.getUint32(
-    IMAGE_HEADER_BYTES + must(SCHEMA.eventTime, "a column") * COLUMN_BYTES + COLUMN_VALUES_AT,
-    true,
-  );
-  return new BigInt64Array(image.buffer, image.byteOffset + at, RECORD_ROWS);
+/** The event times of an image. */
+function timesOf(image: Uint8Array): LongColumn {
+  return new LongColumn(image, must(SCHEMA.eventTime, "a column"), RECORD_ROWS);
 }
 
 /** Events a second, measured from row `from` on to row `to`, and how many rows came out in all. */
@@ -100,7 +95,7 @@ function foldRate(
     const index = (first / RECORD_ROWS) % RECORDS;
     const [column, image] = [times[index], batches[index]];
     if (column === undefined || image === undefined) continue;
-    for (let row = 0; row < RECORD_ROWS; row++) column[row] = BigInt((first + row) * load.stepUs);
+    for (let row = 0; row < RECORD_ROWS; row++) column.set(row, (first + row) * load.stepUs);
     const last = BigInt((first + RECORD_ROWS - 1) * load.stepUs);
     const start = performance.now();
     const outputs = windows.fold({

@@ -2,7 +2,6 @@
 // rows and text in DuckDB on one thread, and in Map code as people write it.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { COLUMN_BYTES, COLUMN_VALUES_AT, IMAGE_HEADER_BYTES } from "../kernels/abi.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { instantiate } from "../kernels/host.ts";
@@ -16,6 +15,7 @@ import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
 import { shapeLines } from "./fold-shapes.ts";
 import type { BenchLine } from "./line.ts";
+import { LongColumn } from "./long-column.ts";
 
 const SQL = `SELECT window_start, category, country, count(*) AS n, sum(price) AS total, approx_count_distinct(user_id) AS users
 FROM tumble(clicks, event_time, INTERVAL 1 MINUTE) GROUP BY ALL`;
@@ -72,14 +72,9 @@ function images(): Uint8Array[] {
   });
 }
 
-/** The event times of an image, to be set for each pass. */
-function timesOf(image: Uint8Array): BigInt64Array {
-  const view = new DataView(image.buffer, image.byteOffset);
-  const at = view.getUint32(
-    IMAGE_HEADER_BYTES + must(SCHEMA.eventTime, "a column") * COLUMN_BYTES + COLUMN_VALUES_AT,
-    true,
-  );
-  return new BigInt64Array(image.buffer, image.byteOffset + at, RECORD_ROWS);
+/** The event times of an image. */
+function timesOf(image: Uint8Array): LongColumn {
+  return new LongColumn(image, must(SCHEMA.eventTime, "a column"), RECORD_ROWS);
 }
 
 /** µs between two events: two million a minute. */
@@ -103,7 +98,7 @@ function foldRun(plan: ViewPlan, count: number, batches: readonly Uint8Array[]):
     const column = times[index];
     const image = batches[index];
     if (column === undefined || image === undefined) continue;
-    for (let row = 0; row < RECORD_ROWS; row++) column[row] = BigInt((first + row) * STEP_US);
+    for (let row = 0; row < RECORD_ROWS; row++) column.set(row, (first + row) * STEP_US);
     const head = {
       kind: "events",
       stream: "clicks",

@@ -2,7 +2,6 @@
 // hours, against the same fold without late events. Two hours of windows are kept: columns in memory, one core.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { COLUMN_BYTES, COLUMN_VALUES_AT, IMAGE_HEADER_BYTES } from "../kernels/abi.ts";
 import { buildKernels } from "../kernels/build.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import { instantiate } from "../kernels/host.ts";
@@ -12,6 +11,7 @@ import { ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
 import type { BenchLine } from "./line.ts";
+import { LongColumn } from "./long-column.ts";
 
 const SQL = `SELECT window_start, page, count(*) AS n, sum(price) AS total, approx_count_distinct(user_id) AS users
 FROM tumble(clicks, event_time, INTERVAL 1 MINUTE) GROUP BY ALL`;
@@ -66,12 +66,6 @@ function images(): Uint8Array[] {
   });
 }
 
-function columnOf(image: Uint8Array, ordinal: number): BigInt64Array {
-  const view = new DataView(image.buffer, image.byteOffset);
-  const at = view.getUint32(IMAGE_HEADER_BYTES + ordinal * COLUMN_BYTES + COLUMN_VALUES_AT, true);
-  return new BigInt64Array(image.buffer, image.byteOffset + at, RECORD_ROWS);
-}
-
 /** Folds the same events with or without late ones among them. Times and `_behind` are set outside of the measured time. */
 class LateRun {
   seconds = 0;
@@ -90,14 +84,14 @@ class LateRun {
 
   /** Folds the record that begins with event `first`. */
   fold(first: number, image: Uint8Array): void {
-    const times = columnOf(image, 0);
-    const behind = columnOf(image, BEHIND);
+    const times = new LongColumn(image, 0, RECORD_ROWS);
+    const behind = new LongColumn(image, BEHIND, RECORD_ROWS);
     for (let row = 0; row < RECORD_ROWS; row++) {
       const nowUs = (first + row) * STEP_US;
       const isLate = this.#late && (first + row) % LATE_EVERY === LATE_EVERY - 1;
       const backUs = isLate ? ((Math.imul(first + row, 0x9e3779b1) >>> 8) % LATE_S) * 1_000_000 : 0;
-      times[row] = BigInt(Math.max(0, nowUs - backUs));
-      behind[row] = BigInt(Math.min(backUs, nowUs));
+      times.set(row, Math.max(0, nowUs - backUs));
+      behind.set(row, Math.min(backUs, nowUs));
     }
     const position = first / RECORD_ROWS + 1;
     const start = performance.now();

@@ -2,7 +2,6 @@
 // sorts them, on one thread.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { COLUMN_BYTES, COLUMN_VALUES_AT, IMAGE_HEADER_BYTES } from "../kernels/abi.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { instantiate } from "../kernels/host.ts";
@@ -14,6 +13,7 @@ import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
 import type { BenchLine } from "./line.ts";
+import { LongColumn } from "./long-column.ts";
 
 const SQL = `SELECT window_start, window_end, user_id, count(*) AS n, sum(amount) AS total
 FROM session(clicks, event_time, INTERVAL 30 MINUTE, user_id) GROUP BY ALL`;
@@ -84,13 +84,6 @@ const MIX = ["i", "a", "b"].map((name) => `xor(${name}, ${name} >> 16)`);
 const FORMULAS = (load: Load): string =>
   `make_timestamptz(${START_US} + i * ${load.stepUs} + (c % 8000000)), ${userFormula(load)}, c % 1000, NULL, 0, make_timestamptz(0), 1, 0`;
 
-/** The columns of an image, to be set for each record. */
-function columnOf(image: Uint8Array, ordinal: number): BigInt64Array {
-  const view = new DataView(image.buffer, image.byteOffset);
-  const at = view.getUint32(IMAGE_HEADER_BYTES + ordinal * COLUMN_BYTES + COLUMN_VALUES_AT, true);
-  return new BigInt64Array(image.buffer, image.byteOffset + at, RECORD_ROWS);
-}
-
 interface FoldRun {
   readonly seconds: number;
   readonly count: number;
@@ -134,8 +127,8 @@ function foldRun(plan: ViewPlan, load: Load, warm: number, count: number): FoldR
     [...SCHEMA.columns, ...IMAGE_EXTRA_COLUMNS],
     Array.from({ length: RECORD_ROWS }, () => [0n, 0n, 0n, null, 0n]),
   );
-  const [times, users, amounts] = [0, 1, 2].map((ordinal) => columnOf(image, ordinal));
-  if (times === undefined || users === undefined || amounts === undefined) throw new Error("image");
+  const column = (ordinal: number): LongColumn => new LongColumn(image, ordinal, RECORD_ROWS);
+  const [times, users, amounts] = [column(0), column(1), column(2)];
   const sum = new Sum();
   let spent = 0;
   let highest = 0;
@@ -145,9 +138,9 @@ function foldRun(plan: ViewPlan, load: Load, warm: number, count: number): FoldR
       const c = mix(i);
       const time = START_US + i * load.stepUs + (c % 8_000_000);
       highest = Math.max(highest, time);
-      times[row] = BigInt(time);
-      users[row] = BigInt(userOf(load, i, c));
-      amounts[row] = BigInt(c % 1000);
+      times.set(row, time);
+      users.set(row, userOf(load, i, c));
+      amounts.set(row, c % 1000);
     }
     const record = {
       kind: "events",
