@@ -58,15 +58,18 @@ await buildKernels();
 const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
 const report = join(folder, "report.xml");
 const given = process.argv.slice(2);
-const seed = given.some((argument) => argument.startsWith("--seed"))
-  ? []
-  : ["--seed", String(crypto.getRandomValues(new Uint32Array(1))[0])];
+const at = given.findIndex((argument) => /^--seed(=|$)/.test(argument));
+const seed =
+  at === -1
+    ? String(crypto.getRandomValues(new Uint32Array(1))[0])
+    : (given[at]?.split("=")[1] ?? given[at + 1] ?? "");
 const child = Bun.spawn(
   [
     process.execPath,
     "test",
     "--randomize",
-    ...seed,
+    ...(at === -1 ? ["--seed", seed] : []),
+    "--preload=./test/property-seed.ts",
     "--only-failures",
     // A property takes its time when the machine is busy; tests that are meant to be long say so themselves.
     "--timeout=60000",
@@ -74,7 +77,11 @@ const child = Bun.spawn(
     `--reporter-outfile=${report}`,
     ...(given.length === 0 ? ["./test"] : given),
   ],
-  { cwd: ROOT, stdio: ["ignore", "inherit", "pipe"] },
+  {
+    cwd: ROOT,
+    env: { ...process.env, MILLRACE_TEST_SEED: seed },
+    stdio: ["ignore", "inherit", "pipe"],
+  },
 );
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => {
@@ -86,8 +93,7 @@ try {
   const { tests, failed, skipped } = readReport(report);
   for (const failure of failures) console.log(failure);
   for (const name of skipped) console.log(`skipped ${name}`);
-  if (seed.length > 0)
-    console.log(`seed ${seed[1]} (npm test -- --seed ${seed[1]} repeats this order)`);
+  console.log(`seed ${seed} (npm test -- --seed ${seed} repeats this order and these properties)`);
   if (tests === 0) code ||= 1;
   console.log(
     `${tests - failed - skipped.length} passed, ${failed} failed, ${skipped.length} skipped`,
