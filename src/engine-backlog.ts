@@ -1,6 +1,7 @@
 // The views' place in the log: records are folded in place as they become durable, unless outputs that wait for their tables take all the
 // room there is, or closed windows that wait for a checkpoint to leave memory. Then records stay in the log only, and are read again from
 // there when there is room. A synchronous step; when it is called is the caller's.
+import { assert } from "./base/assert.ts";
 import type { Engine } from "./engine.ts";
 import type { SealedRecord } from "./engine-records.ts";
 import { BACKLOG_READ_BYTES, PENDING_OUTPUT_BYTES_MAX } from "./limits.ts";
@@ -64,11 +65,14 @@ export class EngineBacklog {
   /** Folds a bounded piece of what was left to the log; `more` when the next may be folded at once. Throws as LogReader does. */
   catchUp(): { readonly outputs: readonly ViewOutput[]; readonly more: boolean } {
     const outputs: ViewOutput[] = [];
-    if (this.isBehind && !this.#isFull)
-      for (const record of this.#log.read(this.#engine.folded + 1, BACKLOG_READ_BYTES)) {
+    if (this.isBehind && !this.#isFull) {
+      const records = this.#log.read(this.#engine.folded + 1, BACKLOG_READ_BYTES);
+      assert(records.length > 0, "the log has what is durable");
+      for (const record of records) {
         outputs.push(...this.#engine.foldRecord(record));
         if (this.#isFull) break;
       }
+    }
     return { outputs, more: this.isBehind && !this.#isFull };
   }
 }

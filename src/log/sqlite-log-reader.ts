@@ -83,11 +83,11 @@ class SqliteLogReader implements LogReader {
     for (let attempt = 0; attempt < 3; attempt++) {
       const first = this.#firsts.findLast((candidate) => candidate <= position);
       const file = first === undefined ? null : this.#fileAt(first);
-      if (file !== null && (file.last() ?? 0) >= position) return file;
-      const isNewest = first === this.#firsts.at(-1);
-      if (file !== null && isNewest && (first === position || !this.#hasFile(position)))
-        return null;
-      // rolled, trimmed or never listed: look again
+      const last = file?.last() ?? null;
+      if (last !== null && last >= position) return file;
+      // who rested while files were rolled and trimmed must list them; who asks for the next record again and again need not
+      const isNewest = file !== null && file.first === this.#firsts.at(-1);
+      if (isNewest && (attempt > 0 || this.#isNext(position, file.first, last))) return null;
       this.#list();
       const oldest = this.#firsts[0];
       if (oldest === undefined) return null;
@@ -105,7 +105,13 @@ class SqliteLogReader implements LogReader {
     );
   }
 
-  /** Whether a file begins at `position`, that is, whether the newest listed file was rolled. */
+  /** Whether `position` is the next record of the file that begins at `first` and ends with `last`, which was neither rolled nor trimmed. */
+  #isNext(position: number, first: number, last: number | null): boolean {
+    if (last === null) return position === first && this.#hasFile(first);
+    return position === last + 1 && !this.#hasFile(position) && this.#hasFile(first);
+  }
+
+  /** Whether a file begins at `position`. */
   #hasFile(position: number): boolean {
     return this.#files.exists(join(this.#folder, logFileName(position)));
   }

@@ -66,6 +66,22 @@ export function logContract(
       writer.close();
     });
 
+    test("a reader that rested while files were rolled reads on anywhere", () => {
+      const log = make({ fileSizeBytes: 20_000, sizeMaxBytes: 64 * MB });
+      const writer = log.openWriter();
+      const [reads, heads] = [log.openReader(), log.openReader()];
+      appendTo(writer, 10);
+      expect(reads.read(10, 1).length).toBe(1);
+      expect(heads.heads(10, 1).length).toBe(1);
+      appendTo(writer, 300);
+      writer.trim(200);
+      expect(reads.read(250, 1)).toEqual([recordAt(250)]);
+      expect(heads.heads(290, 80).length).toBe(11);
+      expect(() => reads.read(2, 1)).toThrow(LogTrimmedError);
+      for (const reader of [reads, heads]) reader.close();
+      writer.close();
+    });
+
     test("a read is bounded by decoded bytes, and gives at least one record", () => {
       const log = make({ fileSizeBytes: MB, sizeMaxBytes: 64 * MB });
       const writer = log.openWriter();
