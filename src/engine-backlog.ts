@@ -69,6 +69,8 @@ export class EngineBacklog {
       const records = this.#log.read(this.#engine.folded + 1, BACKLOG_READ_BYTES);
       assert(records.length > 0, "the log has what is durable");
       for (const record of records) {
+        // the log may be ahead of what was told: that is folded in place
+        if (record.position > this.#durable) break;
         outputs.push(...this.#engine.foldRecord(record));
         if (this.#isFull) break;
       }

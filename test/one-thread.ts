@@ -225,10 +225,14 @@ export class Life {
     this.#engine.foldSealed(sealed);
   }
 
-  /** A turn as threads take it: folded if outputs have room, else left to the log. Gives the bytes of outputs that wait. */
+  /**
+   * A turn as threads take it: folded if outputs have room, else left to the log. Catching up may meet the record in the log before it is told
+   * to be durable. Gives the bytes of outputs that wait.
+   */
   turnBehind(n: number, events: readonly string[]): number {
     const sealed = this.#seal(n, events);
     this.#writer.append([encodeRecord(this.#engine.recordOf(sealed))]);
+    while (this.#backlog.catchUp().more);
     this.#backlog.take([sealed]);
     return this.#engine.windows.pendingBytes;
   }
