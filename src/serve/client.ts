@@ -92,8 +92,9 @@ export class Client {
     const wanted = { view, from: isoTime(fromUs), to: isoTime(toUs), dry_run: isDry };
     const response = await this.#open("/v1/reconcile", "application/json", JSON.stringify(wanted));
     let rest = "";
+    const decoder = new TextDecoder();
     for await (const part of response.body ?? []) {
-      const lines = (rest + new TextDecoder().decode(part)).split("\n");
+      const lines = (rest + decoder.decode(part, { stream: true })).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
         const said = JSON.parse(line) as ReconcileLine;
