@@ -2,7 +2,10 @@
 import type { ResultFormat } from "./format.ts";
 import type { Pin } from "./pin.ts";
 
-/** A question's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, one with a fraction or an exponent as a double. */
+/**
+ * A question's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, 128 bits at most, one with a
+ * fraction or an exponent as a double.
+ */
 export type QuestionParam =
   | string
   | number

@@ -1,6 +1,7 @@
 // Nouns: what the HTTP routes need from the rest. main.ts implements these over threads; tests over memory. Routes own the wire
 // (paths, headers, status codes), never what an event or an answer means.
 import type { RejectReason } from "../event/reject.ts";
+import type { QuestionParam } from "../query/wire.ts";
 import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
 import type { MetricRegistry } from "./metrics.ts";
 
@@ -61,18 +62,9 @@ export interface Ingest {
 
 export type AnswerFormat = "json" | "ndjson" | "csv";
 
-/** A query's parameter, for `?` or `$1`: JSON values as they are; a whole number beyond 2^53 by its digits, one with a fraction or an exponent as a double, 128 bits at most. */
-export type SqlParam =
-  | string
-  | number
-  | boolean
-  | null
-  | { readonly integer: string }
-  | { readonly double: number };
-
 export interface Question {
   readonly sql: string;
-  readonly params: readonly SqlParam[];
+  readonly params: readonly QuestionParam[];
   readonly format: AnswerFormat;
   /** Wait until this log position is in the answer; null: the newest acknowledged. */
   readonly after: number | null;

@@ -1,7 +1,8 @@
 // Verb: a request to /v1/sql -> a question. Owns how SQL, parameters, format and position arrive on the wire; not what they mean.
 import { SQL_BODY_BYTES_MAX } from "../limits.ts";
+import type { QuestionParam } from "../query/wire.ts";
 import { readBody } from "./body.ts";
-import type { AnswerFormat, Question, QuestionAnswer, Refusal, SqlParam } from "./deps.ts";
+import type { AnswerFormat, Question, QuestionAnswer, Refusal } from "./deps.ts";
 import { refuse } from "./problem.ts";
 
 /** What a request asks, apart from who asks. */
@@ -84,10 +85,10 @@ function fits128Bits(digits: string): boolean {
   return digits.length <= 40 && BigInt.asIntN(128, BigInt(digits)) === BigInt(digits);
 }
 
-function paramsOf(given: unknown): readonly SqlParam[] | Refusal {
+function paramsOf(given: unknown): readonly QuestionParam[] | Refusal {
   const refused = badMember("params", "must be an array of strings, numbers, booleans and nulls");
   if (!Array.isArray(given)) return refused;
-  const params: SqlParam[] = [];
+  const params: QuestionParam[] = [];
   for (const value of given as unknown[]) {
     if (value instanceof LargeInteger) {
       if (!fits128Bits(value.integer))
