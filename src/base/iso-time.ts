@@ -1,5 +1,12 @@
 // Verb: a time that an operator writes -> µs since the epoch, and back. Without an offset a time is UTC, as everywhere.
 
+/** A day of UTC, µs. */
+export const DAY_US = 86_400_000_000n;
+/** Times of events lie in the years 1 to 9999, as ISO 8601 has them: from here, µs since the epoch... */
+export const YEAR_1_US = -62_135_596_800_000_000n;
+/** ...to here, exclusive. */
+export const YEAR_10000_US = 253_402_300_800_000_000n;
+
 const PATTERN =
   /^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::(\d{2})(?:\.(\d{1,6}))?)?)?(Z|[+-]\d{2}:\d{2})?$/;
 
@@ -20,8 +27,8 @@ function daysOfMonth(day: string): number {
 
 /** `2019-10-01T00:00:00.25Z`: the fraction as long as needed, absent when zero. Beyond the years of ISO 8601: the µs. */
 export function isoTime(us: bigint): string {
+  if (us < YEAR_1_US || us >= YEAR_10000_US) return `${us} µs`;
   const ms = us >= 0n ? us / 1000n : (us - 999n) / 1000n;
-  if (ms < -62_135_596_800_000n || ms > 253_402_300_799_999n) return `${us} µs`;
   const iso = new Date(Number(ms)).toISOString();
   const fraction = iso.slice(20, 23) + String(us - ms * 1000n).padStart(3, "0");
   const digits = fraction.replace(/0+$/, "");

@@ -1,6 +1,7 @@
 // Verb: an Avro schema (https://avro.apache.org/docs/1.12.0/specification/) to an event schema, or every fault at once with its place.
 // avsc checks that the text is Avro; logical types, precision and scale are read from the JSON itself, because avsc drops them.
 import avro from "avsc";
+import { DAY_US, YEAR_1_US, YEAR_10000_US } from "../base/iso-time.ts";
 import { ENUM_SYMBOLS_MAX, EVENT_COLUMNS_MAX } from "../limits.ts";
 import {
   RECEIVED_AT,
@@ -185,13 +186,12 @@ function defaultText(value: unknown, type: SqlType): string {
 
 /** Faults of a default that avsc lets pass, because it does not know of logical types. */
 function defaultFault(text: string, { type, decoding }: ColumnType): string | null {
-  if (type.kind === "TIMESTAMPTZ") {
-    const years = BigInt(text) / (decoding.kind === "epoch_ms" ? 1000n : 1_000_000n);
-    if (years < -62_135_596_800n || years >= 253_402_300_800n)
+  if (type.kind === "TIMESTAMPTZ" || type.kind === "DATE") {
+    const unitUs = type.kind === "DATE" ? DAY_US : decoding.kind === "epoch_ms" ? 1000n : 1n;
+    const us = BigInt(text) * unitUs;
+    if (us < YEAR_1_US || us >= YEAR_10000_US)
       return "the default lies outside of the years 1 to 9999";
   }
-  if (type.kind === "DATE" && (Number(text) < -719_162 || Number(text) >= 2_932_897))
-    return "the default lies outside of the years 1 to 9999";
   if (type.kind === "DECIMAL") {
     const digits = text.slice(0, text.indexOf("e")).replace("-", "");
     if (digits.length > type.precision) return `the default does not fit ${type.precision} digits`;

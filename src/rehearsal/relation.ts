@@ -2,7 +2,7 @@
 import type { Cell, ImageColumn } from "../event/image.ts";
 import type { SqlType } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
-import { isoTime, timeUs } from "../base/iso-time.ts";
+import { DAY_US, isoTime, timeUs } from "../base/iso-time.ts";
 import { decimalText, quoteName } from "../view/render.ts";
 
 export interface Relation {
@@ -12,8 +12,6 @@ export interface Relation {
   readonly keys: readonly number[];
   readonly rows: readonly (readonly Cell[])[];
 }
-
-const DAY_US = 86_400_000_000n;
 
 /** A value as text: times ISO 8601 with Z, decimals with all digits, NULL for null. */
 export function cellText(cell: Cell, type: SqlType): string {

@@ -3,10 +3,12 @@
 import type { EngineStream } from "../engine.ts";
 import type { ViewConfig } from "../config.ts";
 import { must } from "../base/assert.ts";
-import type { ReconcileOrder } from "../reconcile/reconcile.ts";
+import { YEAR_1_US, YEAR_10000_US } from "../base/iso-time.ts";
+import type { ReconcileOrder, ReconcileReport } from "../reconcile/reconcile.ts";
 import { reconcileSummary } from "../reconcile/report.ts";
 import { reconcileRefusal, withRollups } from "../reconcile/scope.ts";
 import type { QuestionAnswer, Questions, Reconcile, Refusal } from "../serve/deps.ts";
+import { refuse } from "../serve/problem.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ControlDraft } from "../admit/applied.ts";
 import type { FromReconcile, ToReconcile } from "./messages.ts";
@@ -27,13 +29,9 @@ export interface ReconcilerWires {
   readonly say: (line: string) => void;
 }
 
-type Outcome = Awaited<Awaited<ReturnType<Reconcile["start"]>>["outcome"]>;
+type Outcome = ReconcileReport | Refusal;
 
-function refusal(status: Refusal["status"], code: string, detail: string): Refusal {
-  return { kind: "refusal", status, code, detail };
-}
-
-const STOPPED = refusal(
+const STOPPED = refuse(
   503,
   "stopping",
   "the appliance is shutting down; what was reconciled stays so, run it again for the rest",
@@ -101,30 +99,30 @@ export class Reconciler implements Reconcile {
     const plan = plans.find(({ name }) => name === view);
     if (plan === undefined) {
       const names = plans.map(({ name }) => name).join(", ");
-      return refusal(
+      return refuse(
         404,
         "unknown_view",
         `there is no view ${JSON.stringify(view)}; views are ${names || "none"}`,
       );
     }
     const why = reconcileRefusal(plan);
-    if (why !== null) return refusal(400, "not_reconcilable", why);
+    if (why !== null) return refuse(400, "not_reconcilable", why);
     if (!hasRaw)
-      return refusal(
+      return refuse(
         400,
         "no_raw",
         "with export.raw: off raw events leave with the log's trimming: windows cannot be computed anew",
       );
     const stopped = this.#wires.suspended().find((name) => name === view);
     if (stopped !== undefined)
-      return refusal(
+      return refuse(
         400,
         "suspended",
         `view ${view} is suspended: events since are in none of its windows`,
       );
     if (this.#worker !== null)
       return {
-        ...refusal(503, "reconcile_busy", "another reconcile is at work; wait for its end"),
+        ...refuse(503, "reconcile_busy", "another reconcile is at work; wait for its end"),
         retryAfterS: 5,
       };
     const { schema } = must(
@@ -140,14 +138,14 @@ export class Reconciler implements Reconcile {
     return new Promise((resolve) => {
       this.#end = resolve;
       worker.addEventListener("error", ({ message }) =>
-        this.#finish(refusal(500, "internal", message)),
+        this.#finish(refuse(500, "internal", message)),
       );
       worker.onmessage = ({ data }: { data: FromReconcile }) => {
         if (data.kind === "progress") tell(data.progress);
         else if (data.kind === "done") this.#finish(data.report);
         else if (data.kind === "failed")
           this.#finish(
-            refusal(
+            refuse(
               data.isTheirs ? 400 : 500,
               data.isTheirs ? "not_reconciled" : "internal",
               data.message,
@@ -203,7 +201,3 @@ export class Reconciler implements Reconcile {
     return answer.kind === "refusal" ? answer : { kind: "rows", body: answer.body };
   }
 }
-
-/** Events are of the years 1 to 9999. */
-const YEAR_1_US = -62_135_596_800_000_000n;
-const YEAR_10000_US = 253_402_300_800_000_000n;

@@ -71,6 +71,21 @@ test("every type of the table", () => {
   expect(columns.map(({ fieldId }) => fieldId)).toEqual(columns.map((_, ordinal) => ordinal + 1));
 });
 
+test("a default lies in the years 1 to 9999, to the last unit", () => {
+  const edges = [
+    ["long", "timestamp-millis", -62_135_596_800_000, 253_402_300_799_999],
+    ["int", "date", -719_162, 2_932_896],
+  ] as const;
+  for (const [type, logicalType, first, last] of edges) {
+    const faults = (value: number): readonly AvroFault[] =>
+      faultsOf([TIME, { name: "n", type: { type, logicalType }, default: value }]);
+    expect(faults(first)).toEqual([]);
+    expect(faults(last)).toEqual([]);
+    expect(faults(first - 1)).toHaveLength(1);
+    expect(faults(last + 1)).toHaveLength(1);
+  }
+});
+
 test("defaults are taken by absent members, a default of null is none", () => {
   const schema = schemaOf([
     { name: "n", type: ["null", "int"], default: null },
