@@ -48,7 +48,10 @@ export class DeepReader {
     this.#database.close();
   }
 
-  /** What of a file is not as `said` in its manifest; empty when all is. Null: the file cannot be compared with anything. */
+  /**
+   * What of a file is not as its manifest's entry `said`; empty when all is. Without an entry (null: the current snapshot does not have the file) its
+   * values are read all the same. Throws DuckDB's error when they cannot be.
+   */
   async differences(
     path: string,
     said: AvroRecord | null,

@@ -2,7 +2,7 @@
 import { counted } from "../base/counted.ts";
 import { basename } from "node:path";
 import type { Files } from "../base/files.ts";
-import { dataFileEpoch, dataFilesOf } from "../table/data-files.ts";
+import { dataFileEpoch, dataFilesOf, sizeDamage } from "../table/data-files.ts";
 import { manifestVersionOf } from "../table/metadata-files.ts";
 import type { FilesUnderCheck, KnownTable } from "./history.ts";
 import type { Place } from "./place.ts";
@@ -43,9 +43,8 @@ export function checkPresence(
 ): number {
   const look = (path: string, bytes: number | null): number => {
     const found = files.sizeBytes(path);
-    if (found === 0) findings.damaged(`${path} is missing or empty. ${PUT_BACK}`);
-    else if (bytes !== null && found !== bytes)
-      findings.damaged(`${path} has ${found} bytes, ${bytes} were written. ${PUT_BACK}`);
+    const damage = sizeDamage({ path, bytes }, found);
+    if (damage !== null) findings.damaged(`${damage}. ${PUT_BACK}`);
     return found;
   };
   let sum = 0;

@@ -35,6 +35,16 @@ export function dataFilesOf(table: string, files: Pick<Files, "list">): FoundFil
   ];
 }
 
+/** What is wrong with a file that is `foundBytes` long (0: not there), in a clause; null when nothing is. `bytes` null: its length is not known. */
+export function sizeDamage(
+  { path, bytes }: Pick<LedgerFile, "path" | "bytes">,
+  foundBytes: number,
+): string | null {
+  if (foundBytes === 0) return `${path} is missing or empty`;
+  if (bytes === null || foundBytes === bytes) return null;
+  return `${path} has ${foundBytes} bytes, ${bytes} were written`;
+}
+
 /** Damaged files that are named; the others are counted. */
 const NAMED_MAX = 3;
 
@@ -47,13 +57,7 @@ export function damageOf(
   listed: readonly Pick<LedgerFile, "path" | "bytes">[],
   files: Pick<Files, "sizeBytes">,
 ): string | null {
-  const damages: string[] = [];
-  for (const { path, bytes } of listed) {
-    const found = files.sizeBytes(path);
-    if (found === 0) damages.push(`${path} is missing or empty`);
-    else if (bytes !== null && found !== bytes)
-      damages.push(`${path} has ${found} bytes, ${bytes} were written`);
-  }
+  const damages = listed.flatMap((file) => sizeDamage(file, files.sizeBytes(file.path)) ?? []);
   if (damages.length === 0) return null;
   const rest = damages.length - NAMED_MAX;
   const named = damages.slice(0, NAMED_MAX).join("; ") + (rest > 0 ? `; and ${rest} more` : "");
