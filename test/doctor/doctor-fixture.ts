@@ -1,6 +1,9 @@
 // Data folders made by the real log, checkpoint store and tables, in this process, for tests of the doctor.
-import { mkdtempSync, rmSync } from "node:fs";
+import { afterAll, beforeAll, beforeEach } from "bun:test";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buildKernels } from "../../kernels/build.ts";
 import { ManualClock } from "../../src/base/clock.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
@@ -26,8 +29,7 @@ export const RECORDS = 40;
 const IDS = 1000;
 
 /** A data folder that was stopped in order: a log of several files, a checkpoint, two tables of several snapshots. */
-export function makeDataFolder(root: string): string {
-  const path = mkdtempSync(join(root, "data-"));
+function makeDataFolder(path: string): void {
   const files = new DiskFiles(null);
   const folder = openDataFolder(path, files);
   try {
@@ -76,7 +78,27 @@ export function makeDataFolder(root: string): string {
   } finally {
     folder.close();
   }
-  return path;
+}
+
+/**
+ * A data folder that every test of the file finds as it was made, in the same place: tables name their files by absolute paths. `folder` is it, `root` is
+ * for what a test makes beside it; both go with the file's last test.
+ */
+export function folderPerTest(): { readonly root: string; readonly folder: string } {
+  const root = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
+  const folder = join(root, "data");
+  const copy = join(root, "copy");
+  beforeAll(async () => {
+    await buildKernels(["export"]);
+    makeDataFolder(folder);
+    cpSync(folder, copy, { recursive: true });
+  });
+  beforeEach(() => {
+    rmSync(folder, { recursive: true });
+    cpSync(copy, folder, { recursive: true });
+  });
+  afterAll(() => rmSync(root, { recursive: true }));
+  return { root, folder };
 }
 
 /** A file of sealed ids. */

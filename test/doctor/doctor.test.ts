@@ -1,6 +1,6 @@
 // Damage of every kind to a data folder that the real log, store and tables made: the check that names it, and the exit code.
 import { Database } from "bun:sqlite";
-import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import {
   cpSync,
   mkdtempSync,
@@ -11,32 +11,16 @@ import {
   truncateSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { buildKernels } from "../../kernels/build.ts";
 import { encodeRecord } from "../../src/log/codec.ts";
 import { record, START_US } from "../table/tables-fixture.ts";
-import { findingsOf, makeDataFolder, notesOf, visit } from "./doctor-fixture.ts";
+import { findingsOf, folderPerTest, notesOf, visit } from "./doctor-fixture.ts";
 import { change, contents, filesBelow, flip, rewriteMetadata, saveAnew } from "./harm.ts";
 
 // on a machine that others use too
 setDefaultTimeout(60_000);
 
-const root = mkdtempSync(join(tmpdir(), "millrace-doctor-"));
-let folder = "";
-/** Tables name their files by absolute paths: each test damages the folder in its place. */
-const copy = join(root, "copy");
-
-beforeAll(async () => {
-  await buildKernels(["export"]);
-  folder = makeDataFolder(root);
-  cpSync(folder, copy, { recursive: true });
-});
-beforeEach(() => {
-  rmSync(folder, { recursive: true });
-  cpSync(copy, folder, { recursive: true });
-});
-afterAll(() => rmSync(root, { recursive: true }));
+const { root, folder } = folderPerTest();
 
 const TABLE = "warehouse/shop/clicks_raw";
 

@@ -1,20 +1,9 @@
 // What --repair does to a data folder that the real log, store and tables made: it is clean afterwards, nothing is lost, and a kill between two
 // steps leaves it to the next run.
 import { Database } from "bun:sqlite";
-import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildKernels } from "../../kernels/build.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import { openDataFolder } from "../../src/log/data-folder.ts";
 import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
@@ -26,25 +15,12 @@ import {
   open,
   pyiceberg,
 } from "../table/tables-fixture.ts";
-import { findingsOf, makeDataFolder, notesOf, RECORDS, visit } from "./doctor-fixture.ts";
+import { findingsOf, folderPerTest, notesOf, RECORDS, visit } from "./doctor-fixture.ts";
 
 // Python starts on a machine that others use too
 setDefaultTimeout(60_000);
 
-const root = mkdtempSync(join(tmpdir(), "millrace-repair-"));
-const copy = join(root, "copy");
-let folder = "";
-
-beforeAll(async () => {
-  await buildKernels(["export"]);
-  folder = makeDataFolder(root);
-  cpSync(folder, copy, { recursive: true });
-});
-beforeEach(() => {
-  rmSync(folder, { recursive: true });
-  cpSync(copy, folder, { recursive: true });
-});
-afterAll(() => rmSync(root, { recursive: true }));
+const { folder } = folderPerTest();
 
 const table = (path: string): string => join(folder, "warehouse", "shop", "clicks_raw", path);
 const day = (name: string): string => table(join("data", "at_day=2019-10-01", name));
