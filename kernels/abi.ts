@@ -3,7 +3,7 @@
 // its imports have no file extension. All numbers are little-endian; addresses are byte offsets into the WASM memory of the instance
 // at hand. Which functions a module has: kernels/<module>.ts, with units.
 //
-// ## Four modules, each with a memory of its own (assembly/<module>/index.ts is its export list; host.ts instantiates them)
+// ## Four modules, each with a memory of its own (assembly/<module>/exports.ts is its export list; host.ts instantiates them)
 //   decode   bodies of producers in, batch images out. Holds untrusted bytes: a wild store here cannot reach state.
 //   admit    ids and watermarks (admission state).
 //   fold     open windows of all views; batch columns that views use are copied in.

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Names of the modules, each `assembly/<name>/index.ts`. */
+/** Names of the modules, each `assembly/<name>/exports.ts`. */
 export const MODULES = ["decode", "admit", "fold", "export"] as const;
 
 const ROOT = join(import.meta.dir, "..");
@@ -51,7 +51,7 @@ async function buildModule(module: string): Promise<void> {
   const { createMemoryStream, main: compile } = await import("assemblyscript/asc");
   const stderr = createMemoryStream();
   const { error } = await compile(
-    [`assembly/${module}/index.ts`, ...FLAGS, "--baseDir", ROOT, "-o", `build/${module}.wasm`],
+    [`assembly/${module}/exports.ts`, ...FLAGS, "--baseDir", ROOT, "-o", `build/${module}.wasm`],
     { stderr },
   );
   if (error) throw new Error(`kernels: ${module} does not compile\n${stderr.toString()}`);

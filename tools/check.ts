@@ -21,7 +21,7 @@ const CHECKS: readonly Check[] = [
     name: `assembly/${module}`,
     command: [
       join(BIN, "asc"),
-      `assembly/${module}/index.ts`,
+      `assembly/${module}/exports.ts`,
       "--noEmit",
       "--runtime",
       "stub",

@@ -45,9 +45,9 @@ async function passOn(
     const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) {
-      before.push(line);
+      before = [...before.slice(1 - FAILURE_LINES), line];
       if (!Bun.stripANSI(line).startsWith("(fail)")) continue;
-      failures.push(before.slice(-FAILURE_LINES).join("\n"));
+      failures.push(before.join("\n"));
       before = [];
     }
   }

@@ -16,7 +16,7 @@ import {
 import { readAhead, readRowsAhead } from "./ahead";
 import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
 import { compareText } from "./compare";
-import { addGroup, addRow, bucketOf,  sameKeys, tagKeys } from "./group";
+import { addGroup, addRow, bucketOf, sameKeys, tagKeys } from "./group";
 import { touch } from "./pages";
 import { step, values } from "./vector";
 
