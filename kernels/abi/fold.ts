@@ -249,8 +249,8 @@ export const CORRECTED_LAST = 1;
 export const BUCKET_HEADER_BYTES = 64;
 export const BUCKET_LINE_BYTES = 64;
 export const BUCKET_LINES = 255;
-/** Four fifths of its slots. */
-export const BUCKET_ENTRIES_MAX = 1632;
+/** Three fifths of its slots: beyond that many lines are full, and searches go on in lines that nobody has read ahead. */
+export const BUCKET_ENTRIES_MAX = 1224;
 export const DIRECTORY_DEPTH_MAX = 16;
 
 // ## Work area at the start of scratch: vectors of one chunk

@@ -291,3 +291,23 @@ test("sessions go out in the order of their ends, also those that come when thei
   }
   expect(ends).toEqual(wanted.toSorted((a, b) => Number(a - b)));
 });
+
+test("thousands of sessions go out in the order of their ends, those of one end in the order of their rows", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  let seed = 1;
+  const below = (count: number): number => (seed = (seed * 48_271) % 2_147_483_647) % count;
+  // One slot of the wheel: many of one end, many of another, the others spread over it.
+  const events = Array.from({ length: 4000 }, (_, user): Event => ({
+    timeUs: [0, 5, below(9000), below(9000)][below(4)] ?? 0,
+    user: user + 1000,
+    value: 1,
+  }));
+  windows.fold(recordOf(1, events, 0));
+  const past = { position: 2, receivedAtUs: 10 ** 15, watermarkUs: BigInt(10 * GAP_US) };
+  const rows = windows.advance("events", past).flatMap(({ image }) => outputRows(PLAN, [image]));
+  const wanted = events
+    .toSorted((a, b) => a.timeUs - b.timeUs || a.user - b.user)
+    .map(({ timeUs, user }) => [BigInt(timeUs + GAP_US), `visitor with the number ${user}`]);
+  expect(rows.map((row) => row.slice(1, 3))).toEqual(wanted);
+});
