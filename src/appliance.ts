@@ -70,7 +70,7 @@ export class Appliance {
     const { settings } = checked.config;
     // Before anything is made on disk.
     checkGivenKey(options.key);
-    const folder = openDataFolder(settings.storage.path, openDiskFiles(null));
+    const folder = openDataFolder(settings.storage.path, openDiskFiles(options.failpoint ?? null));
     const key = chooseKey(settings.server.listen, folder.path, options.key);
     if (key.made !== null)
       say(

@@ -9,6 +9,7 @@
 //   trailer   64 bytes: u32 magic "MRGN", u32 version, u64 XXH3 of what follows in the trailer, f64 entries, f64 ms of the oldest and of the
 //             newest entry, u32 blocks, u32 n, u32 bytes of the name, u32 XXH32 of index and name, u64 XXH3 of the filter
 import { assert } from "../base/assert.ts";
+import type { Step } from "../base/failpoints.ts";
 import type { FileReader, Files, FileWriter } from "../base/files.ts";
 import { addToFilter, FILTER_BLOCK_BYTES, filterBlocks } from "./id-filter.ts";
 
@@ -134,7 +135,7 @@ export class GenerationWriter {
   }
 
   /** Ends the file and syncs it. */
-  finish(failpoint: string): GenerationParts {
+  finish(step: Step): GenerationParts {
     assert(this.#nextBucket === this.buckets, "every bucket was added");
     assert(this.#ids === this.#info.ids, "as many ids as were announced");
     const name = new TextEncoder().encode(this.#info.stream);
@@ -154,7 +155,7 @@ export class GenerationWriter {
     view.setUint32(4, VERSION, true);
     view.setBigUint64(8, Bun.hash.xxHash3(trailer.subarray(CHECKED_FROM)), true);
     for (const part of [filter, index, name, trailer]) this.#file.write(part);
-    const bytes = this.#file.finish(failpoint);
+    const bytes = this.#file.finish(step);
     return {
       info: { ...this.#info, bytes },
       filter: this.#filter.buffer,

@@ -21,15 +21,22 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { Failpoints, parseFailpointPlan, type FailpointPlan } from "./failpoints.ts";
-import type { Failpoint, FileReader, Files, FileWriter } from "./files.ts";
+import {
+  durably,
+  Failpoints,
+  parseFailpointPlans,
+  type Failpoint,
+  type FailpointPlan,
+  type Step,
+} from "./failpoints.ts";
+import type { FileReader, Files, FileWriter } from "./files.ts";
 
-/** The machine's disk, with at most one armed failpoint. */
+/** The machine's disk, with failpoints that are armed. */
 export class DiskFiles implements Files {
   readonly #failpoints: Failpoints;
 
-  constructor(plan: FailpointPlan | null = null) {
-    this.#failpoints = new Failpoints(plan);
+  constructor(...plans: readonly FailpointPlan[]) {
+    this.#failpoints = new Failpoints(plans);
   }
 
   reach(failpoint: Failpoint): void {
@@ -39,60 +46,69 @@ export class DiskFiles implements Files {
   makeFolder(path: string): void {
     const missing: string[] = [];
     for (let folder = path; !existsSync(folder); folder = dirname(folder)) missing.push(folder);
-    this.reach("files.folder.make");
-    // mkdir also answers for a file in the way (EEXIST, ENOTDIR), which existsSync alone would hide
-    mkdirSync(path, { recursive: true });
-    for (const folder of missing.toReversed()) syncPath(dirname(folder));
+    durably(this, "files.folder.make", () => {
+      // mkdir also answers for a file in the way (EEXIST, ENOTDIR), which existsSync alone would hide
+      mkdirSync(path, { recursive: true });
+      for (const folder of missing.toReversed()) syncPath(dirname(folder));
+    });
   }
 
-  writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number {
-    this.reach(failpoint);
-    const file = openSync(path, "wx", 0o600);
-    let lengthBytes = 0;
-    try {
-      for (const part of parts) lengthBytes += writeAll(file, part);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    syncPath(dirname(path));
-    return lengthBytes;
+  writeSynced(path: string, parts: readonly Uint8Array[], step: Step): number {
+    return durably(this, step, () => {
+      const file = openSync(path, "wx", 0o600);
+      let lengthBytes = 0;
+      try {
+        for (const part of parts.slice(0, -1)) lengthBytes += writeAll(file, part);
+        const last = parts.at(-1) ?? new Uint8Array(0);
+        const half = last.length >>> 1;
+        lengthBytes += writeAll(file, last.subarray(0, half));
+        this.reach(`${step}.inside`);
+        lengthBytes += writeAll(file, last.subarray(half));
+        fsyncSync(file);
+      } finally {
+        closeSync(file);
+      }
+      syncPath(dirname(path));
+      return lengthBytes;
+    });
   }
 
-  create(path: string, failpoint: Failpoint): FileWriter {
-    this.reach(failpoint);
-    return new DiskFileWriter(path, (name) => this.reach(name));
+  create(path: string, step: Step): FileWriter {
+    return durably(this, step, () => new DiskFileWriter(path, this));
   }
 
   open(path: string): FileReader {
     return new DiskFileReader(path);
   }
 
-  linkExclusive(from: string, to: string, failpoint: Failpoint): boolean {
-    this.reach(failpoint);
-    try {
-      linkSync(from, to);
-    } catch (error) {
-      if (codeOf(error) === "EEXIST") return false;
-      throw error;
-    }
-    syncPath(dirname(to));
-    return true;
+  linkExclusive(from: string, to: string, step: Step): boolean {
+    return durably(this, step, () => {
+      try {
+        linkSync(from, to);
+      } catch (error) {
+        if (codeOf(error) === "EEXIST") return false;
+        throw error;
+      }
+      syncPath(dirname(to));
+      return true;
+    });
   }
 
-  renameOver(from: string, to: string, failpoint: Failpoint): void {
-    this.reach(failpoint);
-    renameSync(from, to);
-    syncPath(dirname(to));
+  renameOver(from: string, to: string, step: Step): void {
+    durably(this, step, () => {
+      renameSync(from, to);
+      syncPath(dirname(to));
+    });
   }
 
-  unlink(path: string, failpoint: Failpoint): void {
-    this.reach(failpoint);
-    try {
-      unlinkSync(path);
-    } catch (error) {
-      if (codeOf(error) !== "ENOENT") throw error;
-    }
+  unlink(path: string, step: Step): void {
+    durably(this, step, () => {
+      try {
+        unlinkSync(path);
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT") throw error;
+      }
+    });
   }
 
   list(path: string): string[] {
@@ -108,9 +124,8 @@ export class DiskFiles implements Files {
     return existsSync(path);
   }
 
-  sync(path: string, failpoint: Failpoint): void {
-    this.reach(failpoint);
-    syncPath(path);
+  sync(path: string, step: Step): void {
+    durably(this, step, () => syncPath(path));
   }
 
   sizeBytes(path: string): number {
@@ -118,7 +133,7 @@ export class DiskFiles implements Files {
   }
 
   freeBytes(path: string): number {
-    if (this.#failpoints.isFull("files.free.measure")) return 0;
+    if (this.#failpoints.isFull()) return 0;
     const system = statfsSync(path);
     return system.bavail * system.bsize;
   }
@@ -134,13 +149,13 @@ const CALL_BYTES_MAX = 1024 * 1024 * 1024;
 
 class DiskFileWriter implements FileWriter {
   readonly #path: string;
-  readonly #reach: (failpoint: Failpoint) => void;
+  readonly #failpoints: Pick<Files, "reach">;
   readonly #file: number;
   #lengthBytes = 0;
 
-  constructor(path: string, reach: (failpoint: Failpoint) => void) {
+  constructor(path: string, failpoints: Pick<Files, "reach">) {
     this.#path = path;
-    this.#reach = reach;
+    this.#failpoints = failpoints;
     this.#file = openSync(path, "wx", 0o600);
   }
 
@@ -148,17 +163,20 @@ class DiskFileWriter implements FileWriter {
     this.#lengthBytes += writeAll(this.#file, bytes);
   }
 
-  finish(failpoint: Failpoint): number {
-    this.#reach(failpoint);
-    fsyncSync(this.#file);
-    syncPath(dirname(this.#path));
-    closeSync(this.#file);
-    return this.#lengthBytes;
+  finish(step: Step): number {
+    return durably(this.#failpoints, step, () => {
+      fsyncSync(this.#file);
+      syncPath(dirname(this.#path));
+      closeSync(this.#file);
+      return this.#lengthBytes;
+    });
   }
 
-  abandon(): void {
-    closeSync(this.#file);
-    unlinkSync(this.#path);
+  abandon(step: Step): void {
+    durably(this.#failpoints, step, () => {
+      closeSync(this.#file);
+      unlinkSync(this.#path);
+    });
   }
 }
 
@@ -214,7 +232,7 @@ function codeOf(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : null;
 }
 
-/** The machine's disk, with the failpoint that MILLRACE_FAILPOINT names, if any. Throws FailpointPlanError for a bad text. */
+/** The machine's disk, with the failpoints that MILLRACE_FAILPOINT names, if any. Throws FailpointPlanError for a bad text. */
 export function openDiskFiles(failpoint: string | null): DiskFiles {
-  return new DiskFiles(failpoint === null ? null : parseFailpointPlan(failpoint));
+  return new DiskFiles(...(failpoint === null ? [] : parseFailpointPlans(failpoint)));
 }

@@ -1,69 +1,104 @@
-// Named failpoints: the steps at which tests kill the process or fail the disk. This file owns the list of names and the plan of
-// one run; it reads no environment (main.ts does) and does no I/O besides ending the process when told to.
-import type { Failpoint } from "./files.ts";
+// Named failpoints: the moments of durable steps at which tests kill the process or fail the disk. This file owns the list of steps and the
+// plan of one run; it reads no environment (main.ts does) and does no I/O besides ending the process when told to.
+import { existsSync } from "node:fs";
 
 /**
- * Every durable step by name, in the order of the path. Each room appends its own; a test enumerates them and `parseFailpointPlan`
- * refuses others, so that a misspelt name cannot make a test pass. A step that SQLite carries out has one name before and one after it.
+ * Every durable step by name, in the order of the path. Each room adds its own: the compiler knows no other names. "write": of a file or of a transaction, which
+ * may be killed in its middle too; "change": what the file system does at once.
  */
-export const FAILPOINTS: readonly Failpoint[] = [
+export const STEPS = {
   // log: data-folder.ts, sqlite-log.ts
-  "log.folder.probe",
-  "log.identity.before",
-  "log.identity.after",
-  "log.file.prepare",
-  "log.file.publish",
-  "log.append.before",
-  "log.append.after",
-  "log.roll.before",
-  "log.roll.after",
-  "log.recover.sync",
-  "log.trim.db",
-  "log.trim.sync",
-  "log.trim.wal",
+  "log.probe.write": "write",
+  "log.probe.unlink": "change",
+  "log.lock.make": "change",
+  "log.identity": "write",
+  "log.file.prepare": "write",
+  "log.file.publish": "change",
+  "log.append": "write",
+  "log.roll": "change",
+  "log.recover.sync": "change",
+  "log.trim.db": "change",
+  "log.trim.sync": "change",
+  "log.trim.wal": "change",
   // checkpoint: sqlite-store.ts
-  "checkpoint.file.make",
-  "checkpoint.recover.sync",
-  "checkpoint.save.before",
-  "checkpoint.save.inside",
-  "checkpoint.save.after",
+  "checkpoint.file.make": "write",
+  "checkpoint.schema": "write",
+  "checkpoint.recover.sync": "change",
+  "checkpoint.save": "write",
   // sealer.ts, seal-jobs.ts
-  "checkpoint.seal.create",
-  "checkpoint.seal.sync",
-  "checkpoint.seal.unlink",
+  "checkpoint.seal.create": "change",
+  "checkpoint.seal.sync": "change",
+  "checkpoint.seal.abandon": "change",
+  "checkpoint.seal.unlink": "change",
   // table: table-export.ts, ledger.ts, iceberg-table.ts, tables.ts
-  "table.data.write",
-  "table.data.unlink",
-  "table.ledger.make",
-  "table.ledger.recover.sync",
-  "table.ledger.before",
-  "table.ledger.after",
-  "table.manifest.write",
-  "table.merged.write",
-  "table.reduced.write",
-  "table.list.write",
-  "table.metadata.write",
-  "table.metadata.link",
-  "table.metadata.unlink",
-  "table.hint.write",
-  "table.hint.rename",
-  "table.hint.unlink",
-  "table.expire.unlink",
-  "table.conflict.unlink",
-  "table.committed.before",
-  "table.committed.after",
-  "table.sweep.unlink",
-  "table.orphan.unlink",
-  "table.replaced.unlink",
+  "table.data.write": "write",
+  "table.data.unlink": "change",
+  "table.ledger.make": "write",
+  "table.ledger.recover.sync": "change",
+  "table.ledger.open": "write",
+  "table.ledger.register": "write",
+  "table.ledger.raise": "write",
+  "table.ledger.record": "write",
+  "table.ledger.advance": "write",
+  "table.ledger.mark": "write",
+  "table.ledger.forget": "write",
+  "table.manifest.write": "write",
+  "table.merged.write": "write",
+  "table.reduced.write": "write",
+  "table.list.write": "write",
+  "table.metadata.write": "write",
+  "table.metadata.link": "change",
+  "table.metadata.unlink": "change",
+  "table.hint.write": "write",
+  "table.hint.rename": "change",
+  "table.hint.unlink": "change",
+  "table.expire.unlink": "change",
+  "table.conflict.unlink": "change",
+  "table.sweep.unlink": "change",
+  "table.orphan.unlink": "change",
+  "table.replaced.unlink": "change",
   // doctor: repair.ts
-  "doctor.remove",
-  "doctor.move",
-  "doctor.sync",
-  "doctor.traces",
+  "doctor.remove": "change",
+  "doctor.move": "change",
+  "doctor.sync": "change",
+  "doctor.traces": "change",
   // disk-files.ts
-  "files.folder.make",
-  "files.free.measure",
+  "files.folder.make": "change",
+} as const satisfies Readonly<Record<string, "write" | "change">>;
+
+/** A durable step by name: dots separate room, file kind and step. */
+export type Step = keyof typeof STEPS;
+
+/** Where free room is measured: not a step, but the disk may fail or be full there. */
+const MEASURE = "files.free.measure";
+
+/**
+ * A moment of a step. `inside` a write: a file has half of its bytes, a transaction is not committed; what was written is not synced. `after`: before
+ * anything else happens.
+ */
+export type Failpoint = `${Step}.${"before" | "inside" | "after"}` | typeof MEASURE;
+
+/** All failpoints, in the order of their steps. */
+export const FAILPOINTS: readonly Failpoint[] = [
+  ...(Object.keys(STEPS) as Step[]).flatMap((step): Failpoint[] =>
+    STEPS[step] === "write"
+      ? [`${step}.before`, `${step}.inside`, `${step}.after`]
+      : [`${step}.before`, `${step}.after`],
+  ),
+  MEASURE,
 ];
+
+/** Runs a durable step that another library carries out (a SQLite transaction), between its failpoints. */
+export function durably<T>(
+  files: { readonly reach: (failpoint: Failpoint) => void },
+  step: Step,
+  run: () => T,
+): T {
+  files.reach(`${step}.before`);
+  const result = run();
+  files.reach(`${step}.after`);
+  return result;
+}
 
 /** What happens at a failpoint: the process is killed as by `kill -9`, or the step throws an OS error of that code. */
 export type FailpointAction = "kill" | "EIO" | "ENOSPC";
@@ -75,6 +110,8 @@ export interface FailpointPlan {
   /** Absent: for good. */
   readonly last?: number;
   readonly action: FailpointAction;
+  /** Absent: from the start. Else times are counted, and the plan holds, only while there is a file at this path. */
+  readonly while?: string;
 }
 
 /** Operating error: the text of MILLRACE_FAILPOINT is not a plan. */
@@ -83,23 +120,35 @@ export class FailpointPlanError extends Error {
 }
 
 /**
- * Parses `name[:n]:kill|error|eio|enospc` (n from 1, default 1; `n-m`: the disk is well again after the m-th time; "error" means
- * EIO), as main.ts finds it in MILLRACE_FAILPOINT. Throws FailpointPlanError for anything else.
+ * Parses `name[:n[-m]]:kill|error|eio|enospc[@PATH]`, several with commas between them, as main.ts finds them in MILLRACE_FAILPOINT: n from 1, default 1;
+ * `n-m`: the disk is well again after the m-th time; "error" means EIO; `@PATH`: only while there is a file. Throws FailpointPlanError for anything else.
  */
-export function parseFailpointPlan(text: string): FailpointPlan {
-  const parts = text.split(":");
+export function parseFailpointPlans(text: string): FailpointPlan[] {
+  return text.split(",").map(parsePlan);
+}
+
+function parsePlan(text: string): FailpointPlan {
+  const [what = "", path] = text.split("@");
+  const parts = what.split(":");
   const [name = "", second = "", third] = parts;
   const action = actionOf(third ?? second);
   const times = third === undefined ? "1" : second;
   const [countdown = 0, last] = times.split("-").map(Number);
-  if (!FAILPOINTS.includes(name))
+  const failpoint = FAILPOINTS.find((known) => known === name);
+  if (failpoint === undefined)
     throw new FailpointPlanError(`unknown failpoint "${name}"; one of: ${FAILPOINTS.join(", ")}`);
   const isRange = /^[1-9]\d*(-[1-9]\d*)?$/.test(times) && countdown <= (last ?? countdown);
-  if (parts.length > 3 || action === null || !isRange)
+  if (parts.length > 3 || action === null || !isRange || path === "")
     throw new FailpointPlanError(
-      `"${text}" is not name[:n]:kill|error|eio|enospc with n from 1, or n-m`,
+      `"${text}" is not name[:n]:kill|error|eio|enospc[@PATH] with n from 1, or n-m`,
     );
-  return { name, countdown, action, ...(last === undefined ? {} : { last }) };
+  return {
+    name: failpoint,
+    countdown,
+    action,
+    ...(last === undefined ? {} : { last }),
+    ...(path === undefined ? {} : { while: path }),
+  };
 }
 
 function actionOf(word: string): FailpointAction | null {
@@ -126,31 +175,35 @@ export class FailpointError extends Error {
   }
 }
 
-/** Counts the steps of one Files adapter and acts at the armed one. Does nothing when no plan is given. */
+/** Counts the steps of one Files adapter and acts at the armed ones. Does nothing when there are no plans. */
 export class Failpoints {
-  readonly #plan: FailpointPlan | null;
-  #reached = 0;
+  readonly #plans: readonly FailpointPlan[];
+  readonly #reached = new Map<FailpointPlan, number>();
 
-  constructor(plan: FailpointPlan | null) {
-    this.#plan = plan;
+  constructor(plans: readonly FailpointPlan[]) {
+    this.#plans = plans;
   }
 
-  /** Called at each step. Throws FailpointError, or does not return, when the plan says so. */
+  /** Called at each step. Throws FailpointError, or does not return, when a plan says so. */
   reach(failpoint: Failpoint): void {
-    const plan = this.#plan;
-    if (plan === null || plan.name !== failpoint) return;
-    this.#reached++;
-    if (this.#reached < plan.countdown || this.#reached > (plan.last ?? Infinity)) return;
-    if (plan.action !== "kill") throw new FailpointError(plan.action, failpoint);
+    for (const plan of this.#plans) if (plan.name === failpoint) this.#act(plan);
+  }
+
+  #act(plan: FailpointPlan): void {
+    if (plan.while !== undefined && !existsSync(plan.while)) return;
+    const reached = (this.#reached.get(plan) ?? 0) + 1;
+    this.#reached.set(plan, reached);
+    if (reached < plan.countdown || reached > (plan.last ?? Infinity)) return;
+    if (plan.action !== "kill") throw new FailpointError(plan.action, plan.name);
     process.kill(process.pid, "SIGKILL");
     // The signal is delivered asynchronously: nothing may happen in between.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   }
 
   /** As `reach` where room is asked for: an ENOSPC is the answer, not an error. */
-  isFull(failpoint: Failpoint): boolean {
+  isFull(): boolean {
     try {
-      this.reach(failpoint);
+      this.reach(MEASURE);
       return false;
     } catch (error) {
       if (error instanceof FailpointError && error.code === "ENOSPC") return true;

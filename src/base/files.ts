@@ -1,17 +1,15 @@
 // The one port for everything on disk that must survive a crash: every sync, link, rename and unlink of Millrace goes through here,
-// with a named failpoint each, so that tests can fail or kill at exactly that step. SQLite does its own I/O; its transactions are
-// bracketed by `reach` calls. Adapters: disk-files.ts (real), memory-files.ts (tests, simulator).
-
-/** Names a durable step, e.g. "table.metadata.link". Dots separate room, file kind and step. */
-export type Failpoint = string;
+// named each, so that tests can fail or kill just before it, in its middle and just after it. SQLite does its own I/O; its transactions are
+// bracketed by `durably` (failpoints.ts). Adapters: disk-files.ts (real), memory-files.ts (tests, simulator).
+import type { Failpoint, Step } from "./failpoints.ts";
 
 /** A new file that is written in order, piece by piece. */
 export interface FileWriter {
   write(bytes: Uint8Array): void;
   /** Syncs and closes the file, then syncs its folder. Returns its length in bytes. */
-  finish(failpoint: Failpoint): number;
+  finish(step: Step): number;
   /** Closes the file and removes it: nobody has been told of it. */
-  abandon(): void;
+  abandon(step: Step): void;
 }
 
 /** An open file. It can be read after it was unlinked. */
@@ -24,27 +22,27 @@ export interface FileReader {
 
 /** Folders and files by absolute path. Synchronous: called from threads that own their disk work. All methods throw OS errors. */
 export interface Files {
-  /** Announces a durable step that another library carries out (a SQLite commit): call before and after it. */
+  /** Announces a moment of a durable step that another library carries out: see `durably`. */
   reach(failpoint: Failpoint): void;
   /** Creates a folder and its parents, and syncs the parents of those that are new. No error when it exists. */
   makeFolder(path: string): void;
   /** Writes a new file from `parts` in order, syncs it and its folder. The file must not exist. Returns its length in bytes. */
-  writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number;
+  writeSynced(path: string, parts: readonly Uint8Array[], step: Step): number;
   /** Begins a new file; it must not exist. For files too large for `writeSynced`. */
-  create(path: string, failpoint: Failpoint): FileWriter;
+  create(path: string, step: Step): FileWriter;
   /** Opens a file for reading parts of it. Throws when it is not there. */
   open(path: string): FileReader;
   /** Hard-links `from` to `to` and syncs the folder: exclusive creation. False when `to` exists. */
-  linkExclusive(from: string, to: string, failpoint: Failpoint): boolean;
+  linkExclusive(from: string, to: string, step: Step): boolean;
   /** Replaces `to` by `from` and syncs the folder. */
-  renameOver(from: string, to: string, failpoint: Failpoint): void;
+  renameOver(from: string, to: string, step: Step): void;
   /** Removes a file; no error when it is not there. The removal is durable after a `sync` of the folder. */
-  unlink(path: string, failpoint: Failpoint): void;
+  unlink(path: string, step: Step): void;
   /** Names in a folder, sorted; empty when the folder is not there. */
   list(path: string): string[];
   exists(path: string): boolean;
   /** Syncs an existing file or folder. Never call it for a file of an open SQLite database other than its -wal: see disk-files.ts. */
-  sync(path: string, failpoint: Failpoint): void;
+  sync(path: string, step: Step): void;
   /** Length of a file in bytes; 0 when it is not there. */
   sizeBytes(path: string): number;
   /** Bytes that can still be written below a folder; an ENOSPC at the failpoint files.free.measure makes it 0. */

@@ -1,8 +1,14 @@
 // Adapter of the Files port in memory: for tests and the simulator. Owns a tree of byte arrays; keeps what a disk would keep, and
 // throws errors with the codes that a disk gives. SQLite and DuckDB cannot see these files.
 import { dirname } from "node:path";
-import { Failpoints, type FailpointPlan } from "./failpoints.ts";
-import type { Failpoint, FileReader, Files, FileWriter } from "./files.ts";
+import {
+  durably,
+  Failpoints,
+  type Failpoint,
+  type FailpointPlan,
+  type Step,
+} from "./failpoints.ts";
+import type { FileReader, Files, FileWriter } from "./files.ts";
 
 /** An error with an operating system's code, as node:fs throws. */
 class MemoryFilesError extends Error {
@@ -22,7 +28,7 @@ export class MemoryFiles implements Files {
   readonly #folders = new Set<string>(["/"]);
 
   constructor(options: { plan?: FailpointPlan; capacityBytes?: number } = {}) {
-    this.#failpoints = new Failpoints(options.plan ?? null);
+    this.#failpoints = new Failpoints(options.plan === undefined ? [] : [options.plan]);
     this.#capacityBytes = options.capacityBytes ?? Number.MAX_SAFE_INTEGER;
   }
 
@@ -31,34 +37,33 @@ export class MemoryFiles implements Files {
   }
 
   makeFolder(path: string): void {
-    this.reach("files.folder.make");
-    for (let folder = path; !this.#folders.has(folder); folder = dirname(folder)) {
-      if (this.#files.has(folder)) throw new MemoryFilesError("EEXIST", folder);
-      this.#folders.add(folder);
-    }
+    durably(this, "files.folder.make", () => {
+      for (let folder = path; !this.#folders.has(folder); folder = dirname(folder)) {
+        if (this.#files.has(folder)) throw new MemoryFilesError("EEXIST", folder);
+        this.#folders.add(folder);
+      }
+    });
   }
 
-  writeSynced(path: string, parts: readonly Uint8Array[], failpoint: Failpoint): number {
-    this.reach(failpoint);
-    this.#mustHaveFolder(path);
-    if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
-    const lengthBytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (lengthBytes > this.#free()) throw new MemoryFilesError("ENOSPC", path);
-    const bytes = new Uint8Array(lengthBytes);
-    let at = 0;
-    for (const part of parts) {
-      bytes.set(part, at);
-      at += part.length;
-    }
-    this.#files.set(path, bytes);
-    return lengthBytes;
+  writeSynced(path: string, parts: readonly Uint8Array[], step: Step): number {
+    return durably(this, step, () => {
+      this.#mustHaveFolder(path);
+      if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
+      const bytes = new Uint8Array(Buffer.concat(parts));
+      if (bytes.length > this.#free()) throw new MemoryFilesError("ENOSPC", path);
+      this.#files.set(path, bytes.subarray(0, bytes.length >>> 1));
+      this.reach(`${step}.inside`);
+      this.#files.set(path, bytes);
+      return bytes.length;
+    });
   }
 
-  create(path: string, failpoint: Failpoint): FileWriter {
-    this.reach(failpoint);
-    this.#mustHaveFolder(path);
-    if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
-    this.#files.set(path, new Uint8Array(0));
+  create(path: string, step: Step): FileWriter {
+    durably(this, step, () => {
+      this.#mustHaveFolder(path);
+      if (this.exists(path)) throw new MemoryFilesError("EEXIST", path);
+      this.#files.set(path, new Uint8Array(0));
+    });
     const parts: Uint8Array[] = [];
     return {
       write: (bytes) => {
@@ -66,11 +71,8 @@ export class MemoryFiles implements Files {
         parts.push(bytes.slice());
         this.#files.set(path, new Uint8Array(Buffer.concat(parts)));
       },
-      finish: (name) => {
-        this.reach(name);
-        return this.sizeBytes(path);
-      },
-      abandon: () => this.#files.delete(path),
+      finish: (last) => durably(this, last, () => this.sizeBytes(path)),
+      abandon: (last) => durably(this, last, () => void this.#files.delete(path)),
     };
   }
 
@@ -87,26 +89,27 @@ export class MemoryFiles implements Files {
     };
   }
 
-  linkExclusive(from: string, to: string, failpoint: Failpoint): boolean {
-    this.reach(failpoint);
-    const bytes = this.#mustRead(from);
-    this.#mustHaveFolder(to);
-    if (this.exists(to)) return false;
-    this.#files.set(to, bytes);
-    return true;
+  linkExclusive(from: string, to: string, step: Step): boolean {
+    return durably(this, step, () => {
+      const bytes = this.#mustRead(from);
+      this.#mustHaveFolder(to);
+      if (this.exists(to)) return false;
+      this.#files.set(to, bytes);
+      return true;
+    });
   }
 
-  renameOver(from: string, to: string, failpoint: Failpoint): void {
-    this.reach(failpoint);
-    const bytes = this.#mustRead(from);
-    this.#mustHaveFolder(to);
-    this.#files.delete(from);
-    this.#files.set(to, bytes);
+  renameOver(from: string, to: string, step: Step): void {
+    durably(this, step, () => {
+      const bytes = this.#mustRead(from);
+      this.#mustHaveFolder(to);
+      this.#files.delete(from);
+      this.#files.set(to, bytes);
+    });
   }
 
-  unlink(path: string, failpoint: Failpoint): void {
-    this.reach(failpoint);
-    this.#files.delete(path);
+  unlink(path: string, step: Step): void {
+    durably(this, step, () => void this.#files.delete(path));
   }
 
   list(path: string): string[] {
@@ -120,9 +123,10 @@ export class MemoryFiles implements Files {
     return this.#files.has(path) || this.#folders.has(path);
   }
 
-  sync(path: string, failpoint: Failpoint): void {
-    this.reach(failpoint);
-    if (!this.exists(path)) throw new MemoryFilesError("ENOENT", path);
+  sync(path: string, step: Step): void {
+    durably(this, step, () => {
+      if (!this.exists(path)) throw new MemoryFilesError("ENOENT", path);
+    });
   }
 
   sizeBytes(path: string): number {
@@ -130,7 +134,7 @@ export class MemoryFiles implements Files {
   }
 
   freeBytes(_path: string): number {
-    return this.#failpoints.isFull("files.free.measure") ? 0 : this.#free();
+    return this.#failpoints.isFull() ? 0 : this.#free();
   }
 
   #free(): number {

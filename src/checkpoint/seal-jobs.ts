@@ -130,7 +130,7 @@ export class SealJob implements GenerationJob {
   }
 
   abandon(): void {
-    this.#file?.abandon();
+    this.#file?.abandon("checkpoint.seal.abandon");
   }
 }
 
@@ -191,6 +191,6 @@ export class MergeJob implements GenerationJob {
 
   abandon(): void {
     for (const one of this.#open) one.close();
-    this.#file.abandon();
+    this.#file.abandon("checkpoint.seal.abandon");
   }
 }

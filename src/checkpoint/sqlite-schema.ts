@@ -1,6 +1,8 @@
 // The tables of state.db: their schema, its versions, and whose file it is. Their statements are in sqlite-store.ts and sqlite-closed.ts.
 import type { Database } from "bun:sqlite";
 import { must } from "../base/assert.ts";
+import { durably } from "../base/failpoints.ts";
+import type { Files } from "../base/files.ts";
 import { CLOSED_DDL } from "./sqlite-closed.ts";
 import { CheckpointError } from "./store.ts";
 
@@ -57,21 +59,28 @@ CREATE INDEX segments_expired ON segments (stream, newest_received_at);
 ${CLOSED_DDL}`;
 
 /** Makes the tables of a new file, and what a file of the format before lacks. Throws CheckpointError for a file that is not ours. */
-export function prepareSchema(database: Database, path: string, jobId: string): void {
-  if (readValue<number>(database, "SELECT count(*) FROM sqlite_schema") === 0) {
-    // one transaction: a start that is killed here finds no tables and begins again
-    database.run("BEGIN IMMEDIATE");
-    database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
-    database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
-    database.run(DDL);
-    database.run("INSERT INTO file VALUES (?)", [jobId]);
-    database.run("COMMIT");
-  }
-  if (refuseForeign(database, path, jobId) !== BEFORE_CLOSED_PARTS) return;
-  database.run("BEGIN IMMEDIATE");
-  database.run(CLOSED_DDL);
-  database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
-  database.run("COMMIT");
+export function prepareSchema(
+  database: Database,
+  { path, files }: { readonly path: string; readonly files: Pick<Files, "reach"> },
+  jobId: string,
+): void {
+  // one transaction: a start that is killed here finds no tables and begins again
+  const change = (run: () => void): void =>
+    durably(files, "checkpoint.schema", () => {
+      database.run("BEGIN IMMEDIATE");
+      run();
+      database.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
+      files.reach("checkpoint.schema.inside");
+      database.run("COMMIT");
+    });
+  if (readValue<number>(database, "SELECT count(*) FROM sqlite_schema") === 0)
+    change(() => {
+      database.run(`PRAGMA application_id = ${APPLICATION_ID}`);
+      database.run(DDL);
+      database.run("INSERT INTO file VALUES (?)", [jobId]);
+    });
+  if (refuseForeign(database, path, jobId) === BEFORE_CLOSED_PARTS)
+    change(() => database.run(CLOSED_DDL));
 }
 
 /** Makes a file of the format before, which is only read, look like one of this. */

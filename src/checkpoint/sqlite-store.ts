@@ -2,6 +2,7 @@
 // statements that touch it. It knows nothing of what pages and bodies mean.
 import { Database } from "bun:sqlite";
 import { assert, must } from "../base/assert.ts";
+import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { STATE_PAGE_BYTES, STATE_WAL_BYTES_MAX } from "../limits.ts";
 import type { ViewOutput } from "../window/output.ts";
@@ -44,7 +45,7 @@ export function openCheckpointStore(path: string, files: Files, jobId: string): 
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run(`PRAGMA journal_size_limit = ${STATE_WAL_BYTES_MAX}`);
-    prepareSchema(database, path, jobId);
+    prepareSchema(database, { path, files }, jobId);
     return new SqliteCheckpointStore(path, files, database);
   } catch (error) {
     database.close();
@@ -104,14 +105,14 @@ class SqliteCheckpointStore implements CheckpointStore {
   save(change: CheckpointChange): void {
     if (this.#failure !== null) throw this.#failure;
     try {
-      this.#files.reach("checkpoint.save.before");
-      this.#database.run("BEGIN IMMEDIATE");
-      this.#remove(change);
-      this.#insert(change);
-      changeClosed(this.#database, { parts: change.closedParts, dropped: change.droppedParts });
-      this.#files.reach("checkpoint.save.inside");
-      this.#database.run("COMMIT");
-      this.#files.reach("checkpoint.save.after");
+      durably(this.#files, "checkpoint.save", () => {
+        this.#database.run("BEGIN IMMEDIATE");
+        this.#remove(change);
+        this.#insert(change);
+        changeClosed(this.#database, { parts: change.closedParts, dropped: change.droppedParts });
+        this.#files.reach("checkpoint.save.inside");
+        this.#database.run("COMMIT");
+      });
     } catch (cause) {
       this.#failure = new CheckpointFailedError(
         `the checkpoint could not be saved in ${this.#path}: ${String(cause)}. Check the disk and its free room, then start again: the ` +

@@ -10,6 +10,7 @@ import { closeSync, openSync, readdirSync, realpathSync, rmSync, statSync } from
 import { join } from "node:path";
 import { Database, SQLiteError } from "bun:sqlite";
 import { must } from "../base/assert.ts";
+import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { CLOCK_BEHIND_US_MAX } from "../limits.ts";
 
@@ -78,7 +79,7 @@ export function openDataFolder(
   const isKnown = files.sizeBytes(lockPath) > 0;
   if (!isKnown) {
     refuseForeign(path, files);
-    makePrivate(lockPath);
+    durably(files, "log.lock.make", () => makePrivate(lockPath));
   }
   const lock = openLock(lockPath);
   try {
@@ -148,9 +149,9 @@ function makeWritable(path: string, files: Files): void {
   const probe = join(path, `.write-probe-${process.pid}`);
   try {
     files.makeFolder(path);
-    files.unlink(probe, "log.folder.probe");
-    files.writeSynced(probe, [], "log.folder.probe");
-    files.unlink(probe, "log.folder.probe");
+    files.unlink(probe, "log.probe.unlink");
+    files.writeSynced(probe, [], "log.probe.write");
+    files.unlink(probe, "log.probe.unlink");
   } catch (error) {
     throw new DataFolderError(
       `${path} cannot be written (${String(error)}). Give this user the right to write there, free room on its disk, or name another ` +
@@ -196,20 +197,22 @@ function claim(
   lock: Database,
   make: { readonly path: string; readonly files: Files; readonly makeIdentity: () => Identity },
 ): { readonly identity: Identity; readonly isNew: boolean } {
+  const { files } = make;
   lock.run("PRAGMA synchronous = FULL");
   lock.run("BEGIN EXCLUSIVE");
   const tables = readNumber(lock, "SELECT count(*) AS value FROM sqlite_schema");
   const isNew = tables === 0;
   if (isNew) {
     const identity = make.makeIdentity();
-    make.files.reach("log.identity.before");
+    files.reach("log.identity.before");
     lock.run(`PRAGMA application_id = ${APPLICATION_ID}`);
     lock.run(`PRAGMA user_version = ${FORMAT_VERSION}`);
     lock.run(DDL);
     lock.run("INSERT INTO identity VALUES (1, ?, ?)", [identity.jobId, identity.hashKey]);
   } else checkVersion(lock, make.path);
+  if (isNew) files.reach("log.identity.inside");
   lock.run("COMMIT");
-  if (isNew) make.files.reach("log.identity.after");
+  if (isNew) files.reach("log.identity.after");
   return { identity: readIdentity(lock, make.path), isNew };
 }
 

@@ -189,14 +189,15 @@ export class LogFileWriter {
     this.#commit = this.#database.prepare("COMMIT");
   }
 
-  /** All records in one transaction, synced. */
-  append(records: readonly EncodedRecord[]): void {
+  /** All records in one transaction, synced. `written` is called just before it is committed. */
+  append(records: readonly EncodedRecord[], written: () => void): void {
     this.#begin.run();
     let payloadBytes = 0;
     for (const { position, header, payload } of records) {
       this.#insert.run(position, header, payload);
       payloadBytes += payload.length;
     }
+    written();
     this.#commit.run();
     this.wal.committed(payloadBytes);
   }

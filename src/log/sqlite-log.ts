@@ -8,6 +8,7 @@
 // since the last close would checkpoint. A name is never used twice: the newest file is never unlinked, and positions only grow.
 import { dirname, join } from "node:path";
 import { assert, must } from "../base/assert.ts";
+import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { DISK_FREE_BYTES_MIN, LOG_FILE_AGE_US_MAX, LOG_ROOM_BYTES } from "../limits.ts";
 import { decodeHead } from "./codec.ts";
@@ -120,11 +121,11 @@ export class SqliteLogWriter implements LogWriter {
     if (last === undefined) return;
     this.#checkOrder(records);
     try {
-      if (this.#isFull(last.receivedAtUs)) this.#roll();
+      if (this.#isFull(last.receivedAtUs)) durably(this.#files, "log.roll", () => this.#roll());
       const before = this.#currentBytes;
-      this.#files.reach("log.append.before");
-      this.#current.append(records);
-      this.#files.reach("log.append.after");
+      durably(this.#files, "log.append", () =>
+        this.#current.append(records, () => this.#files.reach("log.append.inside")),
+      );
       this.#freeBytes -= this.#currentBytes - before;
     } catch (error) {
       throw this.#latch(error);
@@ -223,7 +224,6 @@ export class SqliteLogWriter implements LogWriter {
   }
 
   #roll(): void {
-    this.#files.reach("log.roll.before");
     const first = this.#lastPosition + 1;
     this.#publishNext(first);
     const next = this.#openFile(first);
@@ -236,7 +236,6 @@ export class SqliteLogWriter implements LogWriter {
     this.#measureFixed();
     // others write to the same disk: once per file is often enough, given the reserve
     this.#freeBytes = this.#files.freeBytes(this.#folder);
-    this.#files.reach("log.roll.after");
   }
 
   #prepareNext(): void {

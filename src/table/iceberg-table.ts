@@ -3,6 +3,7 @@
 import { basename } from "node:path";
 import { assert, must } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
+import type { Step } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { COMMIT_ATTEMPTS_MAX, MANIFEST_ENTRIES_MAX, MANIFESTS_MAX } from "../limits.ts";
 import type { AvroRecord } from "./avro.ts";
@@ -313,9 +314,9 @@ export class IcebergTable {
   }
 
   /** Unlinks a file that nobody names; a failure leaves it to the next start's sweep. */
-  #tryUnlink(path: string, failpoint: string): void {
+  #tryUnlink(path: string, step: Step): void {
     try {
-      this.#files.unlink(path, failpoint);
+      this.#files.unlink(path, step);
     } catch {
       // see above
     }

@@ -2,6 +2,7 @@
 // files; the Iceberg commit comes after. Owns every statement that touches the database, whose tables are in ledger-schema.ts.
 import { Database } from "bun:sqlite";
 import { assert, must } from "../base/assert.ts";
+import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { ledgerError } from "./ledger-failure.ts";
 import type { LedgerFailedError } from "./ledger-failure.ts";
@@ -61,6 +62,9 @@ export interface LedgerFile {
   /** Its length; null: not recorded. */
   readonly bytes: number | null;
 }
+
+/** What writes the ledger: a step each, `table.ledger.` and its name. */
+type Operation = "open" | "register" | "raise" | "record" | "advance" | "mark" | "forget";
 
 /** ledger.db, one writer. Every method throws LedgerFailedError, and from then on all do. */
 export class Ledger {
@@ -202,7 +206,6 @@ export class Ledger {
   /** Records what was cut, in one transaction: from now on it is the truth. The first epoch must be `epochNext`, the others follow. */
   record(table: string, epochs: readonly PendingEpoch[]): void {
     const last = must(epochs.at(-1), "an epoch to record");
-    this.#files.reach("table.ledger.before");
     this.#transaction("record", () => {
       this.#database
         .query("UPDATE tables SET epoch_next = ? WHERE name = ?")
@@ -210,7 +213,6 @@ export class Ledger {
       for (const epoch of epochs) this.#insert(table, epoch);
       this.#setWriter(table, last.writer, last);
     });
-    this.#files.reach("table.ledger.after");
   }
 
   #insert(table: string, epoch: PendingEpoch): void {
@@ -300,7 +302,6 @@ export class Ledger {
 
   /** Marks all epochs up to `epoch` as being in the table. `snapshotId` 0 = found so at a start. */
   markCommitted(table: string, epoch: number, snapshotId: number): void {
-    this.#files.reach("table.committed.before");
     this.#transaction("mark", () => {
       this.#database
         .query(
@@ -313,7 +314,6 @@ export class Ledger {
         )
         .run(snapshotId, table, epoch);
     });
-    this.#files.reach("table.committed.after");
   }
 
   /** Every file of a table that is on the disk, in order of epochs. */
@@ -364,8 +364,19 @@ export class Ledger {
       .run(table, writer, to.position, to.epoch);
   }
 
-  #transaction<T>(operation: string, run: () => T): T {
-    return this.#guard(operation, () => this.#database.transaction(run).immediate());
+  #transaction<T>(operation: Operation, run: () => T): T {
+    const step = `table.ledger.${operation}` as const;
+    return this.#guard(operation, () =>
+      durably(this.#files, step, () =>
+        this.#database
+          .transaction(() => {
+            const result = run();
+            this.#files.reach(`${step}.inside`);
+            return result;
+          })
+          .immediate(),
+      ),
+    );
   }
 
   /** Latches the first failure: what the disk holds is not known after it. */

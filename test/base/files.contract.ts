@@ -98,11 +98,15 @@ export function filesContract(
     });
 
     test("an abandoned file is gone; a step that fails says so", () => {
-      const { files, folder } = make({ name: "log.file.publish", countdown: 1, action: "ENOSPC" });
+      const { files, folder } = make({
+        name: "log.file.publish.before",
+        countdown: 1,
+        action: "ENOSPC",
+      });
       const writer = files.create(`${folder}/a`, "log.file.prepare");
       writer.write(text("abc"));
       expect(() => writer.finish("log.file.publish")).toThrow("ENOSPC");
-      writer.abandon();
+      writer.abandon("checkpoint.seal.abandon");
       expect(files.list(folder)).toEqual([]);
     });
 
@@ -115,14 +119,35 @@ export function filesContract(
     });
 
     test("an armed failpoint fails its step from the n-th time on, with nothing done", () => {
-      const { files, folder } = make({ name: "log.file.publish", countdown: 2, action: "ENOSPC" });
+      const { files, folder } = make({
+        name: "log.file.publish.before",
+        countdown: 2,
+        action: "ENOSPC",
+      });
       files.writeSynced(`${folder}/a`, [text("1")], "log.file.prepare");
       expect(files.linkExclusive(`${folder}/a`, `${folder}/b`, "log.file.publish")).toBe(true);
       expect(() => files.linkExclusive(`${folder}/a`, `${folder}/c`, "log.file.publish")).toThrow(
         "ENOSPC",
       );
-      expect(() => files.reach("log.file.publish")).toThrow("ENOSPC");
+      expect(() => files.reach("log.file.publish.before")).toThrow("ENOSPC");
       expect(files.list(folder)).toEqual(["a", "b"]);
+    });
+
+    test("inside a write a file has half of its bytes, after a step all of it is done", () => {
+      const inside = make({ name: "log.file.prepare.inside", countdown: 1, action: "EIO" });
+      const path = `${inside.folder}/a`;
+      const write = (files: Files, to: string): number =>
+        files.writeSynced(to, [text("abcd")], "log.file.prepare");
+      expect(() => write(inside.files, path)).toThrow("EIO");
+      expect(string(inside.files.read(path))).toBe("ab");
+      const { files, folder } = make({
+        name: "log.file.publish.after",
+        countdown: 1,
+        action: "EIO",
+      });
+      write(files, `${folder}/a`);
+      expect(() => files.renameOver(`${folder}/a`, `${folder}/b`, "log.file.publish")).toThrow();
+      expect(files.list(folder)).toEqual(["b"]);
     });
 
     test("a disk may be full for a while: from the n-th time to the m-th", () => {

@@ -52,7 +52,7 @@ test("when dedup_disk_max is reached too it is 503, said aloud; there is room ag
 });
 
 test("a disk that is full for a while: ids stay in memory, and are sealed later", () => {
-  for (const name of ["checkpoint.seal.create", "checkpoint.seal.sync"]) {
+  for (const name of ["checkpoint.seal.create.before", "checkpoint.seal.sync.before"] as const) {
     const plan = { name, countdown: 1, last: 2, action: "ENOSPC" } as const;
     const rig = new SealedRig(STREAM, { files: new MemoryFiles({ plan }) });
     expect(fill(rig, 0, 600, START_US)).toBe(600);

@@ -292,10 +292,10 @@ describe("a store that is not as it was left", () => {
 
 describe("a disk that fails", () => {
   for (const action of ["EIO", "ENOSPC"] as const)
-    for (const step of ["before", "inside", "after"])
+    for (const step of ["before", "inside", "after"] as const)
       test(`${action} ${step} a save is latched; the start after it finds a whole checkpoint`, () => {
         const path = newPath();
-        const name = `checkpoint.save.${step}`;
+        const name = `checkpoint.save.${step}` as const;
         const failing = new DiskFiles({ name, countdown: 3, action });
         const store = openCheckpointStore(path, failing, "job");
         store.save(changeAt(1));

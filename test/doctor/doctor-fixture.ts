@@ -30,7 +30,7 @@ const IDS = 1000;
 
 /** A data folder that was stopped in order: a log of several files, a checkpoint, two tables of several snapshots. */
 function makeDataFolder(path: string): void {
-  const files = new DiskFiles(null);
+  const files = new DiskFiles();
   const folder = openDataFolder(path, files);
   try {
     const { jobId } = folder;
@@ -131,7 +131,7 @@ export async function visit(
 ): Promise<Visit> {
   const done: string[] = [];
   const report = await examine(path, {
-    files: new DiskFiles(null),
+    files: new DiskFiles(),
     isDeep: false,
     isRepair: false,
     nowUs: START_US,

@@ -38,7 +38,7 @@ export function saveAnew(folder: string, positions: Readonly<Record<string, numb
   const { job_id: jobId } = database.query("SELECT job_id FROM file").get() as { job_id: string };
   database.close();
   for (const path of filesBelow(folder, "", /^state\.db/)) rmSync(path);
-  const store = openCheckpointStore(state, new DiskFiles(null), jobId);
+  const store = openCheckpointStore(state, new DiskFiles(), jobId);
   const readers = Object.entries(positions).map(([name, position]) => ({
     name,
     position,

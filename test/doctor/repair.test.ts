@@ -28,7 +28,7 @@ const hint = (): string => readFileSync(table("metadata/version-hint.text"), "ut
 
 /** The tables go on after the repair, and have the rows that they had. */
 async function goesOn(): Promise<void> {
-  const data = openDataFolder(folder, new DiskFiles(null));
+  const data = openDataFolder(folder, new DiskFiles());
   const tables = open(folder, { jobId: data.jobId });
   try {
     exportAll(tables, RECORDS + 2);
@@ -153,8 +153,8 @@ test("a repair that fails between two steps is finished by the next", async () =
   for (const epoch of [2, 3, 4]) writeFileSync(day(`0000000${epoch}-777.parquet`), "x");
   writeFileSync(table("data/notes.txt"), "mine");
   for (const [name, left] of [
-    ["doctor.remove", 3],
-    ["doctor.move", 0],
+    ["doctor.remove.before", 3],
+    ["doctor.move.before", 0],
   ] as const) {
     const files = new DiskFiles({ name, countdown: 1, action: "EIO" });
     await expect(visit(folder, { isRepair: true, files })).rejects.toThrow("EIO");
@@ -168,7 +168,7 @@ test("a repair that fails between two steps is finished by the next", async () =
 });
 
 test("a folder that another process has is refused, and free again after a look", async () => {
-  const running = openDataFolder(folder, new DiskFiles(null));
+  const running = openDataFolder(folder, new DiskFiles());
   try {
     await expect(visit(folder)).rejects.toThrow(
       "in use by another millrace process. Stop that one",
@@ -177,5 +177,5 @@ test("a folder that another process has is refused, and free again after a look"
     running.close();
   }
   expect((await visit(folder)).code).toBe(0);
-  openDataFolder(folder, new DiskFiles(null)).close();
+  openDataFolder(folder, new DiskFiles()).close();
 });

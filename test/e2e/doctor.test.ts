@@ -24,16 +24,16 @@ const FLAGS = [
 /** Where the runs are killed, one after the other. */
 const KILLS = [
   "checkpoint.save.inside:3",
-  "table.data.write:9",
-  "table.ledger.before:5",
-  "table.ledger.after:4",
-  "table.manifest.write:1",
-  "table.metadata.link:1",
-  "table.hint.write:1",
-  "table.committed.before:1",
-  "checkpoint.seal.create:1",
-  "checkpoint.seal.sync:1",
-  "checkpoint.seal.unlink:1",
+  "table.data.write.before:9",
+  "table.ledger.record.before:5",
+  "table.ledger.record.after:4",
+  "table.manifest.write.before:1",
+  "table.metadata.link.before:1",
+  "table.hint.write.before:1",
+  "table.ledger.mark.before:1",
+  "checkpoint.seal.create.before:1",
+  "checkpoint.seal.sync.before:1",
+  "checkpoint.seal.unlink.before:1",
   "log.roll.after:1",
 ];
 /** Bodies of a run that does not come to its failpoint. */
@@ -191,11 +191,11 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   expect(found.out).toContain(`with --repair it would\n  rewrite the hint of ${raw}`);
   expect(found.out).toContain(`  remove ${orphan} (neither ledger nor any snapshot has it)`);
 
-  const failed = await doctorThatFails("doctor.remove:1:eio", ["--data", data, "--repair"]);
+  const failed = await doctorThatFails("doctor.remove.before:1:eio", ["--data", data, "--repair"]);
   expect(failed).toMatchObject({ code: 2, error: expect.stringMatching(/^EIO.*run it again\n$/) });
   // killed with some done, the next run does the rest
   writeFileSync(orphan.replace("-999", "-998"), "0123456789");
-  const killed = await doctorThatFails("doctor.remove:2:kill", ["--data", data, "--repair"]);
+  const killed = await doctorThatFails("doctor.remove.before:2:kill", ["--data", data, "--repair"]);
   expect(killed.code).toBe(137);
   expect(killed.out.split("\n").filter((line) => line.startsWith("done: ")).length).toBe(1);
   const json = await doctor("--data", data, "--json", "--repair");

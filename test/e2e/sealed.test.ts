@@ -15,12 +15,12 @@ const EVENTS = 1000;
 const BODIES = 160;
 /** Where the runs are killed, one after the other; the last goes on to the end. */
 const KILLS = [
-  "checkpoint.seal.create:1",
-  "checkpoint.seal.sync:1",
-  "checkpoint.seal.sync:3",
-  "checkpoint.seal.unlink:1",
+  "checkpoint.seal.create.before:1",
+  "checkpoint.seal.sync.before:1",
+  "checkpoint.seal.sync.before:3",
+  "checkpoint.seal.unlink.before:1",
   "checkpoint.save.inside:12",
-  "checkpoint.seal.create:6",
+  "checkpoint.seal.create.before:6",
 ];
 
 const folder = temporaryFolder();

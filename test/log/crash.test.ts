@@ -43,7 +43,7 @@ function open(
   plan: FailpointPlan | null = null,
   discard?: (firsts: readonly number[]) => void,
 ): SqliteLogWriter {
-  return openSqliteLogWriter(folder, new DiskFiles(plan), {
+  return openSqliteLogWriter(folder, new DiskFiles(...(plan === null ? [] : [plan])), {
     jobId: "job",
     fileSizeBytes: 200_000,
     sizeMaxBytes: 1000 * MB,
@@ -89,15 +89,15 @@ describe("kill -9", () => {
   });
 
   for (const name of [
-    "log.file.prepare",
-    "log.file.publish",
+    "log.file.prepare.before",
+    "log.file.publish.before",
     "log.append.before",
     "log.append.after",
     "log.roll.before",
     "log.roll.after",
-    "log.trim.db",
-    "log.trim.sync",
-    "log.trim.wal",
+    "log.trim.db.before",
+    "log.trim.sync.before",
+    "log.trim.wal.before",
   ])
     test(`at ${name}`, async () => {
       const folder = newFolder();
@@ -285,9 +285,9 @@ describe("a disk that fails", () => {
     for (const name of [
       "log.append.before",
       "log.append.after",
-      "log.file.prepare",
-      "log.file.publish",
-    ])
+      "log.file.prepare.before",
+      "log.file.publish.before",
+    ] as const)
       test(`${action} at ${name} is latched: every later append fails too`, () => {
         const folder = newFolder();
         const writer = open(folder, { name, countdown: 3, action });

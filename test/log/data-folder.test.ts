@@ -79,7 +79,11 @@ describe("data folder", () => {
   });
 
   test("a first start that was killed, at either side of the identity's commit, is repeated", () => {
-    for (const name of ["log.identity.before", "log.identity.after"]) {
+    for (const name of [
+      "log.identity.before",
+      "log.identity.inside",
+      "log.identity.after",
+    ] as const) {
       const path = newPath();
       const failing = new DiskFiles({ name, countdown: 1, action: "EIO" });
       expect(() => openDataFolder(path, failing)).toThrow("EIO");
@@ -132,7 +136,7 @@ describe("data folder", () => {
 
   test("refuses a folder that cannot be written", () => {
     for (const action of ["EIO", "ENOSPC"] as const) {
-      const failing = new DiskFiles({ name: "log.folder.probe", countdown: 2, action });
+      const failing = new DiskFiles({ name: "log.probe.write.before", countdown: 1, action });
       expect(() => openDataFolder(newPath(), failing)).toThrow(/cannot be written.*--data/);
     }
   });

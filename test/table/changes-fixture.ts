@@ -1,6 +1,6 @@
 // A view whose rows change after they were put out: its outputs as a function of the position, what its table should hold after them, and how
 // they are exported, here and in children that are killed. Usage as a child: changes-fixture.ts FOLDER LAST [FAILPOINT-PLAN]
-import { parseFailpointPlan } from "../../src/base/failpoints.ts";
+import { parseFailpointPlans } from "../../src/base/failpoints.ts";
 import { buildImage, type Cell } from "../../src/event/image.ts";
 import { openDiskFiles } from "../../src/base/disk-files.ts";
 import { readParquet } from "../../src/table/parquet-read.ts";
@@ -162,7 +162,7 @@ export function exportChanges(tables: Tables, last: number, step = 5): void {
 
 if (import.meta.main) {
   const [folder = "", last = "0", plan] = process.argv.slice(2);
-  const tables = open(folder, { plan: plan === undefined ? null : parseFailpointPlan(plan) });
+  const tables = open(folder, { plans: plan === undefined ? [] : parseFailpointPlans(plan) });
   exportChanges(tables, Number(last));
   tables.close();
 }

@@ -162,20 +162,20 @@ function fastClock() {
 }
 
 const STEPS = [
-  ["table.data.write", 3],
-  ["table.data.write", 9],
-  ["table.data.write", 20],
-  ["table.ledger.before", 2],
-  ["table.ledger.after", 2],
-  ["table.ledger.after", 3],
-  ["table.reduced.write", 1],
-  ["table.reduced.write", 3],
-  ["table.manifest.write", 2],
-  ["table.list.write", 2],
-  ["table.metadata.link", 3],
-  ["table.hint.write", 3],
-  ["table.committed.before", 2],
-  ["table.committed.after", 2],
+  ["table.data.write.before", 3],
+  ["table.data.write.before", 9],
+  ["table.data.write.before", 20],
+  ["table.ledger.record.before", 2],
+  ["table.ledger.record.after", 2],
+  ["table.ledger.record.after", 3],
+  ["table.reduced.write.before", 1],
+  ["table.reduced.write.before", 3],
+  ["table.manifest.write.before", 2],
+  ["table.list.write.before", 2],
+  ["table.metadata.link.before", 3],
+  ["table.hint.write.before", 3],
+  ["table.ledger.mark.before", 2],
+  ["table.ledger.mark.after", 2],
 ] as const;
 
 describe("killed at", () => {

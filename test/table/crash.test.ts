@@ -62,33 +62,33 @@ function icebergFiles(metadata: JsonObject, read: (path: string) => Uint8Array):
 }
 
 const STEPS = [
-  ["table.data.write", 1],
-  ["table.data.write", 4],
-  ["table.ledger.make", 1],
-  ["table.ledger.before", 1],
-  ["table.ledger.before", 2],
-  ["table.ledger.after", 1],
-  ["table.ledger.after", 3],
-  ["table.manifest.write", 1],
-  ["table.list.write", 1],
-  ["table.list.write", 3],
-  ["table.metadata.write", 3],
-  ["table.metadata.link", 1],
-  ["table.metadata.link", 3],
-  ["table.metadata.unlink", 3],
-  ["table.hint.write", 3],
-  ["table.hint.rename", 4],
-  ["table.committed.before", 1],
-  ["table.committed.before", 2],
-  ["table.committed.after", 1],
+  ["table.data.write.before", 1],
+  ["table.data.write.before", 4],
+  ["table.ledger.make.before", 1],
+  ["table.ledger.record.before", 1],
+  ["table.ledger.record.before", 2],
+  ["table.ledger.record.after", 1],
+  ["table.ledger.record.after", 3],
+  ["table.manifest.write.before", 1],
+  ["table.list.write.before", 1],
+  ["table.list.write.before", 3],
+  ["table.metadata.write.before", 3],
+  ["table.metadata.link.before", 1],
+  ["table.metadata.link.before", 3],
+  ["table.metadata.unlink.before", 3],
+  ["table.hint.write.before", 3],
+  ["table.hint.rename.before", 4],
+  ["table.ledger.mark.before", 1],
+  ["table.ledger.mark.before", 2],
+  ["table.ledger.mark.after", 1],
 ] as const;
 
 /** Steps of a recovery, each after the crash that gives it something to do. */
 const RECOVERY_STEPS = [
-  ["table.data.write:4:kill", "table.orphan.unlink:1:kill"],
-  ["table.list.write:3:kill", "table.sweep.unlink:1:kill"],
-  ["table.committed.before:2:kill", "table.committed.before:1:kill"],
-  ["table.ledger.after:3:kill", "table.metadata.link:1:kill"],
+  ["table.data.write.before:4:kill", "table.orphan.unlink.before:1:kill"],
+  ["table.list.write.before:3:kill", "table.sweep.unlink.before:1:kill"],
+  ["table.ledger.mark.before:2:kill", "table.ledger.mark.before:1:kill"],
+  ["table.ledger.record.after:3:kill", "table.metadata.link.before:1:kill"],
 ] as const;
 
 describe("killed at", () => {

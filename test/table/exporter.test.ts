@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { buildKernels } from "../../kernels/build.ts";
 import { ManualClock } from "../../src/base/clock.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
-import type { Failpoint } from "../../src/base/files.ts";
+import type { Failpoint } from "../../src/base/failpoints.ts";
 import { buildImage, streamImageColumns, type Cell } from "../../src/event/image.ts";
 import { encodeRecord } from "../../src/log/codec.ts";
 import { MemoryLog } from "../../src/log/memory-log.ts";
@@ -36,7 +36,7 @@ class FullDisk extends DiskFiles {
   isFull = false;
   tries = 0;
   override reach(failpoint: Failpoint): void {
-    if (failpoint !== "table.data.write") return super.reach(failpoint);
+    if (failpoint !== "table.data.write.before") return super.reach(failpoint);
     this.tries++;
     if (this.isFull)
       throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
@@ -56,7 +56,7 @@ interface SetUp {
 }
 
 function setUp(rowsMax = RECORD_ROWS): SetUp {
-  const files = new FullDisk(null);
+  const files = new FullDisk();
   const clock = new ManualClock(START_US);
   const log = new MemoryLog({ fileSizeBytes: 1 << 20, sizeMaxBytes: 1 << 30 });
   const writer = log.openWriter();

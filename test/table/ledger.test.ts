@@ -5,6 +5,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
+import type { Step } from "../../src/base/failpoints.ts";
 import { Ledger } from "../../src/table/ledger.ts";
 import { LedgerFailedError, LedgerRefusedError } from "../../src/table/ledger-failure.ts";
 
@@ -14,8 +15,8 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 /** The disk, telling which files were synced. */
 class WatchedFiles extends DiskFiles {
   readonly synced: string[] = [];
-  override sync(path: string, failpoint: string): void {
-    super.sync(path, failpoint);
+  override sync(path: string, step: Step): void {
+    super.sync(path, step);
     this.synced.push(path);
   }
 }
@@ -44,7 +45,7 @@ describe("a ledger that a killed process left", () => {
   });
 
   test("is refused when the disk cannot sync it", () => {
-    const name = "table.ledger.recover.sync";
+    const name = "table.ledger.recover.sync.before";
     const files = new DiskFiles({ name, countdown: 1, action: "EIO" });
     expect(() => Ledger.open(killedLedger(), "job", files)).toThrow(LedgerFailedError);
   });

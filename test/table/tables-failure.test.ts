@@ -15,7 +15,7 @@ import { basename, join } from "node:path";
 import { buildKernels } from "../../kernels/build.ts";
 import { ManualClock } from "../../src/base/clock.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
-import type { Failpoint } from "../../src/base/files.ts";
+import type { Failpoint } from "../../src/base/failpoints.ts";
 import { MANIFESTS_MAX } from "../../src/limits.ts";
 import { readAvro, type AvroRecord } from "../../src/table/avro.ts";
 import { TableRefusedError } from "../../src/table/metadata-files.ts";
@@ -72,7 +72,7 @@ describe("what goes wrong", () => {
     const tables = open(folder, { files });
     const raw = tables.raw("shop", "clicks", SCHEMA);
     raw.add(record(1));
-    files.failing = "table.data.write";
+    files.failing = "table.data.write.before";
     expect(() => raw.export.cut(1)).toThrow(TableWriteError);
     expect(() => raw.export.cut(1)).toThrow("ENOSPC");
     raw.add(record(2));
@@ -85,10 +85,10 @@ describe("what goes wrong", () => {
   });
 
   test.each([
-    "table.manifest.write",
-    "table.list.write",
-    "table.metadata.write",
-    "table.metadata.link",
+    "table.manifest.write.before",
+    "table.list.write.before",
+    "table.metadata.write.before",
+    "table.metadata.link.before",
   ])("a commit that fails at %s is tried again, and leaves nothing behind", async (failpoint) => {
     const files = new FailingFiles();
     const tables = open(folder, { files });
@@ -164,7 +164,7 @@ describe("what goes wrong", () => {
     class RacingFiles extends DiskFiles {
       override reach(failpoint: Failpoint): void {
         super.reach(failpoint);
-        if (failpoint !== "table.metadata.link" || other.commit === null) return;
+        if (failpoint !== "table.metadata.link.before" || other.commit === null) return;
         const commit = other.commit;
         other.commit = null;
         commit();

@@ -117,14 +117,14 @@ export function expectedRows(last: number): unknown[][] {
 /** Opens the tables of a folder. The kernels must be built. */
 export function open(
   folder: string,
-  options: { plan?: FailpointPlan | null; files?: Files; jobId?: string; clock?: Clock } = {},
+  options: { plans?: readonly FailpointPlan[]; files?: Files; jobId?: string; clock?: Clock } = {},
 ): Tables {
   const wasm = readFileSync(join(import.meta.dir, "..", "..", "build", "export.wasm"));
   return openTables({
     folder: join(folder, "warehouse"),
     ledgerPath: join(folder, "ledger.db"),
     jobId: options.jobId ?? "job-1",
-    files: options.files ?? new DiskFiles(options.plan ?? null),
+    files: options.files ?? new DiskFiles(...(options.plans ?? [])),
     clock: options.clock ?? systemClock(),
     kernels: instantiateExport(wasm, EXPORT_MEMORY_BYTES_MAX),
   });
