@@ -1,12 +1,12 @@
 // The views' place in the log: records are folded in place as they become durable, unless outputs that wait for their tables take all the
 // room there is, or closed windows that wait for a checkpoint to leave memory. Then records stay in the log only, and are read again from
 // there when there is room. A synchronous step; when it is called is the caller's.
-import { assert } from "./base/assert.ts";
+import { must } from "./base/assert.ts";
 import type { Engine } from "./engine.ts";
 import type { SealedRecord } from "./engine-records.ts";
 import { BACKLOG_READ_BYTES, PENDING_OUTPUT_BYTES_MAX } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
-import type { ControlRecord } from "./log/record.ts";
+import type { ControlRecord, LogRecord } from "./log/record.ts";
 import type { ViewOutput } from "./window/output.ts";
 
 /** A durable record: of events, whose image is still there, or a control record. */
@@ -17,6 +17,8 @@ export class EngineBacklog {
   readonly #log: LogReader;
   readonly #outputBytesMax: number;
   #durable: number;
+  /** Records that were read and not folded yet, the next one last. */
+  #ahead: LogRecord[] = [];
 
   /** All of the engine's positions are durable now. */
   constructor(engine: Engine, log: LogReader, outputBytesMax = PENDING_OUTPUT_BYTES_MAX) {
@@ -62,19 +64,31 @@ export class EngineBacklog {
     });
   }
 
-  /** Folds a bounded piece of what was left to the log; `more` when the next may be folded at once. Throws as LogReader does. */
-  catchUp(): { readonly outputs: readonly ViewOutput[]; readonly more: boolean } {
+  /**
+   * Folds a piece of what was left to the log, which ends with the record after which `isOver`; `more` when the next may be folded at once.
+   * Throws as LogReader does.
+   */
+  catchUp(isOver: () => boolean): {
+    readonly outputs: readonly ViewOutput[];
+    readonly more: boolean;
+  } {
     const outputs: ViewOutput[] = [];
-    if (this.isBehind && !this.#isFull) {
-      const records = this.#log.read(this.#engine.folded + 1, BACKLOG_READ_BYTES);
-      assert(records.length > 0, "the log has what is durable");
-      for (const record of records) {
-        // the log may be ahead of what was told: that is folded in place
-        if (record.position > this.#durable) break;
-        outputs.push(...this.#engine.foldRecord(record));
-        if (this.#isFull) break;
-      }
+    while (this.isBehind && !this.#isFull) {
+      outputs.push(...this.#engine.foldRecord(this.#next()));
+      if (isOver()) break;
     }
+    if (!this.isBehind) this.#ahead = [];
     return { outputs, more: this.isBehind && !this.#isFull };
+  }
+
+  /** The record after the last folded one. The log may be ahead of what was told to be durable: that is folded in place. */
+  #next(): LogRecord {
+    const position = this.#engine.folded + 1;
+    let next = this.#ahead.pop();
+    if (next === undefined || next.position !== position) {
+      this.#ahead = this.#log.read(position, BACKLOG_READ_BYTES).toReversed();
+      next = must(this.#ahead.pop(), "the log has what is durable");
+    }
+    return next;
   }
 }

@@ -136,6 +136,12 @@ export function bodyOf(events: readonly string[], format: "json" | "ndjson"): Ui
   return Buffer.from(format === "json" ? `[${events.join(",")}]` : events.join("\n"));
 }
 
+/** Pieces of catching up that end after so many records, wherever those lie in what was read together. */
+function pieceOf(records: number): () => boolean {
+  let folded = 0;
+  return () => ++folded >= records;
+}
+
 /** The engine of one process's life. */
 export class Life {
   readonly #disk: Disk;
@@ -232,14 +238,14 @@ export class Life {
   turnBehind(n: number, events: readonly string[]): number {
     const sealed = this.#seal(n, events);
     this.#writer.append([encodeRecord(this.#engine.recordOf(sealed))]);
-    while (this.#backlog.catchUp().more);
+    while (this.#backlog.catchUp(pieceOf(2)).more);
     this.#backlog.take([sealed]);
     return this.#engine.windows.pendingBytes;
   }
 
   /** Folds what was left to the log as far as outputs have room; whether some is left. */
   catchUp(): boolean {
-    while (this.#backlog.catchUp().more);
+    while (this.#backlog.catchUp(pieceOf(2)).more);
     return this.#backlog.isWaiting;
   }
 

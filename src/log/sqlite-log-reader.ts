@@ -27,6 +27,8 @@ class SqliteLogReader implements LogReader {
   #firsts: number[] = [];
   /** Open files, the one used last at the end: the one being read and the newest. An open file may be unlinked meanwhile. */
   #open: LogFileReader[] = [];
+  /** Of the record that was read last, decoded. */
+  #recordBytes = 0;
 
   constructor(folder: string, files: Files) {
     this.#folder = folder;
@@ -39,9 +41,10 @@ class SqliteLogReader implements LogReader {
     for (let at = position; ;) {
       const file = this.#fileWith(at);
       if (file === null) return records;
-      const heads = headsWithin(file, at, leftBytes);
+      const heads = headsWithin(file, at, { bytesMax: leftBytes, recordBytes: this.#recordBytes });
       const last = heads.at(-1);
       if (last === undefined) return records;
+      this.#recordBytes = last.decodedBytes;
       for (const row of file.rows(at, last.position)) records.push(decodeRecord(row));
       for (const head of heads) leftBytes -= head.decodedBytes;
       // more in this file than was taken: the next record does not fit
@@ -149,19 +152,30 @@ class SqliteLogReader implements LogReader {
   }
 }
 
-/** Heads from `position` on until their records, decoded, exceed `bytesMax`: at least one if there is one. */
-function headsWithin(file: LogFileReader, position: number, bytesMax: number): RecordHead[] {
+/**
+ * Heads from `position` on until their records, decoded, exceed `bytesMax`: at least one if there is one. `recordBytes`: how large a record was
+ * lately, since a head that is looked at and not taken costs as much as one that is.
+ */
+function headsWithin(
+  file: LogFileReader,
+  position: number,
+  { bytesMax, recordBytes }: { readonly bytesMax: number; readonly recordBytes: number },
+): RecordHead[] {
   const heads: RecordHead[] = [];
   let bytes = 0;
+  let likelyBytes = recordBytes;
   for (let at = position; ;) {
-    const rows = file.heads(at, LOG_HEADS_PER_LOOK);
+    const likely = Math.ceil((bytesMax - bytes) / Math.max(1, likelyBytes));
+    const look = Math.min(LOG_HEADS_PER_LOOK, Math.max(1, likely));
+    const rows = file.heads(at, look);
     for (const row of rows) {
       const head = decodeHead(row.position, row.header);
-      bytes += head.decodedBytes;
+      likelyBytes = head.decodedBytes;
+      bytes += likelyBytes;
       if (bytes > bytesMax && heads.length > 0) return heads;
       heads.push(head);
       at = row.position + 1;
     }
-    if (rows.length < LOG_HEADS_PER_LOOK || bytes >= bytesMax) return heads;
+    if (rows.length < look || bytes >= bytesMax) return heads;
   }
 }

@@ -13,6 +13,7 @@ import { logFolderOf } from "../log/data-folder.ts";
 import type { ControlRecord } from "../log/record.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { EngineCheckpoints } from "./engine-checkpoints.ts";
+import { CATCH_UP_PIECE_US, CatchUpPace } from "./engine-pace.ts";
 import { EnginePins } from "./engine-pins.ts";
 import { engineStatus } from "./engine-status.ts";
 import type {
@@ -34,6 +35,10 @@ declare const self: Worker;
 const STATUS_INTERVAL_MS = 1000;
 const FOLDED_INTERVAL_MS = 50;
 const CLOCK_INTERVAL_MS = 200;
+/** Until catching up is tried again when it had its share. */
+const CATCH_UP_PAUSE_MS = 2;
+/** Time of catching up that leaves some 100 MB of garbage. */
+const COLLECT_AFTER_US = 100_000;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
@@ -58,6 +63,7 @@ class EngineThread {
   readonly #slots: Slots;
   readonly #ports: Ports;
   readonly #clock: Clock;
+  readonly #pace: CatchUpPace;
   readonly #queue: QueuedBody[] = [];
   /** Bodies of a slot that are still queued. */
   readonly #queuedInSlot = new Map<number, number>();
@@ -65,6 +71,7 @@ class EngineThread {
   readonly #inFlight: DurableRecord[] = [];
   #turnScheduled = false;
   #catchUpScheduled = false;
+  #uncollectedUs = 0;
   #stopping = false;
 
   constructor(start: EngineStart, started: StartedEngine, ports: Ports) {
@@ -72,6 +79,7 @@ class EngineThread {
     this.#engine = engine;
     this.#ports = ports;
     this.#clock = systemClock();
+    this.#pace = new CatchUpPace(this.#clock.monotonicUs());
     this.#slots = new Slots(engine.decodeMemory, engine.bodiesBase);
     this.#backlog = new EngineBacklog(
       engine,
@@ -143,6 +151,12 @@ class EngineThread {
   /** Makes records of what is queued, as long as there is room for images. */
   #turn(): void {
     this.#turnScheduled = false;
+    const beganUs = this.#clock.monotonicUs();
+    this.#takeQueued();
+    this.#pace.tookBodies(beganUs, this.#clock.monotonicUs());
+  }
+
+  #takeQueued(): void {
     while (this.#queue.length > 0 && this.#engine.hasRoom) {
       this.#takeOne();
       const last = this.#queue.at(-1);
@@ -236,6 +250,7 @@ class EngineThread {
   #onDurable(position: number): void {
     const beyond = this.#inFlight.findIndex(({ position: at }) => at > position);
     const durable = this.#inFlight.splice(0, beyond === -1 ? this.#inFlight.length : beyond);
+    this.#pace.durable(durable.length, this.#clock.monotonicUs());
     this.#checkpoints.outputs(this.#backlog.take(durable));
     this.#checkpoints.durable(position);
     this.#pins.answer();
@@ -247,17 +262,36 @@ class EngineThread {
   #scheduleCatchUp(): void {
     if (this.#catchUpScheduled || !this.#backlog.isBehind) return;
     this.#catchUpScheduled = true;
-    setImmediate(() => latch.run(() => this.#catchUp()));
+    const run = (): void => latch.run(() => this.#catchUp());
+    if (this.#pace.mayGoOn(this.#clock.monotonicUs())) setImmediate(run);
+    else setTimeout(run, CATCH_UP_PAUSE_MS);
   }
 
-  /** Folds a piece of what was left to the log. Not at a stop: the next start goes on. */
+  /** Folds a piece of what was left to the log, after the bodies that have come. Not at a stop: the next start goes on. */
   #catchUp(): void {
     this.#catchUpScheduled = false;
     if (this.#stopping) return;
-    const { outputs, more } = this.#backlog.catchUp();
+    this.#turn();
+    const beganUs = this.#clock.monotonicUs();
+    if (!this.#pace.mayGoOn(beganUs)) return this.#scheduleCatchUp();
+    const { folded } = this.#engine;
+    const { outputs, more } = this.#backlog.catchUp(
+      () => this.#clock.monotonicUs() - beganUs >= CATCH_UP_PIECE_US,
+    );
     this.#checkpoints.outputs(outputs);
     this.#pins.answer();
+    const nowUs = this.#clock.monotonicUs();
+    this.#pace.caughtUp(this.#engine.folded - folded, beganUs, nowUs);
+    this.#collect(nowUs - beganUs);
     if (more) this.#scheduleCatchUp();
+  }
+
+  /** Records that were read are garbage, of which the collector lets as much stay as the memories of the kernels are large. */
+  #collect(tookUs: number): void {
+    this.#uncollectedUs += tookUs;
+    if (this.#uncollectedUs < COLLECT_AFTER_US) return;
+    this.#uncollectedUs = 0;
+    Bun.gc(false);
   }
 
   #onExport(message: ExportToEngine): void {

@@ -21,6 +21,7 @@ import {
   statePathOf,
   warehouseFolderOf,
 } from "../log/data-folder.ts";
+import { LogFilesAhead } from "../log/files-ahead.ts";
 import { unlinkLogFiles } from "../log/sqlite-log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { Exporter } from "../table/exporter.ts";
@@ -51,6 +52,8 @@ class ExportThread {
   readonly #files: Files;
   readonly #start: ThreadStart;
   readonly #logFolder: string;
+  /** What views come to next when they catch up: the engine need not wait for it to be opened. */
+  readonly #ahead: LogFilesAhead;
   /** Positions that running queries still read from the log. */
   readonly #holds = new Map<number, number>();
   /** Positions that the newest checkpoint contains. */
@@ -72,6 +75,7 @@ class ExportThread {
     this.#files = files;
     this.#start = start;
     this.#logFolder = logFolderOf(start.dataFolder);
+    this.#ahead = new LogFilesAhead(this.#logFolder, files);
     this.#store = openCheckpointStore(statePathOf(start.dataFolder), files, start.jobId);
     const log = openSqliteLogReader(this.#logFolder, files);
     decideChange(start, this.#store.reader(CONFIGURATION_READER), log);
@@ -146,6 +150,7 @@ class ExportThread {
     for (const timer of this.#timers) clearInterval(timer);
     if (this.#sealer !== null) this.#finish();
     this.#sealer?.close();
+    this.#ahead.close();
     this.#store.close();
     this.#tables.close();
     toMain({ kind: "stopped" });
@@ -188,6 +193,7 @@ class ExportThread {
       this.#save(this.#sealer, { ...message.change, pages: foldPages(message.pages) });
     else {
       this.#wanted = message.wanted;
+      this.#ahead.keep(message.position + 1);
       this.#exporter.folded(message.position, message.watermarks, message.stopped);
       this.#scheduleTurn();
     }

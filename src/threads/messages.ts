@@ -1,5 +1,5 @@
 // What threads say to each other. Small plain objects; event data never travels in a message: bodies and images lie in the shared
-// decode memory, outputs and checkpoint pages are transferred buffers. A message of this size costs 1.3 µs pipelined (measured), so
+// decode memory, outputs and checkpoint pages in shared buffers of their own. A message of this size costs 1.3 µs pipelined (measured), so
 // there is no ring of atomics to get wrong.
 import type { AdmissionFull } from "../admit/admission.ts";
 import type { ControlDraft } from "../admit/applied.ts";

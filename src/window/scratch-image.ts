@@ -79,7 +79,9 @@ export class ScratchImage {
     word(IMAGE_COLUMNS_AT, this.#columnCount);
     word(IMAGE_TOTAL_BYTES_AT, bytes);
     word(IMAGE_STORED_BYTES_AT, bytes);
-    const image = memory.u8.slice(this.#base, memory.mark);
+    // shared: the export thread gets it, twice when a checkpoint has it too, without a copy
+    const image = new Uint8Array(new SharedArrayBuffer(bytes));
+    image.set(memory.u8.subarray(this.#base, memory.mark));
     memory.rewind(this.#mark);
     return { rowCount: this.#rowCount, image };
   }
