@@ -180,7 +180,11 @@ class EngineThread {
         freed,
       });
     const answers = packAnswers(taken.outcomes, freed);
-    if (taken.sealed === null) return toMain({ kind: "empty", answers });
+    if (taken.sealed === null) {
+      // the first body may have ended with the record before: only what it said there counts
+      const after = cursor === null ? 0 : this.#engine.lastPosition;
+      return toMain({ kind: "empty", after, answers });
+    }
     this.#inFlight.push(taken.sealed);
     return this.#toLog({ kind: "events", ...taken.sealed, answers });
   }

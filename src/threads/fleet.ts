@@ -124,6 +124,8 @@ export class Fleet {
   readonly #damages = new Set<string>();
   #lastReceivedAtUs = 0;
   #stopping = false;
+  /** Ends of bodies whose earlier parts are not durable yet, in the order of positions. */
+  #ends: Extract<EngineToMain, { kind: "empty" }>[] = [];
   readonly #waits = new Map<string, () => void>();
   readonly #appends = new Map<number, (position: number) => void>();
   #nextAppend = 1;
@@ -294,7 +296,15 @@ export class Fleet {
     } else if (message.kind === "durable") {
       this.#durable = message.position;
       for (const { position, answers } of message.answers) this.ingest.answered(position, answers);
+      this.#answerEnds();
     }
+  }
+
+  /** A body that goes on behind its last record has events in records that may not be durable: it is answered with them. */
+  #answerEnds(): void {
+    const waiting = this.#ends.findIndex(({ after }) => after > this.#durable);
+    const ended = this.#ends.splice(0, waiting === -1 ? this.#ends.length : waiting);
+    for (const { after, answers } of ended) this.ingest.answered(after, answers);
   }
 
   #onExport(message: ExportToMain): void {
@@ -348,7 +358,8 @@ export class Fleet {
       case "failed":
         return this.#events.failed(message);
       case "empty":
-        return this.ingest.answered(0, message.answers);
+        this.#ends.push(message);
+        return this.#answerEnds();
       case "full":
         return this.ingest.full(message);
       case "appended":

@@ -180,8 +180,11 @@ export type EngineToMain =
       readonly replayed: number;
     }
   | Failed
-  /** Bodies without any event: there is no record to wait for. */
-  | { readonly kind: "empty"; readonly answers: Answers }
+  /**
+   * Bodies, or ends of bodies, without any event: they are in no record. `after`: the last position that may hold an earlier part of one of them
+   * (0: none does), to be answered once that is durable.
+   */
+  | { readonly kind: "empty"; readonly after: number; readonly answers: Answers }
   /** The id table of a stream is full: nothing of these requests was taken. */
   | {
       readonly kind: "full";
