@@ -2,7 +2,6 @@
 // rule is DESIGN's, the plain twin kernels/reference/session.ts. Where an event is behind the watermark, that is time + behind exactly;
 // where it is not, the watermark is at most its time, and no session that it touches can be closed.
 import {
-  BLOCK_KIND_ROW,
   FOLD_PAGE_BYTES,
   HEAP_ROW_BYTES_AT,
   KEY_FIXED8,
@@ -38,11 +37,11 @@ import {
   WORK_WINDOWS_AT,
 } from "../../kernels/abi";
 import { readAhead, readRowsAhead } from "./ahead";
-import { lookAhead, nextBlock } from "./blocks";
 import { firstWith, lineOf, nextWith, rowAtHome } from "./bucket";
 import { bucketOf, sameKeys, storeKeys, tagKeys } from "./group";
 import { mergeRows } from "./merge";
 import { touch } from "./pages";
+import { nextRows } from "./spare-rows";
 import { buryRow, insertSession, later, openSession, setBounds, stateCount, states } from "./session";
 import { isValid, step, values } from "./vector";
 
@@ -98,8 +97,7 @@ function reach(header: u32, times: u32, from: u32, to: u32): void {
     const t = load<i64>(times + (load<u32>(WORK_INPUT_AT + (j << 2)) << 3));
     begun += u32(row == 0) | u32(t > load<i64>(row, SESSION_END_AT));
   }
-  lookAhead(header, BLOCK_KIND_ROW);
-  for (let k: u32 = 0; k < begun; k++) store<u32>(list + (k << 2), nextBlock());
+  nextRows(header, list, begun);
   readRowsAhead(list, begun, bytes);
 }
 

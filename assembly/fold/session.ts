@@ -1,7 +1,6 @@
 // Sessions of a view in pages: rows of keys in an index, each key's sessions in a chain, the newest first; and how they close. An event
 // finds its session in session-assign.ts; when a session is due is told by timers.ts.
 import {
-  BLOCK_KIND_ROW,
   BUCKET_ENTRIES_MAX,
   FOLD_PAGE_BYTES,
   HEAP_MARK_AT,
@@ -25,6 +24,7 @@ import {
   SESSION_START_AT,
   SESSION_STATE_AT,
   SESSION_TAG_AT,
+  SESSION_WHEEL_COUNT_AT,
   STATE_FIRST_S,
   STATE_HLL,
   STATE_LAST_S,
@@ -41,11 +41,12 @@ import {
   WORK_RESULT_AT,
 } from "../../kernels/abi";
 import { readAhead, readRowsAhead } from "./ahead";
-import { freeHeap, giveBlock, giveBytes, takeBlock } from "./blocks";
+import { freeHeap, giveBytes } from "./blocks";
 import { firstWith, lineOf, nextWith, put, removeSlot } from "./bucket";
 import { bucketOf, emptyBucket, freeBuckets, mergeBuckets, split } from "./group";
 import { sketchBytes } from "./hll";
 import { allocatePages, freeChain, touch } from "./pages";
+import { giveRow, keepSpareRows, roomForSpareRows, takeRow } from "./spare-rows";
 import { fileAgain, fileLater, fileTimer, giveTimers, nextTimers, popTimer, sortTimers, turnWheel } from "./timers";
 
 /** Slots of the wheel for one gap: a session is looked at some three times, in groups of a 64th of all. */
@@ -108,7 +109,7 @@ function countGroups(header: u32, by: i64): void {
 
 /** A new open session, not in a chain yet: a zeroed row with its bounds and its timer. */
 export function openSession(header: u32, tag: u32, start: i64, end: i64): u32 {
-  const row = takeBlock(header, BLOCK_KIND_ROW);
+  const row = takeRow(header);
   const bytes = load<u32>(header, HEAP_ROW_BYTES_AT);
   for (let at = row; at < row + bytes; at += 32) {
     v128.store(at, i64x2.splat(0));
@@ -226,7 +227,7 @@ function freeRow(header: u32, row: u32): void {
     if (bytes > <u32>TEXT_INLINE_BYTES) giveBytes(header, load<u32>(at, 8), bytes);
   }
   store<u32>(row, 0, SESSION_STATE_AT);
-  giveBlock(header, BLOCK_KIND_ROW, row);
+  giveRow(header, row);
 }
 
 /** A closed session whose range may go: it is forgotten once the watermark is beyond its end + gap. */
@@ -261,13 +262,14 @@ function reach(header: u32, rows: u32, n: u32): void {
   // Heads of pages too: they lie at multiples of a page and throw each other out of the cache.
   for (let i: u32 = 0; i < count; i++) store<u32>(beside + (i << 2), load<u32>(lines + (i << 2)) & ~(FOLD_PAGE_BYTES - 1));
   readAhead(beside, count, 0);
-  for (let i: u32 = 0; i < count; i++) store<u32>(beside + (i << 2), load<u32>(closed + (i << 2)) & ~(FOLD_PAGE_BYTES - 1));
-  readAhead(beside, count, 0);
+  const kept = min(count, roomForSpareRows(header));
+  for (let i = kept; i < count; i++) store<u32>(beside + (i << 2), load<u32>(closed + (i << 2)) & ~(FOLD_PAGE_BYTES - 1));
+  readAhead(beside + (kept << 2), count - kept, 0);
 }
 
 /** Moves timers up to the watermark: sessions that may be due come to the sorted run, forgotten and buried ones give their rows back. */
 export function turnTimers(header: u32, watermark: i64): void {
-  turnWheel(header, watermark);
+  if (turnWheel(header, watermark)) keepSpareRows(header, load<u32>(header, SESSION_WHEEL_COUNT_AT));
   for (let block = nextTimers(header); block != 0; block = nextTimers(header)) {
     const n = load<u32>(block, 4);
     reach(header, block + 8, n);

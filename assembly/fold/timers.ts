@@ -11,6 +11,7 @@ import {
   SESSION_WHEEL_AT,
   SESSION_WHEEL_COUNT_AT,
   TIMER_BYTES,
+  WHEEL_BLOCK_BYTES,
   WHEEL_BLOCK_ROWS,
   WHEEL_SLOTS,
 } from "../../kernels/abi";
@@ -19,7 +20,6 @@ import { floorDivide } from "./calendar";
 import { touch } from "./pages";
 import { addToRun, firstOfRun, isBefore, sortRun, stepRun } from "./timer-run";
 
-const WHEEL_BLOCK_BYTES: u32 = 8 + WHEEL_BLOCK_ROWS * 4;
 const CAPACITY_LEAST: u32 = 64;
 
 function slotHead(header: u32, slot: i64): u32 {
@@ -171,18 +171,19 @@ let slotBlock: u32 = 0;
 let walked: i64 = 0;
 let left: i64 = 0;
 
-/** Begins to move the wheel to the slot of `watermark`; `nextTimers` then gives the rows of all slots up to it. */
-export function turnWheel(header: u32, watermark: i64): void {
+/** Begins to move the wheel to the slot of `watermark`; `nextTimers` then gives the rows of all slots up to it. False when it is there. */
+export function turnWheel(header: u32, watermark: i64): bool {
   const base = load<i64>(header, SESSION_BASE_AT);
   const target = floorDivide(watermark, load<i64>(header, SESSION_GRAIN_AT));
   slotBlock = 0;
   left = 0;
-  if (base == i64.MIN_VALUE || target == base) return;
+  if (base == i64.MIN_VALUE || target == base) return false;
   // A first guess was ahead: a slot that is taken too early does no harm.
   walked = min(base, target);
   left = min(target - walked, <i64>WHEEL_SLOTS);
   store<i64>(header, target, SESSION_BASE_AT);
   touch(header);
+  return true;
 }
 
 /**

@@ -36,10 +36,16 @@ export const SESSION_RUN_AT = 300;
 export const SESSION_RUN_COUNT_AT = 304;
 export const SESSION_RUN_CAPACITY_AT = 308;
 export const SESSION_RUN_FROM_AT = 312;
+/** u32 first block of the list of spare rows (blocks like those of the wheel), u32 how many they are, how many at most, how many rows were taken since that was set */
+export const SPARE_ROWS_AT = 316;
+export const SPARE_ROWS_COUNT_AT = 320;
+export const SPARE_ROWS_MAX_AT = 324;
+export const SPARE_ROWS_TAKEN_AT = 328;
 export const SESSION_WHEEL_AT = 512;
 export const WHEEL_SLOTS = 256;
 /** A block of the wheel: u32 next, u32 rows in it, rows */
 export const WHEEL_BLOCK_ROWS = 126;
+export const WHEEL_BLOCK_BYTES = 512;
 export const TIMER_BYTES = 16;
 
 // ## A row: like that of a group, with these between the window (here: the header) and the keys

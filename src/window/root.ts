@@ -1,5 +1,5 @@
 // Codec: the root body of a checkpoint of views, JSON text. Beside it lie pages (kernels/abi.ts) and pending outputs.
-import { FOLD_LAYOUT_VERSION } from "../../kernels/abi.ts";
+import { FOLD_LAYOUT_VERSION, FOLD_LAYOUT_VERSION_LEAST } from "../../kernels/abi.ts";
 import { assert } from "../base/assert.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewState } from "./fold.ts";
@@ -58,10 +58,11 @@ interface RootBody {
   readonly reconciled?: readonly SavedRange[];
 }
 
-/** Throws when the body is of another layout version. The checkpoint's checksum has been checked before. */
+/** Throws when the body is of a layout version that is not read. The checkpoint's checksum has been checked before. */
 export function decodeRoot(bytes: Uint8Array): SavedRoot {
   const body = JSON.parse(new TextDecoder().decode(bytes)) as RootBody;
-  assert(body.layout === FOLD_LAYOUT_VERSION, `views' state has layout ${body.layout}`);
+  const isRead = body.layout >= FOLD_LAYOUT_VERSION_LEAST && body.layout <= FOLD_LAYOUT_VERSION;
+  assert(isRead, `views' state has layout ${body.layout}`);
   const views = body.views.map(({ plan, state, pages }) => ({
     plan,
     pages,

@@ -40,6 +40,9 @@ import type { ViewOutput } from "./output.ts";
 import type { SharedPrograms } from "./shared-program.ts";
 import { ViewProgram } from "./view-program.ts";
 
+/** Rows whose sessions are found before their states are updated: what was read of the sessions is still near then. */
+const PART_ROWS = 512;
+
 /** Makes the header page of a view of sessions; its address is the view's root. */
 export function createSessionRoot(memory: FoldMemory, plan: ViewPlan): number {
   assert(plan.window?.kind === "session", `view ${plan.name} has sessions`);
@@ -185,7 +188,7 @@ export class SessionFold implements Fold {
         behind,
         this.#allowedUs,
         from,
-        count,
+        Math.min(count, from + PART_ROWS),
         at.row,
         lists.lateAt + lists.late * LATE_RANGE_BYTES,
         lists.removedAt + lists.removed * 4,

@@ -104,6 +104,34 @@ test("memory of closed sessions comes back, and stays flat while they come and g
   expect(windows.stateBytes).toBe(empty);
 });
 
+test("rows of closed sessions that are kept for the next ones go back when none comes", () => {
+  const windows = newWindows();
+  windows.addView(PLAN, SCHEMA, { since: 0 });
+  const empty = windows.stateBytes;
+  const rush = (position: number, timeUs: number, watermarkUs: number): void => {
+    const events = Array.from({ length: 3000 }, (_, user) => ({ timeUs, user, value: 1 }));
+    windows.fold(recordOf(position, events, watermarkUs));
+    windows.covered("v", "rows", position);
+  };
+  rush(1, 0, 0);
+  const one = windows.stateBytes;
+  // Those of the first rush end, and as many came since the watermark moved.
+  rush(2, 5 * GAP_US, 5 * GAP_US);
+  expect(windows.stats()[0]?.groups).toBe(3000);
+  rush(3, 10 * GAP_US, 10 * GAP_US);
+  const two = windows.stateBytes;
+  rush(4, 15 * GAP_US, 15 * GAP_US);
+  expect(windows.stateBytes).toBeLessThanOrEqual(two + FOLD_PAGE_BYTES);
+  expect(two).toBeLessThan(one * 2.2);
+  for (const [index, watermarkUs] of [30, 31].entries())
+    windows.advance("events", {
+      position: 5 + index,
+      receivedAtUs: 10 ** 15,
+      watermarkUs: BigInt(watermarkUs * GAP_US),
+    });
+  expect(windows.stateBytes).toBeLessThanOrEqual(empty + FOLD_PAGE_BYTES);
+});
+
 test("the index of a hundred thousand keys goes back but for its directory", () => {
   const windows = newWindows();
   windows.addView(PLAN, SCHEMA, { since: 0 });
