@@ -19,6 +19,7 @@ const STAGES = [
   "path",
   "views",
   "restart",
+  "checkpoint",
 ];
 const NAMED_STAGES = [...STAGES, "hold"];
 const RESULTS = join(import.meta.dir, "results");

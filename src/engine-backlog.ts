@@ -1,5 +1,5 @@
 // The views' place in the log: records are folded in place as they become durable, unless outputs that wait for their tables take all the
-// room there is, or closed windows that wait for a checkpoint to leave memory. Then records stay in the log only, and are read again from
+// room there is, closed windows that wait for a checkpoint to leave memory, or a checkpoint is being copied. Then records stay in the log only, and are read again from
 // there when there is room. A synchronous step; when it is called is the caller's.
 import { must } from "./base/assert.ts";
 import type { Engine } from "./engine.ts";
@@ -19,6 +19,7 @@ export class EngineBacklog {
   #durable: number;
   /** Records that were read and not folded yet, the next one last. */
   #ahead: LogRecord[] = [];
+  #isPaused = false;
 
   /** All of the engine's positions are durable now. */
   constructor(engine: Engine, log: LogReader, outputBytesMax = PENDING_OUTPUT_BYTES_MAX) {
@@ -43,19 +44,33 @@ export class EngineBacklog {
     return this.isBehind && this.#hasOutputs;
   }
 
+  /** From now on nothing is folded: records are left to the log. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  /** Folding goes on, with what was left to the log. */
+  resume(): void {
+    this.#isPaused = false;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
   get #hasOutputs(): boolean {
     return this.#engine.windows.pendingBytes >= this.#outputBytesMax;
   }
 
-  get #isFull(): boolean {
-    return this.#hasOutputs || this.#engine.windows.closedWindows.isFull;
+  get #mayFold(): boolean {
+    return !this.#isPaused && !this.#hasOutputs && !this.#engine.windows.closedWindows.isFull;
   }
 
   /** Takes records that became durable, in order: folds them, or leaves them to the log. Their images are free then. */
   take(records: readonly DurableRecord[]): ViewOutput[] {
     const engine = this.#engine;
     return records.flatMap((record) => {
-      const isFolded = !this.isBehind && !this.#isFull;
+      const isFolded = !this.isBehind && this.#mayFold;
       this.#durable = record.position;
       if ("control" in record) return isFolded ? engine.foldRecord(record) : [];
       if (isFolded) return engine.foldSealed(record);
@@ -73,12 +88,12 @@ export class EngineBacklog {
     readonly more: boolean;
   } {
     const outputs: ViewOutput[] = [];
-    while (this.isBehind && !this.#isFull) {
+    while (this.isBehind && this.#mayFold) {
       outputs.push(...this.#engine.foldRecord(this.#next()));
       if (isOver()) break;
     }
     if (!this.isBehind) this.#ahead = [];
-    return { outputs, more: this.isBehind && !this.#isFull };
+    return { outputs, more: this.isBehind && this.#mayFold };
   }
 
   /** The record after the last folded one. The log may be ahead of what was told to be durable: that is folded in place. */

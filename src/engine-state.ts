@@ -1,6 +1,8 @@
 // The engine's state as a checkpoint, and back: what is saved of admission, views and the applied configuration, and how a start puts it
 // together again with the log behind it. Names the readers in a checkpoint; knows nothing of where it is kept.
 import type { AppliedConfiguration } from "./admit/applied.ts";
+import { assert } from "./base/assert.ts";
+import { lastOf } from "./base/steps.ts";
 import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import type { CheckpointChange, LoadedCheckpoint, StatePage } from "./checkpoint/store.ts";
 import { decodeGenerations } from "./admit/seal-plan.ts";
@@ -32,16 +34,19 @@ export function foldPages(packed: {
 
 /**
  * What changed since the change before; it must not get lost. Admission may be ahead of the log: the change is saved only once
- * `engine.lastPosition` of now is durable. `room`: as in Windows.takeCheckpoint.
+ * `engine.lastPosition` of the first step is durable. `room`: where pages are copied to, by their bytes. By steps: between them events may be
+ * admitted, but nothing is folded and no window is looked at.
  */
-export function checkpointChange(
+export function* checkpointSteps(
   engine: Engine,
   applied: AppliedConfiguration,
-  room?: (bytes: number) => Uint8Array,
-): CheckpointChange {
+  room: (bytes: number) => Uint8Array,
+): Generator<void, CheckpointChange> {
   const { admission, windows, lastPosition, folded } = engine;
   const ids = admission.takeDelta(lastPosition);
-  const views = windows.takeCheckpoint(room);
+  const expiredSegments = engine.expiredIds();
+  const views = yield* windows.checkpointSteps(room);
+  assert(engine.folded === folded, "nothing is folded while a checkpoint is taken");
   const configuration = new TextEncoder().encode(JSON.stringify(applied));
   return {
     readers: [
@@ -56,11 +61,16 @@ export function checkpointChange(
     outputs: views.outputs,
     coveredOutputs: views.covered,
     segments: ids.segments,
-    expiredSegments: engine.expiredIds(),
+    expiredSegments,
     sealedSegments: [],
     closedParts: views.closedParts,
     droppedParts: views.droppedParts,
   };
+}
+
+/** All steps of a checkpoint at once, into memory of its own. */
+export function checkpointChange(engine: Engine, applied: AppliedConfiguration): CheckpointChange {
+  return lastOf(checkpointSteps(engine, applied, (bytes) => new Uint8Array(bytes)));
 }
 
 /** Puts the checkpoint back, if there is one, and adds the views. */

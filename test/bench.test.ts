@@ -23,6 +23,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   path: [],
   views: [],
   restart: [],
+  checkpoint: [],
   hold: [],
 };
 

@@ -7,13 +7,18 @@ import { seeded } from "../bench/load-body.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { configurationChange, type AppliedConfiguration } from "../src/admit/applied.ts";
 import { must } from "../src/base/assert.ts";
-import { NO_CHECKPOINT, type CheckpointStore } from "../src/checkpoint/store.ts";
+import {
+  NO_CHECKPOINT,
+  type CheckpointChange,
+  type CheckpointStore,
+} from "../src/checkpoint/store.ts";
 import { Engine, type EngineStream, type EngineView } from "../src/engine.ts";
 import type { SealedRecord } from "../src/engine-records.ts";
 import { EngineBacklog } from "../src/engine-backlog.ts";
 import {
   ADMISSION_READER,
   checkpointChange,
+  checkpointSteps,
   replayLog,
   restoreEngine,
   WINDOWS_READER,
@@ -152,6 +157,8 @@ export class Life {
 
   readonly #outputBytesMax: number;
   readonly #backlog: EngineBacklog;
+  /** What is left of a checkpoint that is taken in slices. */
+  #steps: Iterator<void, CheckpointChange> | null = null;
 
   /** Starts on what the disk and the store hold. `outputBytesMax` bounds what `turnBehind` and `catchUp` leave pending. */
   constructor(
@@ -229,6 +236,22 @@ export class Life {
     this.#writer.append([encodeRecord(this.#engine.recordOf(sealed))]);
     store.save(change);
     this.#engine.foldSealed(sealed);
+  }
+
+  /** Begins a checkpoint of now, of which `slice` takes a step. Turns between them are `turnBehind`: admitted and logged, but not folded. */
+  beginCheckpoint(): void {
+    this.#backlog.pause();
+    this.#steps ??= checkpointSteps(this.#engine, this.#applied, (bytes) => new Uint8Array(bytes));
+  }
+
+  /** A step of the checkpoint that was begun; it is saved with the last one. Whether steps are left. */
+  slice(store: CheckpointStore): boolean {
+    const { done, value } = this.#steps?.next() ?? {};
+    if (done === undefined || value === undefined) return this.#steps !== null;
+    store.save(value);
+    this.#steps = null;
+    this.#backlog.resume();
+    return false;
   }
 
   /**

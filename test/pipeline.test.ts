@@ -148,6 +148,49 @@ describe("a process that ends", () => {
     expect(lives).toBeGreaterThan(5);
   }, 120_000);
 
+  test("anywhere between the slices of a checkpoint, which has what was folded when it began", () => {
+    let run = 0;
+    let broken = 0;
+    let over = 0;
+    const history = fc.array(event, { minLength: bodies.length, maxLength: bodies.length });
+    fc.assert(
+      fc.property(history, (events) => {
+        const path = join(folder, `sliced-${run++}.db`);
+        const open = () => openCheckpointStore(path, openDiskFiles(null), "job");
+        const disk = new Disk();
+        let store = open();
+        let life = new Life(disk, store);
+        let isTaking = false;
+        for (const [n, body] of bodies.entries()) {
+          if (events[n] === "ends") {
+            if (isTaking) broken++;
+            isTaking = false;
+            store.close();
+            store = open();
+            life = new Life(disk, store);
+          }
+          if (events[n]?.startsWith("checkpoint") === true) {
+            life.beginCheckpoint();
+            isTaking = true;
+          }
+          const wasTaking = isTaking;
+          life.turnBehind(n, body);
+          for (let step = 0; step < 3 && isTaking; step++) isTaking = life.slice(store);
+          if (wasTaking && !isTaking) over++;
+          if (!isTaking) life.catchUp();
+          if (events[n] === "publish") life.publish();
+        }
+        while (life.slice(store));
+        life.catchUp();
+        store.close();
+        expect(life.rows()).toEqual(expected);
+      }),
+      { numRuns: 5 },
+    );
+    expect(broken).toBeGreaterThan(0);
+    expect(over).toBeGreaterThan(0);
+  }, 120_000);
+
   test("anywhere, with tables that take outputs only now and then: views wait, and give the same rows", () => {
     const outputBytesMax = 150_000;
     const history = fc.array(event, { minLength: bodies.length, maxLength: bodies.length });

@@ -25,6 +25,7 @@ export const STEPS = {
   "checkpoint.schema": "write",
   "checkpoint.recover.sync": "change",
   "checkpoint.save": "write",
+  "checkpoint.merge": "change",
   // sealer.ts, seal-jobs.ts
   "checkpoint.seal.create": "change",
   "checkpoint.seal.sync": "change",

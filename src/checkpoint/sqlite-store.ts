@@ -45,6 +45,8 @@ export function openCheckpointStore(path: string, files: Files, jobId: string): 
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = FULL");
     database.run(`PRAGMA journal_size_limit = ${STATE_WAL_BYTES_MAX}`);
+    // a save is over when it is durable in the -wal: `merge` does the rest
+    database.run("PRAGMA wal_autocheckpoint = 0");
     prepareSchema(database, { path, files }, jobId);
     return new SqliteCheckpointStore(path, files, database);
   } catch (error) {
@@ -85,6 +87,8 @@ class SqliteCheckpointStore implements CheckpointStore {
   readonly #files: Files;
   readonly #database: Database;
   #failure: CheckpointFailedError | null = null;
+  /** A process before may have left something. */
+  #isMerged = false;
 
   constructor(path: string, files: Files, database: Database) {
     this.#path = path;
@@ -103,16 +107,31 @@ class SqliteCheckpointStore implements CheckpointStore {
   }
 
   save(change: CheckpointChange): void {
+    this.#isMerged = false;
+    this.#latched("checkpoint.save", () => {
+      this.#database.run("BEGIN IMMEDIATE");
+      this.#remove(change);
+      this.#insert(change);
+      changeClosed(this.#database, { parts: change.closedParts, dropped: change.droppedParts });
+      this.#files.reach("checkpoint.save.inside");
+      this.#database.run("COMMIT");
+    });
+  }
+
+  merge(): void {
+    if (this.#isMerged) return;
+    this.#latched("checkpoint.merge", () => {
+      // passive: what a reader still needs stays until the next time
+      this.#database.run("PRAGMA wal_checkpoint(PASSIVE)");
+    });
+    this.#isMerged = true;
+  }
+
+  /** The first failure is the last call. */
+  #latched(step: "checkpoint.save" | "checkpoint.merge", run: () => void): void {
     if (this.#failure !== null) throw this.#failure;
     try {
-      durably(this.#files, "checkpoint.save", () => {
-        this.#database.run("BEGIN IMMEDIATE");
-        this.#remove(change);
-        this.#insert(change);
-        changeClosed(this.#database, { parts: change.closedParts, dropped: change.droppedParts });
-        this.#files.reach("checkpoint.save.inside");
-        this.#database.run("COMMIT");
-      });
+      durably(this.#files, step, run);
     } catch (cause) {
       this.#failure = new CheckpointFailedError(
         `the checkpoint could not be saved in ${this.#path}: ${String(cause)}. Check the disk and its free room, then start again: the ` +

@@ -108,6 +108,11 @@ export interface CheckpointStore {
   segmentBytes(stream: string): number;
   /** Durable when it returns. Throws CheckpointFailedError at the first failure of the disk and ever after. */
   save(change: CheckpointChange): void;
+  /**
+   * Merges what was saved since the last time into the whole: called between saves, or the disk fills. Nothing is lost or gained by it. Throws as
+   * `save`.
+   */
+  merge(): void;
   /** Bytes on disk. */
   sizeBytes(): number;
   close(): void;

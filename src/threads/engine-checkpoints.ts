@@ -1,13 +1,28 @@
-// The engine's part in outputs and checkpoints: hands outputs to the export thread as they come, takes a checkpoint at a batch boundary,
-// and sends it once everything that it contains is durable in the log. One at a time.
+// The engine's part in outputs and checkpoints: hands outputs to the export thread as they come, takes a checkpoint at a batch boundary by
+// slices, and sends it once everything that it contains is durable in the log. One at a time. While slices are taken nothing is folded, since
+// no page may change: events go on to be admitted and logged, and are folded from the log afterwards.
 import type { AppliedConfiguration } from "../admit/applied.ts";
+import type { Clock } from "../base/clock.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Engine } from "../engine.ts";
-import { checkpointChange } from "../engine-state.ts";
+import type { EngineBacklog } from "../engine-backlog.ts";
+import { checkpointSteps } from "../engine-state.ts";
 import type { ViewOutput } from "../window/output.ts";
+import type { LongestSteps } from "./engine-status.ts";
 import type { EngineToExport } from "./messages.ts";
 
-type Send = (message: EngineToExport) => void;
+/** What the checkpoints are connected with. */
+export interface CheckpointWires {
+  readonly applied: AppliedConfiguration;
+  readonly backlog: EngineBacklog;
+  readonly clock: Clock;
+  readonly longest: LongestSteps;
+  readonly send: (message: EngineToExport) => void;
+  /** Runs a step after what has come meanwhile. */
+  readonly later: (step: () => void) => void;
+  /** Folding goes on. */
+  readonly resumed: () => void;
+}
 
 /** A checkpoint that waits for the log: admission is ahead of what is durable. */
 interface Taken {
@@ -15,13 +30,14 @@ interface Taken {
   readonly change: CheckpointChange;
 }
 
+/** Longest time at a stretch, µs; the step that ends it comes on top. */
+const SLICE_US = 4000;
 /** A room that is too small grows by this factor. */
 const PAGES_ROOM_SPARE = 1.25;
 
 export class EngineCheckpoints {
   readonly #engine: Engine;
-  readonly #applied: AppliedConfiguration;
-  readonly #send: Send;
+  readonly #wires: CheckpointWires;
   /** Pages on their way to the export thread: shared and used again, since as much memory as the state is costly to get anew. */
   #room = new SharedArrayBuffer(0);
   #taken: Taken | null = null;
@@ -32,14 +48,13 @@ export class EngineCheckpoints {
   /** The last one is under way or saved: no other follows. */
   #isFinal = false;
 
-  constructor(engine: Engine, applied: AppliedConfiguration, send: Send) {
+  constructor(engine: Engine, wires: CheckpointWires) {
     this.#engine = engine;
-    this.#applied = applied;
-    this.#send = send;
+    this.#wires = wires;
   }
 
   outputs(outputs: readonly ViewOutput[]): void {
-    if (outputs.length > 0) this.#send({ kind: "outputs", outputs });
+    if (outputs.length > 0) this.#wires.send({ kind: "outputs", outputs });
   }
 
   /** Everything up to `position` is durable. */
@@ -51,7 +66,7 @@ export class EngineCheckpoints {
     const { pages, ...change } = taken.change;
     this.#segments = change.segments;
     const numbers = Uint32Array.from(pages, ({ page }) => page);
-    this.#send({ kind: "checkpoint", change, pages: { numbers, room: this.#room } });
+    this.#wires.send({ kind: "checkpoint", change, pages: { numbers, room: this.#room } });
   }
 
   /** Tells the export how far outputs are given: now and then, since a message wakes its thread. */
@@ -61,7 +76,7 @@ export class EngineCheckpoints {
     const stopped = new Map(suspended.map(([view, { at }]) => [view, at]));
     const wants = suspended.flatMap(([, { at, passed }]) => (passed === undefined ? [] : [at + 1]));
     const wanted = wants.length === 0 ? null : Math.min(...wants);
-    this.#send({ kind: "folded", position: folded, watermarks, stopped, wanted });
+    this.#wires.send({ kind: "folded", position: folded, watermarks, stopped, wanted });
   }
 
   /** Takes a checkpoint of now, unless one is on its way. */
@@ -73,11 +88,34 @@ export class EngineCheckpoints {
     this.#isSaving = true;
     // before the export trims the log behind the checkpoint it knows what views that stopped want of it
     this.tick();
-    this.#taken = {
-      position: this.#engine.lastPosition,
-      change: checkpointChange(this.#engine, this.#applied, (bytes) => this.#roomFor(bytes)),
-    };
+    const position = this.#engine.lastPosition;
+    const { applied } = this.#wires;
+    const steps = checkpointSteps(this.#engine, applied, (bytes) => this.#roomFor(bytes));
+    this.#slice(steps, position);
+  }
+
+  /** Copies as much as there is time for; more follows after bodies that have come. A small checkpoint is one slice, and nothing waits. */
+  #slice(steps: Iterator<void, CheckpointChange>, position: number): void {
+    const { backlog, clock, longest, later } = this.#wires;
+    const beganUs = clock.monotonicUs();
+    let tookUs = 0;
+    let change: CheckpointChange | null = null;
+    while (change === null && tookUs < SLICE_US) {
+      const { done, value } = steps.next();
+      if (done === true) change = value;
+      tookUs = clock.monotonicUs() - beganUs;
+    }
+    longest.checkpointUs = Math.max(longest.checkpointUs, tookUs);
+    if (change === null) {
+      backlog.pause();
+      later(() => this.#slice(steps, position));
+      return;
+    }
+    this.#taken = { position, change };
     this.durable(this.#durable);
+    if (!backlog.isPaused) return;
+    backlog.resume();
+    this.#wires.resumed();
   }
 
   /** The checkpoint that was sent is on disk. */

@@ -10,7 +10,7 @@ import { PICTURE_PAUSE_US_MAX, PIN_WAIT_US } from "../limits.ts";
 import { tmpFolderOf } from "../log/data-folder.ts";
 import { ImageFiles, type NamedImage } from "../query/image-files.ts";
 import type { PinnedChange } from "../query/pin.ts";
-import { engineStatus } from "./engine-status.ts";
+import { engineStatus, type LongestSteps } from "./engine-status.ts";
 import type { EngineToMain, EngineViewPin, MainToEngine } from "./messages.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { ViewOutput } from "../window/output.ts";
@@ -36,6 +36,7 @@ export class EnginePins {
   readonly #engine: Engine;
   readonly #backlog: EngineBacklog;
   readonly #clock: Clock;
+  readonly #longest: Readonly<LongestSteps>;
   readonly #files: ImageFiles;
   readonly #toMain: (message: EngineToMain) => void;
   /** Epochs up to which outputs are let go: `rows <view>`, `late <view>`. */
@@ -51,6 +52,7 @@ export class EnginePins {
     wires: {
       readonly backlog: EngineBacklog;
       readonly clock: Clock;
+      readonly longest: Readonly<LongestSteps>;
       readonly dataFolder: string;
       readonly toMain: (message: EngineToMain) => void;
     },
@@ -58,6 +60,7 @@ export class EnginePins {
     this.#engine = engine;
     this.#backlog = wires.backlog;
     this.#clock = wires.clock;
+    this.#longest = wires.longest;
     this.#files = new ImageFiles(join(tmpFolderOf(wires.dataFolder), "images"));
     this.#toMain = wires.toMain;
   }
@@ -81,10 +84,10 @@ export class EnginePins {
 
   /**
    * Answers those whose position is folded, those that name none while nothing is folded, and those that have waited too long. Called after
-   * every fold and every second.
+   * every fold and every second. A picture makes windows of its own: none is taken while pages are copied for a checkpoint.
    */
   answer(): void {
-    if (this.#waiting.length === 0) return;
+    if (this.#waiting.length === 0 || this.#backlog.isPaused) return;
     const nowUs = this.#clock.monotonicUs();
     this.#waiting = this.#waiting.filter(({ ask, sinceUs }) => {
       const { folded } = this.#engine;
@@ -134,7 +137,7 @@ export class EnginePins {
       views,
       accounts: picture.accounts,
       reconciled: picture.reconciled,
-      status: engineStatus(this.#engine, this.#backlog),
+      status: engineStatus(this.#engine, this.#backlog, this.#longest),
     };
     this.#toMain(pinned);
     return true;

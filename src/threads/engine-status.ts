@@ -7,8 +7,18 @@ function textOf(us: bigint | null): string | null {
   return us === null ? null : us.toString();
 }
 
+/** The longest steps of the engine's thread since the start, µs: of catching up, of copying a checkpoint. */
+export interface LongestSteps {
+  catchUpUs: number;
+  checkpointUs: number;
+}
+
 /** Positions, counts and sizes of now. Times are decimal text: they may exceed 2^53. */
-export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStatus {
+export function engineStatus(
+  engine: Engine,
+  backlog: EngineBacklog,
+  longest: Readonly<LongestSteps>,
+): EngineStatus {
   return {
     admitted: engine.lastPosition,
     position: engine.folded,
@@ -49,5 +59,6 @@ export function engineStatus(engine: Engine, backlog: EngineBacklog): EngineStat
     foldBytes: engine.windows.stateBytes,
     pendingOutputBytes: engine.windows.pendingBytes,
     isWaiting: backlog.isWaiting,
+    longest: { ...longest },
   };
 }

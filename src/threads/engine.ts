@@ -15,7 +15,7 @@ import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { EngineCheckpoints } from "./engine-checkpoints.ts";
 import { CATCH_UP_PIECE_US, CatchUpPace } from "./engine-pace.ts";
 import { EnginePins } from "./engine-pins.ts";
-import { engineStatus } from "./engine-status.ts";
+import { engineStatus, type LongestSteps } from "./engine-status.ts";
 import type {
   EngineToExport,
   EngineToLog,
@@ -64,6 +64,7 @@ class EngineThread {
   readonly #ports: Ports;
   readonly #clock: Clock;
   readonly #pace: CatchUpPace;
+  readonly #longest: LongestSteps = { catchUpUs: 0, checkpointUs: 0 };
   readonly #queue: QueuedBody[] = [];
   /** Bodies of a slot that are still queued. */
   readonly #queuedInSlot = new Map<number, number>();
@@ -88,12 +89,19 @@ class EngineThread {
     this.#pins = new EnginePins(engine, {
       backlog: this.#backlog,
       clock: this.#clock,
+      longest: this.#longest,
       dataFolder: start.dataFolder,
       toMain,
     });
-    this.#checkpoints = new EngineCheckpoints(engine, started.applied, (message: EngineToExport) =>
-      ports.export.postMessage(message),
-    );
+    this.#checkpoints = new EngineCheckpoints(engine, {
+      applied: started.applied,
+      backlog: this.#backlog,
+      clock: this.#clock,
+      longest: this.#longest,
+      send: (message: EngineToExport) => ports.export.postMessage(message),
+      later: (step) => setImmediate(() => latch.run(step)),
+      resumed: () => this.#resumed(),
+    });
     for (const coverage of start.covered) this.#pins.covered(coverage);
     ports.log.onmessage = ({ data }: { data: LogToEngine }) =>
       latch.run(() => this.#onDurable(data.position));
@@ -271,6 +279,12 @@ class EngineThread {
     else setTimeout(run, CATCH_UP_PAUSE_MS);
   }
 
+  /** A checkpoint was copied: folding goes on, and questions are answered. */
+  #resumed(): void {
+    this.#pins.answer();
+    this.#scheduleCatchUp();
+  }
+
   /** Folds a piece of what was left to the log, after the bodies that have come. Not at a stop: the next start goes on. */
   #catchUp(): void {
     this.#catchUpScheduled = false;
@@ -286,6 +300,7 @@ class EngineThread {
     this.#pins.answer();
     const nowUs = this.#clock.monotonicUs();
     this.#pace.caughtUp(this.#engine.folded - folded, beganUs, nowUs);
+    this.#longest.catchUpUs = Math.max(this.#longest.catchUpUs, nowUs - beganUs);
     this.#collect(nowUs - beganUs);
     if (more) this.#scheduleCatchUp();
   }
@@ -314,7 +329,7 @@ class EngineThread {
     const { admission, windows } = this.#engine;
     if (admission.checkpointDue || windows.closedWindows.isDue) this.#checkpoints.take();
     this.#scheduleCatchUp();
-    toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog) });
+    toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog, this.#longest) });
   }
 
   #finishWhenIdle(): void {

@@ -216,6 +216,7 @@ class ExportThread {
     this.#trim();
     if (this.#exporter.hasMoreToCommit) this.#commit();
     this.#seal();
+    this.#store.merge();
     const isBusy = more || this.#exporter.isWriting || this.#sealer?.isBusy === true;
     if (isBusy) this.#scheduleTurn();
   }

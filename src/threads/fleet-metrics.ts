@@ -12,6 +12,7 @@ export function registerFleetMetrics(
 ): void {
   readFleet(metrics, fleet);
   readEngine(metrics, () => fleet.status().engine);
+  readSteps(metrics, () => fleet.status().engine);
   readQueries(metrics, queries);
   metrics.read("millrace_process_bytes", "Resident memory of this process.", () =>
     process.memoryUsage.rss(),
@@ -102,6 +103,22 @@ function readEngine(metrics: MetricRegistry, engine: () => EngineStatus | null):
       labels: { stream },
       value: sealedIds,
     })),
+  );
+}
+
+/** What other work of the engine's thread had to wait for. */
+function readSteps(metrics: MetricRegistry, engine: () => EngineStatus | null): void {
+  metrics.read(
+    "millrace_engine_step_seconds_max",
+    "Longest step of the engine since the start that other work waited for.",
+    () => {
+      const longest = engine()?.longest;
+      if (longest === undefined) return [];
+      return [
+        { labels: { step: "catch_up" }, value: longest.catchUpUs / 1_000_000 },
+        { labels: { step: "checkpoint" }, value: longest.checkpointUs / 1_000_000 },
+      ];
+    },
   );
 }
 

@@ -169,6 +169,8 @@ export interface EngineStatus {
   /** Bytes of outputs that no table's ledger covers, and whether the views wait until tables take some. */
   readonly pendingOutputBytes: number;
   readonly isWaiting: boolean;
+  /** The longest steps of its thread since the start, µs. */
+  readonly longest: { readonly catchUpUs: number; readonly checkpointUs: number };
 }
 
 export type EngineToMain =

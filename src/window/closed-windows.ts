@@ -349,12 +349,17 @@ export class ClosedWindows implements Leavers {
       bits,
       to,
     );
+    // shared: the thread that saves them gets them without a copy
+    const offsets = u32.subarray(to / 4, to / 4 + 2 ** bits + 1);
+    const first = must(offsets[0], "offset");
+    const all = new Uint8Array(new SharedArrayBuffer(must(offsets.at(-1), "offset") - first));
+    all.set(u8.subarray(to + first, to + first + all.length));
     const parts: ClosedPart[] = [];
     for (let part = 0; part < 2 ** bits; part++) {
-      const from = must(u32[to / 4 + part], "offset");
-      const end = must(u32[to / 4 + part + 1], "offset");
+      const from = must(offsets[part], "offset");
+      const end = must(offsets[part + 1], "offset");
       if (end === from) continue;
-      const bytes = u8.slice(to + from, to + end);
+      const bytes = all.subarray(from - first, end - first);
       parts.push({ view: this.#view, startUs, endUs, bits, part, bytes });
     }
     memory.rewind(mark);

@@ -8,11 +8,17 @@ export interface SavedPage {
   readonly bytes: Uint8Array;
 }
 
-/** Pages that changed since the call before, copied into what `room` gives for their bytes, and those that were given back. */
-export function takeChanges(
+/** Pages that are copied in one step: 256 KB, 0.1 ms. */
+const PAGES_PER_STEP = 16;
+
+/**
+ * Pages that changed since the call before, copied into what `room` gives for their bytes, and those that were given back. By steps: no page may
+ * change between them.
+ */
+export function* takeChanges(
   memory: FoldMemory,
   room: (bytes: number) => Uint8Array,
-): { readonly pages: SavedPage[]; readonly freed: number[] } {
+): Generator<void, { readonly pages: SavedPage[]; readonly freed: number[] }> {
   const count = memory.call.pagesHighest();
   const dirty = memory.dirty(count);
   const changed: number[] = [];
@@ -25,12 +31,14 @@ export function takeChanges(
   dirty.fill(0);
   const to = room(changed.length * FOLD_PAGE_BYTES);
   const from = memory.pages();
-  const pages = changed.map((page, index) => {
+  const pages: SavedPage[] = [];
+  for (const [index, page] of changed.entries()) {
+    if (index % PAGES_PER_STEP === 0) yield;
     const first = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
     const at = index * FOLD_PAGE_BYTES;
     to.set(from.subarray(first, first + FOLD_PAGE_BYTES), at);
-    return { page, bytes: to.subarray(at, at + FOLD_PAGE_BYTES) };
-  });
+    pages.push({ page, bytes: to.subarray(at, at + FOLD_PAGE_BYTES) });
+  }
   return { pages, freed };
 }
 

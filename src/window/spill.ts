@@ -128,9 +128,9 @@ export class Spill {
   /**
    * Lets windows leave, the one that was touched longest ago first, until as many are in pages as should be, and of each view no more pages than
    * `roomOf` it; and all that came back in parts, since a part is a tenth of the pages that the checkpoint would hold instead. What the call
-   * before gave is on disk by now.
+   * before gave is on disk by now. By steps, a window each: nothing is folded between them.
    */
-  takeChange(roomOf: (view: string) => number): SpillChange {
+  *takeChange(roomOf: (view: string) => number): Generator<void, SpillChange> {
     const droppedParts = this.#dropped;
     this.#dropped = [];
     this.#underway = new Map();
@@ -146,6 +146,7 @@ export class Spill {
       if (bytes > CLOSED_WINDOWS.leaveBytesMax) break;
       const viewOver = overOf.get(window.view) ?? 0;
       if (over <= 0 && viewOver <= 0 && !window.isPartial) continue;
+      yield;
       const payer = this.#meter.charge(window.view);
       for (const part of window.leave()) {
         this.#underway.set(`${part.view} ${part.startUs} ${part.part}`, part.bytes);

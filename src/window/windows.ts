@@ -4,6 +4,7 @@ import { FOLD_PAGE_BYTES } from "../../kernels/abi.ts";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
+import { lastOf } from "../base/steps.ts";
 import type { EventSchema } from "../event/schema.ts";
 import { FOLD_PAGES_MAX } from "../limits.ts";
 import { clockControlOf } from "../log/clock-control.ts";
@@ -326,21 +327,22 @@ export class Windows {
   /**
    * What changed since the checkpoint before, which is durable. The caller makes it durable with the positions; it must not get lost. Pages are
    * copied into what `room` gives for their bytes, so that a caller with a buffer at hand saves the allocation of as much as the state is
-   * large. Closed windows beyond what memory should hold leave it.
+   * large. Closed windows beyond what memory should hold leave it. By steps of less than a millisecond, but for a closed window of many groups
+   * that leaves: between them nothing is folded and no window is looked at.
    */
-  takeCheckpoint(
-    room: (bytes: number) => Uint8Array = (bytes) => new Uint8Array(bytes),
-  ): WindowsCheckpoint {
-    const outputs = this.#outputs.takeFresh();
+  *checkpointSteps(room: (bytes: number) => Uint8Array): Generator<void, WindowsCheckpoint> {
     this.#memory.clearScratch();
-    const closed = this.#spill.takeChange((name) => this.#room.closedPagesOf(name));
-    return {
-      ...closed,
-      ...takeChanges(this.#memory, room),
-      body: this.#body(),
-      outputs,
-      covered: this.#outputs.coverage,
-    };
+    const closed = yield* this.#spill.takeChange((name) => this.#room.closedPagesOf(name));
+    const body = this.#body();
+    const outputs = this.#outputs.takeFresh();
+    const covered = this.#outputs.coverage;
+    const changes = yield* takeChanges(this.#memory, room);
+    return { ...closed, ...changes, body, outputs, covered };
+  }
+
+  /** All steps of a checkpoint at once. */
+  takeCheckpoint(): WindowsCheckpoint {
+    return lastOf(this.checkpointSteps((bytes) => new Uint8Array(bytes)));
   }
 
   #body(): Uint8Array {

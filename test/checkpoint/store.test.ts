@@ -1,7 +1,15 @@
 // The checkpoint store on disk: what was saved is loaded, whole, also after kill -9; damage and foreign files are refused.
 import { Database } from "bun:sqlite";
 import { afterAll, describe, expect, test, setDefaultTimeout } from "bun:test";
-import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
@@ -62,6 +70,37 @@ describe("checkpoint store", () => {
     }
     const store = open(path);
     expectCheckpoint(store, 5);
+    store.close();
+  });
+
+  test("a save is in the -wal, merging brings it into the file; a kill before either loses nothing", () => {
+    const path = newPath();
+    const store = open(path);
+    store.merge();
+    for (let n = 1; n <= 3; n++) {
+      const before = readFileSync(path);
+      store.save(changeAt(n));
+      expect(readFileSync(path).equals(before)).toBe(true);
+      const killed = newPath();
+      for (const suffix of ["", "-wal"]) copyFileSync(path + suffix, killed + suffix);
+      const again = open(killed);
+      expectCheckpoint(again, n);
+      again.close();
+      store.merge();
+      // all that there is: without its -wal
+      const merged = newPath();
+      copyFileSync(path, merged);
+      const alone = open(merged);
+      expectCheckpoint(alone, n);
+      alone.close();
+    }
+    // room in the -wal is used again
+    const walBytes = statSync(`${path}-wal`).size;
+    for (let n = 4; n <= 8; n++) {
+      store.save(changeAt(n));
+      store.merge();
+    }
+    expect(statSync(`${path}-wal`).size).toBeLessThan(2 * walBytes);
     store.close();
   });
 
