@@ -3,7 +3,9 @@
 import { systemClock } from "./base/clock.ts";
 import { openDiskFiles } from "./base/disk-files.ts";
 import type { EngineStream } from "./engine.ts";
+import { openFilesLimit } from "./base/open-files.ts";
 import { DRAIN_MS } from "./limits.ts";
+import { OPEN_FILES_RESERVE, REQUEST_TIMEOUT_MS } from "./serve/http-limits.ts";
 import {
   openDataFolder,
   tmpFolderOf,
@@ -105,6 +107,8 @@ export class Appliance {
         keyHash: key.hash,
         version: options.version,
         views: checked.plans.map(({ name }) => name),
+        openFilesMax: connectionFilesMax(openFilesLimit()),
+        requestTimeoutMs: REQUEST_TIMEOUT_MS,
         requestIdPrefix: folder.jobId.slice(0, 8),
         logLine: say,
       },
@@ -125,6 +129,11 @@ export class Appliance {
     await this.#fleet.stop();
     this.#folder.close();
   }
+}
+
+/** Of the files that the system allows, those that connections may have open. */
+function connectionFilesMax(limit: number): number {
+  return limit - Math.min(OPEN_FILES_RESERVE, Math.ceil(limit / 2));
 }
 
 /** The streams of a configuration with their schemas. */

@@ -1,4 +1,4 @@
-// Every bound of Millrace with the arithmetic that gave it, and what happens when it is reached.
+// Every bound of Millrace with the arithmetic that gave it, and what happens when it is reached; HTTP's own are in serve/http-limits.ts.
 
 /** Largest body after decompression, bytes; larger ones get 413. One such body is in work at a time: its slot is this large. */
 export const BODY_BYTES_MAX = 16 * 1024 * 1024;
@@ -110,14 +110,6 @@ export const SEALED_ID_BYTES = 18.3;
 
 /** Largest body of /v1/sql, bytes: SQL text and parameters; larger ones get 413. */
 export const SQL_BODY_BYTES_MAX = 1024 * 1024;
-
-/** Largest gzip body that libdeflate may inflate unbounded: 64 KiB x 1,032 (deflate's best ratio) = 66 MB. Larger ones go a bounded, slower way. */
-export const GZIP_FAST_BYTES_MAX = 64 * 1024;
-
-/** Bodies that are coming in, all connections together, bytes: 16 of the largest, 256 that are read at once. Beyond it 503. */
-export const BODIES_BYTES_MAX = 256 * 1024 * 1024;
-/** Largest body that Bun collects at once: it counts as a whole from its beginning. Of a larger one what has come counts. */
-export const BODY_AT_ONCE_BYTES_MAX = 1024 * 1024;
 
 /** Longest window of a view, µs: 366 days. Two of them are open at a time, each with its groups. */
 export const VIEW_WINDOW_US_MAX = 366 * 86_400_000_000;

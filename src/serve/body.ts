@@ -1,14 +1,23 @@
-// Verb: a request's body -> at most `bytesMax` plain bytes. Bounds what a sender can make us hold: by its declared length, while a
-// body of unknown length streams in, and while it is decompressed (a gzip bomb is stopped at the bound, not after it); and what all
-// senders together can, while their bodies come in.
+// Verb: a request's body -> at most `bytesMax` plain bytes. Bounds what a sender can make us hold: by its declared length, while the
+// body comes in, and while it is decompressed (a gzip bomb is stopped at the bound, not after it); how long; and what all senders
+// together can, while their bodies come in.
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import { BODIES_BYTES_MAX, BODY_AT_ONCE_BYTES_MAX, GZIP_FAST_BYTES_MAX } from "../limits.ts";
+import { BODIES_BYTES_MAX, GZIP_FAST_BYTES_MAX, REQUEST_TIMEOUT_MS } from "./http-limits.ts";
 import type { Refusal } from "./deps.ts";
 import { refuse } from "./problem.ts";
 
 /** How a member begins: magic number and the only method there is; and the fewest bytes of one. */
 const GZIP_MEMBER_BEGIN = Buffer.from([0x1f, 0x8b, 8]);
 const GZIP_BYTES_MIN = 18;
+
+/** Why a request that did not come in whole is refused. */
+export function tooSlow(timeoutMs: number): Refusal {
+  return refuse(
+    408,
+    "request_too_slow",
+    `the request did not come in whole within ${timeoutMs / 1000} s; send smaller ones, or compress them`,
+  );
+}
 
 function tooLarge(bytesMax: number, what: string): Refusal {
   return {
@@ -21,8 +30,24 @@ function tooLarge(bytesMax: number, what: string): Refusal {
   };
 }
 
-/** Bytes of all bodies that are coming in now, of every server in this process: its memory is one. */
-const incoming = { bytes: 0 };
+/** Bytes of all bodies that are coming in now. */
+class BodyBytes {
+  #bytes = 0;
+
+  /** Counts bytes; false, and counts nothing, when there is no room for them. */
+  reserve(bytes: number): boolean {
+    if (this.#bytes + bytes > BODIES_BYTES_MAX) return false;
+    this.#bytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+}
+
+/** Of every server in this process: its memory is one. */
+export const incomingBodies = new BodyBytes();
 
 function tooManyBodies(): Refusal {
   return {
@@ -35,44 +60,37 @@ function tooManyBodies(): Refusal {
   };
 }
 
-/** A small body of declared length: Bun collects it, so all of it counts from the start. No async function: most requests come this way. */
-function readAtOnce(request: Request, length: number): Promise<Uint8Array | Refusal> {
-  if (incoming.bytes + length > BODIES_BYTES_MAX) return Promise.resolve(tooManyBodies());
-  incoming.bytes += length;
-  return request.bytes().then(
-    (body) => {
-      incoming.bytes -= length;
-      return body;
-    },
-    () => {
-      incoming.bytes -= length;
-      return incomplete();
-    },
-  );
-}
-
-/** A large body, or one without a declared length: read until it ends or passes a bound; what has come of it counts. */
+/** Reads until the body ends or passes a bound; what has come of it counts. */
 async function readChunks(
   stream: ReadableStream<Uint8Array>,
   bytesMax: number,
+  timeoutMs: number,
 ): Promise<Uint8Array | Refusal> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
+  let reserved = 0;
   const reader = stream.getReader();
+  let isSlow = false;
+  const timer = setTimeout(() => {
+    isSlow = true;
+    void reader.cancel();
+  }, timeoutMs);
   try {
     for (;;) {
       const { done, value } = await reader.read();
+      if (isSlow) return tooSlow(timeoutMs);
       if (done) return Buffer.concat(chunks, bytes);
       bytes += value.length;
-      incoming.bytes += value.length;
-      if (bytes <= bytesMax && incoming.bytes <= BODIES_BYTES_MAX) chunks.push(value);
-      else {
+      if (bytes > bytesMax || !incomingBodies.reserve(value.length)) {
         await reader.cancel();
         return bytes > bytesMax ? tooLarge(bytesMax, "the body") : tooManyBodies();
       }
+      reserved += value.length;
+      chunks.push(value);
     }
   } finally {
-    incoming.bytes -= bytes;
+    clearTimeout(timer);
+    incomingBodies.release(reserved);
   }
 }
 
@@ -166,28 +184,24 @@ function incomplete(): Refusal {
 }
 
 /**
- * The whole body of a request, decompressed. Refusals: 413 (too large), 415 (unknown Content-Encoding), 400 (broken compression, or
- * the sender hung up half-way), 503 (unfinished bodies hold too much). Never rejects.
+ * The whole body of a request, decompressed. Refusals: 408 (too slow), 413 (too large), 415 (unknown Content-Encoding), 400 (broken
+ * compression, or the sender hung up half-way), 503 (unfinished bodies hold too much). Never rejects.
  */
-export function readBody(request: Request, bytesMax: number): Promise<Uint8Array | Refusal> {
-  const { headers } = request;
-  const encoding = headers.get("content-encoding")?.toLowerCase() ?? "identity";
+export async function readBody(
+  request: Request,
+  bytesMax: number,
+  timeoutMs = REQUEST_TIMEOUT_MS,
+): Promise<Uint8Array | Refusal> {
+  const encoding = request.headers.get("content-encoding")?.toLowerCase() ?? "identity";
   if (encoding !== "identity" && encoding !== "gzip" && encoding !== "zstd")
-    return Promise.resolve(
-      refuse(
-        415,
-        "unknown_encoding",
-        `Content-Encoding ${JSON.stringify(encoding)} is not understood; send gzip, zstd or none`,
-      ),
+    return refuse(
+      415,
+      "unknown_encoding",
+      `Content-Encoding ${JSON.stringify(encoding)} is not understood; send gzip, zstd or none`,
     );
-  const declared = headers.get("content-length");
-  const length = declared === null ? Number.POSITIVE_INFINITY : Number(declared);
-  if (declared !== null && length > bytesMax)
-    return Promise.resolve(tooLarge(bytesMax, "the body"));
-  const body =
-    length <= BODY_AT_ONCE_BYTES_MAX || request.body === null
-      ? readAtOnce(request, declared === null ? 0 : length)
-      : readChunks(request.body, bytesMax).catch(incomplete);
-  if (encoding === "identity") return body;
-  return body.then((bytes) => ("kind" in bytes ? bytes : decompress(bytes, encoding, bytesMax)));
+  if (Number(request.headers.get("content-length")) > bytesMax)
+    return tooLarge(bytesMax, "the body");
+  if (request.body === null) return new Uint8Array(0);
+  const body = await readChunks(request.body, bytesMax, timeoutMs).catch(incomplete);
+  return "kind" in body || encoding === "identity" ? body : decompress(body, encoding, bytesMax);
 }

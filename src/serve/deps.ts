@@ -43,21 +43,26 @@ export interface Refusal {
   readonly more?: Readonly<Record<string, string | number | boolean | null>>;
 }
 
+/**
+ * One whole body, already decompressed, at most `BODY_BYTES_MAX` long. The pieces of `body` are the callee's from here on: they may be views
+ * of larger buffers and are never written to again.
+ */
+export interface Offer {
+  readonly stream: string;
+  /** The source partition; "" when the request names none. */
+  readonly partition: string;
+  readonly body: readonly Uint8Array[];
+  /** Of all pieces. */
+  readonly bytes: number;
+  readonly format: BodyFormat;
+}
+
 /** Bodies in, counts out, after they are durable. */
 export interface Ingest {
   /** Names of the streams, in the configuration's order. */
   readonly streams: readonly string[];
-  /**
-   * One whole body, already decompressed, at most `BODY_BYTES_MAX` long. `body` is the callee's from here on: it may be a view
-   * of a larger buffer and is never written to again. Never rejects: what goes wrong is a Refusal.
-   */
-  submit(request: {
-    readonly stream: string;
-    /** The source partition; "" when the request names none. */
-    readonly partition: string;
-    readonly body: Uint8Array;
-    readonly format: BodyFormat;
-  }): Promise<IngestAnswer | Refusal>;
+  /** `reply` is called once, at once or later. Never throws: what goes wrong is a Refusal. */
+  submit(offer: Offer, reply: (answer: IngestAnswer | Refusal) => void): void;
 }
 
 export type AnswerFormat = "json" | "ndjson" | "csv";
@@ -127,6 +132,10 @@ export interface ServeDeps {
   readonly version: string;
   /** Views by name, for the index page. */
   readonly views: readonly string[];
+  /** Files that connections may have open. A plain one has one; one that the library serves three. */
+  readonly openFilesMax: number;
+  /** How long a request may take to come in. */
+  readonly requestTimeoutMs: number;
   /** Prefix of made request ids, different at every start. */
   readonly requestIdPrefix: string;
   /** One line to the operator's log. */

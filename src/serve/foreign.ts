@@ -19,9 +19,11 @@ export class LocalRequests {
   /** Origins of requests that were found to be local: a few, since clients name this machine in few ways. */
   readonly #known = new Set<string>();
 
-  /** `origin`: the request's own, up to the path; "" when it had no Host (HTTP/1.0). Null: it may be served, or its Host is none at all. */
-  refusal(request: Request, origin: string): Refusal | null {
-    const from = request.headers.get("origin");
+  /**
+   * `origin`: the request's own, up to the path; "" when it had no Host (HTTP/1.0). `from`: its header Origin. Null: it may be served, or
+   * its Host is none at all.
+   */
+  refusal(origin: string, from: string | null): Refusal | null {
     const isOurs = origin === "" || this.#isLocal(origin) || !URL.canParse(origin);
     if (isOurs && (from === null || this.#isLocal(from))) return null;
     const named = isOurs ? `a page of ${from ?? ""} sent it` : `it names ${origin}`;

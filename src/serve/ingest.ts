@@ -1,4 +1,4 @@
-// Verb: POST /v1/events[/{stream}]. The hot path: no framework, no object per request but Bun's own and one answer text.
+// Verb: POST /v1/events[/{stream}]: what a head asks for, and what goes out. The hot path: no framework.
 import { ANSWER_ERRORS_MAX, BODY_BYTES_MAX, PARTITION_NAME_BYTES_MAX } from "../limits.ts";
 import { DEFAULT_PARTITION } from "../log/record.ts";
 import { similar } from "../base/similar.ts";
@@ -11,8 +11,10 @@ import {
   type ServeDeps,
 } from "./deps.ts";
 import { carriesKey } from "./key.ts";
-import { problemResponse, refuse } from "./problem.ts";
+import type { PlainPost } from "./plain-post.ts";
+import { problemParts, problemResponse, refuse } from "./problem.ts";
 import type { RequestIds } from "./problem.ts";
+import type { PlainResponse } from "./front.ts";
 
 /** The path of ingest without a stream's name. */
 export const EVENTS_PATH = "/v1/events";
@@ -25,10 +27,18 @@ const FORMATS: Readonly<Record<string, BodyFormat>> = {
   "application/x-jsonlines": "ndjson",
 };
 
-// As Headers: a plain object is taken apart anew for every answer.
-const JSON_TYPE = new Headers({ "content-type": "application/json" });
-const OK = { status: 200, headers: JSON_TYPE };
-const BAD = { status: 400, headers: JSON_TYPE };
+const JSON_TYPE = { "content-type": "application/json" };
+
+/** Where a plain post goes. */
+export interface IngestTarget {
+  readonly stream: string;
+  readonly partition: string;
+  readonly format: BodyFormat;
+  /** Bytes of the body. */
+  readonly length: number;
+  /** The client's own id of the request. */
+  readonly requestId: string | null;
+}
 
 /** The format of a Content-Type, or a refusal that names the header to send. */
 export function formatOf(contentType: string | null): BodyFormat | Refusal {
@@ -116,14 +126,46 @@ export class IngestRoute {
     if (typeof format !== "string") return this.problem(request, format);
     const partition = partitionOf(request.headers.get(PARTITION_HEADER));
     if (typeof partition !== "string") return this.problem(request, partition);
-    const body = await readBody(request, BODY_BYTES_MAX);
+    const body = await readBody(request, BODY_BYTES_MAX, this.#deps.requestTimeoutMs);
     if ("kind" in body) return this.problem(request, body);
     if (body.length === 0) return this.problem(request, noEvents());
-    const answer = await this.#deps.ingest.submit({ stream, partition, body, format });
-    if (answer.kind === "refusal") return this.problem(request, answer);
+    const offer = { stream, partition, body: [body], bytes: body.length, format };
+    const answer = await new Promise<IngestAnswer | Refusal>((reply) =>
+      this.#deps.ingest.submit(offer, reply),
+    );
+    const { status, headers, body: text } = this.#outgoing(answer, () => this.#ids.of(request));
+    return new Response(text, { status, headers });
+  }
+
+  /** Where a plain post goes; null when it is refused: `handle` says why. */
+  targetOf(post: PlainPost): IngestTarget | null {
+    const { keyHash } = this.#deps;
+    if (keyHash !== null && !carriesKey(post.authorization, keyHash)) return null;
+    const stream = this.#streamOf(post.path);
+    const format = formatOf(post.contentType);
+    const partition = partitionOf(post.partition);
+    if (typeof stream !== "string" || typeof format !== "string" || typeof partition !== "string")
+      return null;
+    return { stream, partition, format, length: post.length, requestId: post.requestId };
+  }
+
+  /** Takes the body of a plain post. */
+  submit(
+    { stream, partition, format, length, requestId }: IngestTarget,
+    body: readonly Uint8Array[],
+    respond: (response: PlainResponse) => void,
+  ): void {
+    this.#deps.ingest.submit({ stream, partition, format, body, bytes: length }, (answer) =>
+      respond(this.#outgoing(answer, () => this.#ids.from(requestId))),
+    );
+  }
+
+  #outgoing(answer: IngestAnswer | Refusal, requestId: () => string): PlainResponse {
+    if (answer.kind === "refusal")
+      return { status: answer.status, ...problemParts(answer, requestId()) };
     const useful = answer.accepted + answer.duplicates;
-    if (useful + answer.rejected === 0) return this.problem(request, noEvents());
-    return new Response(answerText(answer), useful === 0 ? BAD : OK);
+    if (useful + answer.rejected === 0) return this.#outgoing(noEvents(), requestId);
+    return { status: useful === 0 ? 400 : 200, headers: JSON_TYPE, body: answerText(answer) };
   }
 
   problem(request: Request, refusal: Refusal, headers?: Record<string, string>): Response {

@@ -24,7 +24,10 @@ export class RequestIds {
     this.#prefix = prefix;
   }
   of(request: Request): string {
-    const given = request.headers.get("x-request-id");
+    return this.from(request.headers.get("x-request-id"));
+  }
+  /** `given`: what the client sent as X-Request-Id. */
+  from(given: string | null): string {
     if (given !== null && /^[\x21-\x7e]{1,128}$/.test(given)) return given;
     this.#count++;
     return `${this.#prefix}-${this.#count.toString(36)}`;
@@ -36,13 +39,12 @@ export function refuse(status: Refusal["status"], code: string, detail: string):
   return { kind: "refusal", status, code, detail };
 }
 
-/** The response for a refusal; `headers` are added (`Allow`, `WWW-Authenticate`). */
-export function problemResponse(
+/** What goes out for a refusal. */
+export function problemParts(
   refusal: Refusal,
   requestId: string,
-  headers: Readonly<Record<string, string>> = {},
-): Response {
-  const body = {
+): { readonly headers: Record<string, string>; readonly body: string } {
+  const problem = {
     type: `urn:millrace:problem:${refusal.code}`,
     title: TITLES[refusal.status],
     status: refusal.status,
@@ -51,17 +53,18 @@ export function problemResponse(
     ...refusal.more,
     request_id: requestId,
   };
-  const retry =
-    refusal.retryAfterS === undefined
-      ? {}
-      : { "retry-after": String(Math.ceil(refusal.retryAfterS)) };
-  return new Response(`${JSON.stringify(body)}\n`, {
-    status: refusal.status,
-    headers: {
-      "content-type": "application/problem+json",
-      "x-request-id": requestId,
-      ...retry,
-      ...headers,
-    },
-  });
+  const { retryAfterS } = refusal;
+  const retry = retryAfterS === undefined ? {} : { "retry-after": String(Math.ceil(retryAfterS)) };
+  const type = { "content-type": "application/problem+json", "x-request-id": requestId };
+  return { headers: { ...type, ...retry }, body: `${JSON.stringify(problem)}\n` };
+}
+
+/** The response for a refusal; `more` headers are added (`Allow`, `WWW-Authenticate`). */
+export function problemResponse(
+  refusal: Refusal,
+  requestId: string,
+  more: Readonly<Record<string, string>> = {},
+): Response {
+  const { headers, body } = problemParts(refusal, requestId);
+  return new Response(body, { status: refusal.status, headers: { ...headers, ...more } });
 }

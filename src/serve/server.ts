@@ -1,18 +1,22 @@
-// Adapter: Bun's HTTP server. Sends /v1/events to the lean ingest route, everything else to the Hono app. Owns the listening socket
-// and the drain at the end.
+// Adapter: Bun's HTTP server, behind the listening socket (front.ts), which serves plain posts of events itself and hands every other
+// connection on to it. Sends /v1/events to the ingest route, everything else to the Hono app. Owns counts and times of requests and the
+// drain at the end.
 //
 // Bun closes a connection, with nothing answered, on which a request comes while the answer to the one before is pending (HTTP
-// pipelining: https://github.com/oven-sh/bun/pull/38128), and ours always is until the log is synced. README says so; a test holds it.
+// pipelining: https://github.com/oven-sh/bun/pull/38128). Plain posts may be pipelined. README says so; a test holds both.
+import { must } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Address } from "../config.ts";
+import { IDLE_TIMEOUT_S } from "./http-limits.ts";
 import { createApp } from "./app.ts";
 import type { ServeDeps } from "./deps.ts";
-import { EVENTS_PATH, IngestRoute } from "./ingest.ts";
 import { LocalRequests } from "./foreign.ts";
+import { Front, type Listening, type PlainService } from "./front.ts";
+import { EVENTS_PATH, IngestRoute, type IngestTarget } from "./ingest.ts";
+import { readPlainPost } from "./plain-post.ts";
 import { problemResponse, refuse, RequestIds } from "./problem.ts";
-
-/** Seconds without a byte after which a connection is closed: longer than any pause between a keep-alive client's requests. */
-const IDLE_TIMEOUT_S = 120;
+import { Requests } from "./requests.ts";
+import { Tunnels } from "./tunnel.ts";
 
 /** What Bun itself lets through: ours is checked before, from the declared length or while the body streams in. */
 const SERVER_BODY_BYTES_MAX = 1024 * 1024 * 1024;
@@ -52,29 +56,63 @@ function isEvents(url: string, start: number): boolean {
 /** Starts serving. Throws ListenError when the address is taken, foreign or not permitted. */
 export function startServer(deps: ServeDeps, address: Address, clock: Clock): RunningServer {
   const ids = new RequestIds(deps.requestIdPrefix);
-  const app = createApp(deps, ids);
   const ingest = new IngestRoute(deps, ids);
-  const requests = deps.metrics.counters(
-    "millrace_http_requests_total",
-    "Requests by route and status.",
+  const requests = new Requests(deps.metrics, clock);
+  const local = deps.keyHash === null ? new LocalRequests() : null;
+  const tunnels = new Tunnels();
+  const library = startLibrary(deps, { ids, ingest, requests, local, tunnels });
+  const service: PlainService<IngestTarget> = {
+    read: (head) => {
+      const post = readPlainPost(head);
+      if (post === null) return null;
+      const isForeign = local !== null && local.refusal(`http://${post.host}`, null) !== null;
+      return isForeign ? null : ingest.targetOf(post);
+    },
+    submit: (target, body, respond) => {
+      const beganUs = requests.began();
+      ingest.submit(target, body, (response) => {
+        requests.endedEvents(response.status, beganUs);
+        respond(response);
+      });
+    },
+  };
+  const { openFilesMax, requestTimeoutMs } = deps;
+  const front = listen(
+    new Front({ service, tunnels, ids, clock, openFilesMax, requestTimeoutMs }),
+    address,
+    library,
   );
-  const seconds = deps.metrics.histogram(
-    "millrace_ingest_seconds",
-    "Seconds from request to answer of /v1/events.",
-  );
-  const ingestOk = requests({ route: "events", status: "200" });
-  const load = { working: 0 };
+  return {
+    port: front.port,
+    url: `http://${shownHost(address.host)}:${front.port}`,
+    stop: async (drainMs) => {
+      front.stop(false);
+      const endUs = clock.monotonicUs() + drainMs * 1000;
+      while (requests.working > 0 && clock.monotonicUs() < endUs) await Bun.sleep(5);
+      front.stop(true);
+      await library.stop(true);
+    },
+  };
+}
 
-  const serveEvents = (request: Request, rest: string): Promise<Response> => {
-    const beganUs = clock.monotonicUs();
-    load.working++;
-    return ingest.handle(request, rest).then((response) => {
-      load.working--;
-      seconds.observe((clock.monotonicUs() - beganUs) / 1_000_000);
-      if (response.status === 200) ingestOk.add(1);
-      else requests({ route: "events", status: String(response.status) }).add(1);
-      return response;
-    });
+/** What the library's server serves with. */
+interface LibraryParts {
+  readonly ids: RequestIds;
+  readonly ingest: IngestRoute;
+  readonly requests: Requests;
+  readonly local: LocalRequests | null;
+  readonly tunnels: Tunnels;
+}
+
+/** Bun's server on a port of its own, for tunnels only. */
+function startLibrary(deps: ServeDeps, parts: LibraryParts): Bun.Server<undefined> {
+  const { ids, ingest, requests, local, tunnels } = parts;
+  const app = createApp(deps, ids);
+  const serveEvents = async (request: Request, rest: string): Promise<Response> => {
+    const beganUs = requests.began();
+    const response = await ingest.handle(request, rest);
+    requests.endedEvents(response.status, beganUs);
+    return response;
   };
   const answerOthers = (request: Request, client: string): Response | Promise<Response> => {
     const { url } = request;
@@ -84,55 +122,48 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
     return problemResponse(refuse(400, "bad_host", detail), ids.of(request));
   };
   const serveOthers = async (request: Request, client: string): Promise<Response> => {
-    load.working++;
-    try {
-      const response = await answerOthers(request, client);
-      requests({ route: "others", status: String(response.status) }).add(1);
-      return response;
-    } finally {
-      load.working--;
-    }
+    requests.began();
+    // what a handler throws the app has answered
+    const response = await answerOthers(request, client);
+    requests.endedOther(response.status);
+    return response;
   };
-  const local = deps.keyHash === null ? new LocalRequests() : null;
-  const server = listen(address, (request, bun) => {
-    const { url } = request;
-    const start = pathStart(url);
-    const refusal = local?.refusal(request, url.slice(0, start)) ?? null;
-    if (refusal !== null) {
-      requests({ route: "others", status: String(refusal.status) }).add(1);
-      return problemResponse(refusal, ids.of(request));
-    }
-    return isEvents(url, start)
-      ? serveEvents(request, url.slice(start + EVENTS_PATH.length))
-      : serveOthers(request, bun.requestIP(request)?.address ?? "");
-  });
-  const port = server.port ?? address.port;
-  return {
-    port,
-    url: `http://${shownHost(address.host)}:${port}`,
-    stop: async (drainMs) => {
-      void server.stop(false);
-      const endUs = clock.monotonicUs() + drainMs * 1000;
-      while (load.working > 0 && clock.monotonicUs() < endUs) await Bun.sleep(5);
-      await server.stop(true);
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: IDLE_TIMEOUT_S,
+    maxRequestBodySize: SERVER_BODY_BYTES_MAX,
+    development: false,
+    fetch: (request, bun) => {
+      const { url } = request;
+      const start = pathStart(url);
+      const asker = bun.requestIP(request);
+      // no address: the connection has gone
+      const client = asker === null ? "" : tunnels.clientAt(asker.port);
+      if (client === null) return new Response(null, { status: 403 });
+      const refusal = local?.refusal(url.slice(0, start), request.headers.get("origin")) ?? null;
+      if (refusal !== null) {
+        requests.refused(refusal.status);
+        return problemResponse(refusal, ids.of(request));
+      }
+      return isEvents(url, start)
+        ? serveEvents(request, url.slice(start + EVENTS_PATH.length))
+        : serveOthers(request, client);
     },
-  };
+  });
+  tunnels.to(must(server.port, "the port of the library's server"));
+  return server;
 }
 
 function listen(
+  front: Front<IngestTarget>,
   address: Address,
-  fetch: (request: Request, server: Bun.Server<undefined>) => Response | Promise<Response>,
-): Bun.Server<undefined> {
+  library: Bun.Server<undefined>,
+): Listening {
   try {
-    return Bun.serve({
-      hostname: address.host,
-      port: address.port,
-      idleTimeout: IDLE_TIMEOUT_S,
-      maxRequestBodySize: SERVER_BODY_BYTES_MAX,
-      development: false,
-      fetch,
-    });
+    return front.listen(address);
   } catch (error) {
+    void library.stop(true);
     const why = error instanceof Error ? error.message : String(error);
     const shown = `${address.host}:${address.port}`;
     throw new ListenError(

@@ -11,10 +11,16 @@ import {
   WAITING_BYTES_MAX,
   WAITING_REQUESTS_MAX,
 } from "../limits.ts";
-import { PARTITION_HEADER, type Ingest, type IngestAnswer, type Refusal } from "../serve/deps.ts";
+import {
+  PARTITION_HEADER,
+  type Ingest,
+  type IngestAnswer,
+  type Offer,
+  type Refusal,
+} from "../serve/deps.ts";
 import { unpackAnswers } from "./answers.ts";
 import type { Answers, EngineToMain, MainToEngine } from "./messages.ts";
-import { LARGE_SLOT, Slots, type BodyFormat } from "./slots.ts";
+import { LARGE_SLOT, Slots } from "./slots.ts";
 
 type Reply = (answer: IngestAnswer | Refusal) => void;
 
@@ -29,10 +35,7 @@ interface Open {
 
 interface Waiting {
   readonly request: number;
-  readonly stream: string;
-  readonly partition: string;
-  readonly body: Uint8Array;
-  readonly format: BodyFormat;
+  readonly offer: Offer;
 }
 
 /** A slot that takes bodies of one stream, and the source partitions that they come from. */
@@ -112,25 +115,18 @@ export class Gateway implements Ingest {
     return this.#open.size;
   }
 
-  submit(offer: {
-    readonly stream: string;
-    readonly partition: string;
-    readonly body: Uint8Array;
-    readonly format: BodyFormat;
-  }): Promise<IngestAnswer | Refusal> {
+  submit(offer: Offer, reply: Reply): void {
     const refusal = this.#refuse() ?? (this.#isBusy() ? BUSY : null);
-    if (refusal !== null) return Promise.resolve(refusal);
-    return new Promise((reply) => {
-      const request = this.#nextRequest;
-      this.#nextRequest = request === 0xffff_ffff ? 1 : request + 1;
-      this.#open.set(request, { reply, accepted: 0, duplicates: 0, rejected: 0, errors: [] });
-      const { stream, partition, body, format } = offer;
-      const waiting = { request, stream, partition, body, format };
-      const queue = body.length > SLOT_BYTES ? this.#waitingLarge : this.#waiting;
-      if (queue.length === 0 && this.#place(waiting)) return;
-      queue.push(waiting);
-      this.#waitingBytes += body.length;
-    });
+    if (refusal !== null) return reply(refusal);
+    const request = this.#nextRequest;
+    this.#nextRequest = request === 0xffff_ffff ? 1 : request + 1;
+    this.#open.set(request, { reply, accepted: 0, duplicates: 0, rejected: 0, errors: [] });
+    const waiting = { request, offer };
+    const queue = offer.bytes > SLOT_BYTES ? this.#waitingLarge : this.#waiting;
+    if (queue.length === 0 && this.#place(waiting)) return undefined;
+    queue.push(waiting);
+    this.#waitingBytes += offer.bytes;
+    return undefined;
   }
 
   /** A record with these outcomes is durable, or (position 0) there was nothing to write. */
@@ -154,13 +150,14 @@ export class Gateway implements Ingest {
   }
 
   /** Puts a body into a slot; false when none is free. */
-  #place(offer: Waiting): boolean {
-    if (offer.body.length > SLOT_BYTES) return this.#placeLarge(offer);
+  #place(waiting: Waiting): boolean {
+    const { stream, bytes } = waiting.offer;
+    if (bytes > SLOT_BYTES) return this.#placeLarge(waiting);
     for (;;) {
-      const filling = this.#filling.get(offer.stream) ?? this.#begin(offer.stream);
+      const filling = this.#filling.get(stream) ?? this.#begin(stream);
       if (filling === null) return false;
-      if (this.#put(filling, offer)) return true;
-      this.#handOver(offer.stream, filling);
+      if (this.#put(filling, waiting)) return true;
+      this.#handOver(stream, filling);
     }
   }
 
@@ -175,21 +172,22 @@ export class Gateway implements Ingest {
     return filling;
   }
 
-  #put({ slot, partitions }: Filling, { request, body, format, partition }: Waiting): boolean {
+  #put({ slot, partitions }: Filling, { request, offer }: Waiting): boolean {
+    const { partition } = offer;
     const known = partitions.indexOf(partition);
     const ordinal = known === -1 ? partitions.length : known;
-    const isPut = this.#slots.put(slot, body, { request, format, partition: ordinal });
+    const isPut = this.#slots.put(slot, offer, { request, partition: ordinal });
     if (isPut && known === -1) partitions.push(partition);
     return isPut;
   }
 
-  #placeLarge(offer: Waiting): boolean {
+  #placeLarge(waiting: Waiting): boolean {
     if (!this.#largeFree) return false;
     this.#largeFree = false;
     this.#slots.empty(LARGE_SLOT);
     const filling = { slot: LARGE_SLOT, partitions: [] };
-    this.#put(filling, offer);
-    this.#send({ kind: "submit", ...filling, parts: 1, stream: offer.stream });
+    this.#put(filling, waiting);
+    this.#send({ kind: "submit", ...filling, parts: 1, stream: waiting.offer.stream });
     return true;
   }
 
@@ -235,7 +233,7 @@ export class Gateway implements Ingest {
     let placed = 0;
     for (const waiting of queue) {
       if (!this.#place(waiting)) break;
-      this.#waitingBytes -= waiting.body.length;
+      this.#waitingBytes -= waiting.offer.bytes;
       placed++;
     }
     return placed > 0 ? queue.slice(placed) : queue;

@@ -3,12 +3,12 @@
 // once its events are in a record. Wiring only: no decisions.
 import { SCAN_PADDING_BYTES } from "../../kernels/abi.ts";
 import { BODY_BYTES_MAX, SLOT_BYTES, SLOT_COUNT, SLOT_PARTS_MAX } from "../limits.ts";
+import type { BodyFormat, Offer } from "../serve/deps.ts";
 
 const PART_BYTES = 16;
 
 /** How a body is to be read: the code stands in a slot's table. */
-export const BODY_FORMATS = ["json", "ndjson"] as const;
-export type BodyFormat = (typeof BODY_FORMATS)[number];
+const BODY_FORMATS: readonly BodyFormat[] = ["json", "ndjson"];
 
 /** One request's body in a slot. `address` is absolute in the decode memory. */
 export interface SlotPart {
@@ -56,22 +56,30 @@ export class Slots {
     this.#parts[slot] = 0;
   }
 
-  /** Copies a body in. False when the slot has no room for it. */
-  put(slot: number, body: Uint8Array, part: Omit<SlotPart, "address" | "bytes">): boolean {
+  /** Copies a body in, for a request and a source partition of the slot. False when the slot has no room for it. */
+  put(
+    slot: number,
+    offer: Pick<Offer, "body" | "bytes" | "format">,
+    part: Pick<SlotPart, "request" | "partition">,
+  ): boolean {
     const capacity = slot === LARGE_SLOT ? BODY_BYTES_MAX : SLOT_BYTES;
     const at = this.#fill[slot] ?? 0;
     const count = this.#parts[slot] ?? 0;
-    if (at + body.length > capacity || count === SLOT_PARTS_MAX) return false;
+    if (at + offer.bytes > capacity || count === SLOT_PARTS_MAX) return false;
     const address = this.#bodyBase(slot) + at;
-    this.#bytes.set(body, address);
+    let end = address;
+    for (const piece of offer.body) {
+      this.#bytes.set(piece, end);
+      end += piece.length;
+    }
     const entry = (this.#slotBase(slot) + count * PART_BYTES) >>> 2;
     this.#words[entry] = part.request;
     this.#words[entry + 1] = address;
-    this.#words[entry + 2] = body.length;
-    this.#words[entry + 3] = BODY_FORMATS.indexOf(part.format) | (part.partition << 8);
+    this.#words[entry + 2] = offer.bytes;
+    this.#words[entry + 3] = BODY_FORMATS.indexOf(offer.format) | (part.partition << 8);
     this.#parts[slot] = count + 1;
     // The next body starts on a multiple of 64 behind some padding: a scan past one body's end reads no other's first bytes.
-    this.#fill[slot] = Math.min(capacity, (at + body.length + SCAN_PADDING_BYTES + 63) & ~63);
+    this.#fill[slot] = Math.min(capacity, (at + offer.bytes + SCAN_PADDING_BYTES + 63) & ~63);
     return true;
   }
 

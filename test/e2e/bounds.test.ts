@@ -1,9 +1,12 @@
 // What happens at the bounds: a log that may not grow, an id table that is full, a disk that fails, several streams beside each other.
 import { afterAll, expect, test } from "bun:test";
+import { once } from "node:events";
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { postHead } from "../../bench/http-client.ts";
 import { LoadBody } from "../../bench/load-body.ts";
-import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+import { Appliance, FROM_SOURCE, temporaryFolder, type EventsAnswer } from "./appliance.ts";
 
 const BENCH = join(import.meta.dir, "..", "..", "bench");
 const CONFIG = join(BENCH, "clicks.yaml");
@@ -118,6 +121,31 @@ test(
   { timeout: 60_000 },
 );
 
+/** A connection that posts one body after another. */
+class RawPosts {
+  readonly #socket: Socket;
+
+  constructor(appliance: Appliance) {
+    this.#socket = connect(Number(new URL(appliance.address).port), "127.0.0.1");
+  }
+
+  async opened(): Promise<void> {
+    await once(this.#socket, "connect");
+  }
+
+  /** The status of the answer. */
+  async post(body: Uint8Array): Promise<number> {
+    this.#socket.write(postHead("/v1/events/clicks", "application/x-ndjson", body.length));
+    this.#socket.write(body);
+    const answered = once(this.#socket, "data") as Promise<[Buffer]>;
+    const broken = once(this.#socket, "close").then(() => {
+      throw new Error("the connection broke");
+    });
+    const [answer] = await Promise.race([answered, broken]);
+    return Number(answer.toString("latin1", 9, 12));
+  }
+}
+
 /** A disk of 700 MB at `path`, of which the log may not touch the last 512 MB; false where mounting is not allowed. */
 function mountDisk(path: string): boolean {
   mkdirSync(path, { recursive: true });
@@ -152,6 +180,51 @@ if (mountDisk(DISK))
     },
     { timeout: 60_000 },
   );
+
+/** Opens so many connections that say nothing. */
+async function silentConnections(appliance: Appliance, count: number): Promise<Socket[]> {
+  const { port } = new URL(appliance.address);
+  const sockets = Array.from({ length: count }, () => connect(Number(port), "127.0.0.1"));
+  for (const socket of sockets) socket.on("error", () => {});
+  await Promise.all(
+    sockets.map((socket) => new Promise((resolve) => socket.once("connect", resolve))),
+  );
+  return sockets;
+}
+
+test(
+  "more connections than the system allows open files: the log goes on, new ones are told 503 and served when others have gone",
+  async () => {
+    // Each log file is a few open files more: a process without a reserve would end at the first that cannot be opened.
+    const limited = ["bash", "-c", 'ulimit -n 300 && exec "$@"', "bash", ...FROM_SOURCE];
+    const appliance = await Appliance.start({
+      config: CONFIG,
+      data: folder(),
+      command: limited,
+      flags: ["--log.file_size=4MB"],
+    });
+    const first = new RawPosts(appliance);
+    await first.opened();
+    const sockets = await silentConnections(appliance, 400);
+    const body = LoadBody.make({ seed: 9, events: 1000, users: 1000, categories: 50 });
+    // 60 MB: over many files of the log
+    for (let sequence = 0; sequence < 300; sequence++) {
+      body.stamp(sequence, Date.now());
+      expect(await first.post(body.bytes)).toBe(200);
+    }
+    const refused = await appliance.post(body.bytes);
+    expect([refused.status, ((await refused.json()) as { code: string }).code]).toEqual([
+      503,
+      "too_many_connections",
+    ]);
+    for (const socket of sockets) socket.destroy();
+    await sendUntil(appliance, 200, 1000);
+    const { rows } = await appliance.rows("SELECT count(*) >= 300000 FROM clicks");
+    expect(rows).toEqual([[true]]);
+    expect(await appliance.stop()).toBe(0);
+  },
+  { timeout: 120_000 },
+);
 
 test(
   "a full id table answers 503 and takes nothing of the request; after the TTL it goes on",

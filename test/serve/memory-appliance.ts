@@ -62,7 +62,8 @@ export class MemoryAppliance {
     return {
       ingest: {
         streams,
-        submit: ({ stream, body, format }) => Promise.resolve(this.submit(stream, body, format)),
+        submit: ({ stream, body, format }, reply) =>
+          reply(this.submit(stream, Buffer.concat(body), format)),
       },
       reconcile: {
         start: ({ view, isDry }, tell) => {
@@ -102,6 +103,8 @@ export class MemoryAppliance {
       keyHash,
       version: "0.1.0",
       views: ["page_views"],
+      openFilesMax: 1000,
+      requestTimeoutMs: 30_000,
       requestIdPrefix: "test",
       logLine: (line) => void this.logLines.push(line),
     };

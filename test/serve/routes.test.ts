@@ -355,10 +355,8 @@ test("stop lets a request in work finish and ends idle connections", async () =>
     ...deps,
     ingest: {
       ...deps.ingest,
-      submit: async (request: Parameters<typeof deps.ingest.submit>[0]) => {
-        await Bun.sleep(100);
-        return deps.ingest.submit(request);
-      },
+      submit: (...given: Parameters<typeof deps.ingest.submit>) =>
+        void setTimeout(() => deps.ingest.submit(...given), 100),
     },
   };
   const running = startServer(slow, { host: "127.0.0.1", port: 0 }, systemClock());
