@@ -43,6 +43,8 @@ export class Appliance {
   readonly url: string;
   /** The key that was made at this start, if one was. */
   readonly madeKey: string | null;
+  /** How long `stop` may take: the caller ends the process then. */
+  readonly shutdownTimeoutUs: number;
   readonly #folder: DataFolder;
   readonly #fleet: Fleet;
   readonly #queries: QueryService;
@@ -56,8 +58,10 @@ export class Appliance {
     readonly server: RunningServer;
     readonly reconciler: Reconciler;
     readonly madeKey: string | null;
+    readonly shutdownTimeoutUs: number;
   }) {
     this.url = parts.server.url;
+    this.shutdownTimeoutUs = parts.shutdownTimeoutUs;
     this.madeKey = parts.madeKey;
     this.#folder = parts.folder;
     this.#fleet = parts.fleet;
@@ -118,13 +122,16 @@ export class Appliance {
     if (key.hash === null && !isLoopback(settings.server.listen.host))
       throw new Error("broken invariant: an address beyond loopback has a key");
     reconciler.schedule(checked.config.views);
-    return new Appliance({ folder, fleet, queries, server, reconciler, madeKey: key.made });
+    const { shutdownTimeoutUs } = settings.server;
+    const parts = { folder, fleet, queries, server, reconciler, shutdownTimeoutUs };
+    return new Appliance({ ...parts, madeKey: key.made });
   }
 
   /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */
   async stop(): Promise<void> {
     this.#reconciler.close();
-    await this.#server.stop(DRAIN_MS);
+    // half of the time is for what comes after
+    await this.#server.stop(Math.min(DRAIN_MS, this.shutdownTimeoutUs / 2000));
     await this.#queries.close();
     await this.#fleet.stop();
     this.#folder.close();

@@ -150,6 +150,14 @@ export const SETTING_KEYS = {
     short: "listen",
     description: "HOST:PORT to serve on; port 0 takes a free one. Other than loopback needs a key.",
   },
+  "server.shutdown_timeout": {
+    type: "duration",
+    default: "30s",
+    least: "1s",
+    most: "1h",
+    description:
+      "How long a stop may take: requests are finished, a checkpoint and the tables are written. What is not done by then the next start does from the log.",
+  },
   "storage.path": {
     type: "path",
     default: "./data",

@@ -175,7 +175,10 @@ async function look(line: CommandLine): Promise<never> {
 /** One Ctrl-C arrives up to three times: from the terminal, npm and the launcher. Repeats this soon are the same signal. */
 const SAME_SIGNAL_US = 1_000_000;
 
-/** Serves until SIGTERM or SIGINT; a second signal ends at once, which is safe: what was acknowledged is in the log. */
+/**
+ * Serves until SIGTERM or SIGINT; a second signal ends at once, and so does a stop that takes too long. Both are safe: what was
+ * acknowledged is in the log.
+ */
 function stopOnSignal(appliance: Appliance): void {
   const clock = systemClock();
   let stoppingSinceUs: number | null = null;
@@ -187,6 +190,13 @@ function stopOnSignal(appliance: Appliance): void {
     }
     stoppingSinceUs = nowUs;
     say("stopping: finishing what was accepted");
+    const timeoutMs = appliance.shutdownTimeoutUs / 1000;
+    setTimeout(() => {
+      say(
+        `not done after ${timeoutMs / 1000} s (server.shutdown_timeout): the next start goes on from the log`,
+      );
+      process.exit(0);
+    }, timeoutMs);
     appliance.stop().then(
       () => process.exit(0),
       (error: unknown) => {

@@ -101,10 +101,10 @@ export function durably<T>(
   return result;
 }
 
-/** What happens at a failpoint: the process is killed as by `kill -9`, or the step throws an OS error of that code. */
-export type FailpointAction = "kill" | "EIO" | "ENOSPC";
+/** What happens at a failpoint: the process is killed as by `kill -9`, the step throws an OS error of that code, or the thread waits first: a slow disk. */
+export type FailpointAction = "kill" | "EIO" | "ENOSPC" | { readonly waitMs: number };
 
-/** One armed failpoint: at the `countdown`-th time (from 1) that `name` is reached, and for errors at later times up to the `last`-th. */
+/** One armed failpoint: at the `countdown`-th time (from 1) that `name` is reached, and unless it is the end at later times up to the `last`-th. */
 export interface FailpointPlan {
   readonly name: Failpoint;
   readonly countdown: number;
@@ -121,7 +121,7 @@ export class FailpointPlanError extends Error {
 }
 
 /**
- * Parses `name[:n[-m]]:kill|error|eio|enospc[@PATH]`, several with commas between them, as main.ts finds them in MILLRACE_FAILPOINT: n from 1, default 1;
+ * Parses `name[:n[-m]]:kill|error|eio|enospc|wait<ms>[@PATH]`, several with commas between them, as main.ts finds them in MILLRACE_FAILPOINT: n from 1, default 1;
  * `n-m`: the disk is well again after the m-th time; "error" means EIO; `@PATH`: only while there is a file. Throws FailpointPlanError for anything else.
  */
 export function parseFailpointPlans(text: string): FailpointPlan[] {
@@ -141,7 +141,7 @@ function parsePlan(text: string): FailpointPlan {
   const isRange = /^[1-9]\d*(-[1-9]\d*)?$/.test(times) && countdown <= (last ?? countdown);
   if (parts.length > 3 || action === null || !isRange || path === "")
     throw new FailpointPlanError(
-      `"${text}" is not name[:n]:kill|error|eio|enospc[@PATH] with n from 1, or n-m`,
+      `"${text}" is not name[:n]:kill|error|eio|enospc|wait<ms>[@PATH] with n from 1, or n-m`,
     );
   return {
     name: failpoint,
@@ -161,8 +161,10 @@ function actionOf(word: string): FailpointAction | null {
       return "EIO";
     case "enospc":
       return "ENOSPC";
-    default:
-      return null;
+    default: {
+      const waitMs = /^wait([1-9]\d{0,6})$/.exec(word)?.[1];
+      return waitMs === undefined ? null : { waitMs: Number(waitMs) };
+    }
   }
 }
 
@@ -174,6 +176,11 @@ export class FailpointError extends Error {
     super(`${code}: ${code === "EIO" ? "i/o error" : "no space left on device"}, at ${failpoint}`);
     this.code = code;
   }
+}
+
+/** Blocks the thread. */
+function wait(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
 
 /** Counts the steps of one Files adapter and acts at the armed ones. Does nothing when there are no plans. */
@@ -195,10 +202,11 @@ export class Failpoints {
     const reached = (this.#reached.get(plan) ?? 0) + 1;
     this.#reached.set(plan, reached);
     if (reached < plan.countdown || reached > (plan.last ?? Infinity)) return;
+    if (typeof plan.action === "object") return wait(plan.action.waitMs);
     if (plan.action !== "kill") throw new FailpointError(plan.action, plan.name);
     process.kill(process.pid, "SIGKILL");
     // The signal is delivered asynchronously: nothing may happen in between.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    return wait(Infinity);
   }
 
   /** As `reach` where room is asked for: an ENOSPC is the answer, not an error. */

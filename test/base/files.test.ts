@@ -33,6 +33,7 @@ describe("failpoints", () => {
     ]);
     expect(parseFailpointPlans("log.append.after:7:error")[0]?.countdown).toBe(7);
     expect(parseFailpointPlans("log.append.after:enospc")[0]?.action).toBe("ENOSPC");
+    expect(parseFailpointPlans("log.append.after:1-9:wait200")[0]?.action).toEqual({ waitMs: 200 });
     expect(parseFailpointPlans("files.free.measure:3-17:enospc,log.roll.before:kill@/a/b")).toEqual(
       [
         { name: "files.free.measure", countdown: 3, last: 17, action: "ENOSPC" },

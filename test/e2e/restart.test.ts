@@ -100,6 +100,31 @@ test("SIGTERM twice, the second at once, ends it safely", async () => {
   await second.kill();
 });
 
+test("a stop that takes longer than server.shutdown_timeout ends with 0, and loses nothing", async () => {
+  const data = folder();
+  const first = await Appliance.start({
+    config: CONFIG,
+    data,
+    flags: ["--server.shutdown_timeout=1s", "--checkpoint.interval=1h"],
+    env: { MILLRACE_FAILPOINT: "checkpoint.save.before:wait60000" },
+  });
+  await first.send(line("a", 0));
+  // a request that never comes in whole does not hold up the stop
+  const half = fetch(`${first.address}/v1/events`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: new ReadableStream({ start: (body) => body.enqueue(new Uint8Array([0x7b])) }),
+  }).catch(() => null);
+  await Bun.sleep(100);
+  expect(await first.stop()).toBe(0);
+  await first.printed("not done after 1 s (server.shutdown_timeout)");
+  await half;
+  const second = await Appliance.start({ config: CONFIG, data });
+  expect((await second.rows("SELECT count(*) FROM clicks")).rows).toEqual([[1]]);
+  expect((await second.rows("SELECT sum(events) FROM per_minute")).rows).toEqual([[1]]);
+  await second.kill();
+});
+
 test("a changed view and a changed schema are refused, a new view begins at the end and says so", async () => {
   const data = folder();
   const first = await Appliance.start({ config: CONFIG, data });
