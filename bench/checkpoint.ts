@@ -3,12 +3,14 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import { buildKernels } from "../kernels/build.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import { instantiate } from "../kernels/host.ts";
 import { DiskFiles } from "../src/base/disk-files.ts";
 import { openCheckpointStore } from "../src/checkpoint/sqlite-store.ts";
 import { NO_CHANGE, type CheckpointStore } from "../src/checkpoint/store.ts";
+import { ROOM_PAGES, roomOf } from "../src/engine-state.ts";
 import { buildImage, type Cell } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
 import { ViewParser } from "../src/view/parse.ts";
@@ -89,7 +91,7 @@ class State {
     }
   }
 
-  steps(room: (bytes: number) => Uint8Array): Iterator<void, WindowsCheckpoint> {
+  steps(room: (n: number) => Uint8Array): Iterator<void, WindowsCheckpoint> {
     return this.#windows.checkpointSteps(room);
   }
 }
@@ -106,7 +108,7 @@ interface Taken {
 class Saver {
   readonly #state: State;
   readonly #store: CheckpointStore;
-  #room = new SharedArrayBuffer(0);
+  readonly #rooms: SharedArrayBuffer[] = [];
 
   constructor(state: State, store: CheckpointStore) {
     this.#state = state;
@@ -115,7 +117,7 @@ class Saver {
 
   take(): Taken {
     const begin = performance.now();
-    const steps = this.#state.steps((bytes) => this.#roomFor(bytes));
+    const steps = this.#state.steps((n) => this.#roomFor(n));
     let sliceMs = 0;
     let checkpoint: WindowsCheckpoint | null = null;
     while (checkpoint === null) {
@@ -143,9 +145,10 @@ class Saver {
     };
   }
 
-  #roomFor(bytes: number): Uint8Array {
-    if (bytes > this.#room.byteLength) this.#room = new SharedArrayBuffer(bytes);
-    return new Uint8Array(this.#room, 0, bytes);
+  #roomFor(n: number): Uint8Array {
+    const at = Math.floor(n / ROOM_PAGES);
+    this.#rooms[at] ??= new SharedArrayBuffer(ROOM_PAGES * FOLD_PAGE_BYTES);
+    return roomOf(this.#rooms[at], n);
   }
 }
 

@@ -1,7 +1,7 @@
 // The engine's state as a checkpoint, and back: what is saved of admission, views and the applied configuration, and how a start puts it
 // together again with the log behind it. Names the readers in a checkpoint; knows nothing of where it is kept.
 import type { AppliedConfiguration } from "./admit/applied.ts";
-import { assert } from "./base/assert.ts";
+import { assert, must } from "./base/assert.ts";
 import { lastOf } from "./base/steps.ts";
 import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import type { CheckpointChange, LoadedCheckpoint, StatePage } from "./checkpoint/store.ts";
@@ -10,6 +10,7 @@ import { GENERATIONS_READER } from "./checkpoint/sealer.ts";
 import type { Engine, EngineView } from "./engine.ts";
 import { PENDING_OUTPUT_BYTES_MAX, REPLAY_READ_BYTES } from "./limits.ts";
 import type { LogReader } from "./log/log.ts";
+import type { PageRoom } from "./window/saved-pages.ts";
 
 /** Names of readers in a checkpoint. */
 export const ADMISSION_READER = "admission";
@@ -20,27 +21,35 @@ const ACCOUNTING_READER = "accounting";
 /** Name of the fold memory's pages in a checkpoint. */
 const FOLD_SPACE = "fold";
 
-/** Pages of the fold memory that lie one after the other in a buffer, as a checkpoint names them. */
+/** Pages of the fold memory that lie one after the other in rooms, as a checkpoint names them. */
 export function foldPages(packed: {
   readonly numbers: Uint32Array;
-  readonly room: SharedArrayBuffer;
+  readonly rooms: readonly SharedArrayBuffer[];
 }): StatePage[] {
-  return Array.from(packed.numbers, (page, index) => ({
+  return Array.from(packed.numbers, (page, n) => ({
     space: FOLD_SPACE,
     page,
-    bytes: new Uint8Array(packed.room, index * FOLD_PAGE_BYTES, FOLD_PAGE_BYTES),
+    bytes: roomOf(must(packed.rooms[Math.floor(n / ROOM_PAGES)], "a room"), n),
   }));
+}
+
+/** Pages of one room: 4 MB, a millisecond to get. */
+export const ROOM_PAGES = 256;
+
+/** The place of the n-th page of a checkpoint in the room that it falls into. */
+export function roomOf(room: SharedArrayBuffer, n: number): Uint8Array {
+  return new Uint8Array(room, (n % ROOM_PAGES) * FOLD_PAGE_BYTES, FOLD_PAGE_BYTES);
 }
 
 /**
  * What changed since the change before; it must not get lost. Admission may be ahead of the log: the change is saved only once
- * `engine.lastPosition` of the first step is durable. `room`: where pages are copied to, by their bytes. By steps: between them events may be
- * admitted, but nothing is folded and no window is looked at.
+ * `engine.lastPosition` of the first step is durable. By steps: between them events may be admitted, but nothing is folded and no window is
+ * looked at.
  */
 export function* checkpointSteps(
   engine: Engine,
   applied: AppliedConfiguration,
-  room: (bytes: number) => Uint8Array,
+  room: PageRoom,
 ): Generator<void, CheckpointChange> {
   const { admission, windows, lastPosition, folded } = engine;
   const ids = admission.takeDelta(lastPosition);
@@ -70,7 +79,7 @@ export function* checkpointSteps(
 
 /** All steps of a checkpoint at once, into memory of its own. */
 export function checkpointChange(engine: Engine, applied: AppliedConfiguration): CheckpointChange {
-  return lastOf(checkpointSteps(engine, applied, (bytes) => new Uint8Array(bytes)));
+  return lastOf(checkpointSteps(engine, applied, () => new Uint8Array(FOLD_PAGE_BYTES)));
 }
 
 /** Puts the checkpoint back, if there is one, and adds the views. */

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import { seeded } from "../bench/load-body.ts";
+import { FOLD_PAGE_BYTES } from "../kernels/abi.ts";
 import { buildKernels } from "../kernels/build.ts";
 import { configurationChange, type AppliedConfiguration } from "../src/admit/applied.ts";
 import { must } from "../src/base/assert.ts";
@@ -241,7 +242,8 @@ export class Life {
   /** Begins a checkpoint of now, of which `slice` takes a step. Turns between them are `turnBehind`: admitted and logged, but not folded. */
   beginCheckpoint(): void {
     this.#backlog.pause();
-    this.#steps ??= checkpointSteps(this.#engine, this.#applied, (bytes) => new Uint8Array(bytes));
+    const room = (): Uint8Array => new Uint8Array(FOLD_PAGE_BYTES);
+    this.#steps ??= checkpointSteps(this.#engine, this.#applied, room);
   }
 
   /** A step of the checkpoint that was begun; it is saved with the last one. Whether steps are left. */

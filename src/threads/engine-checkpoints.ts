@@ -1,12 +1,13 @@
 // The engine's part in outputs and checkpoints: hands outputs to the export thread as they come, takes a checkpoint at a batch boundary by
 // slices, and sends it once everything that it contains is durable in the log. One at a time. While slices are taken nothing is folded, since
 // no page may change: events go on to be admitted and logged, and are folded from the log afterwards.
+import { FOLD_PAGE_BYTES } from "../../kernels/abi.ts";
 import type { AppliedConfiguration } from "../admit/applied.ts";
 import type { Clock } from "../base/clock.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineBacklog } from "../engine-backlog.ts";
-import { checkpointSteps } from "../engine-state.ts";
+import { checkpointSteps, ROOM_PAGES, roomOf } from "../engine-state.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { LongestSteps } from "./engine-status.ts";
 import type { EngineToExport } from "./messages.ts";
@@ -32,14 +33,12 @@ interface Taken {
 
 /** Longest time at a stretch, µs; the step that ends it comes on top. */
 const SLICE_US = 4000;
-/** A room that is too small grows by this factor. */
-const PAGES_ROOM_SPARE = 1.25;
 
 export class EngineCheckpoints {
   readonly #engine: Engine;
   readonly #wires: CheckpointWires;
   /** Pages on their way to the export thread: shared and used again, since as much memory as the state is costly to get anew. */
-  #room = new SharedArrayBuffer(0);
+  readonly #rooms: SharedArrayBuffer[] = [];
   #taken: Taken | null = null;
   /** Ids on their way to the export thread. */
   #segments: CheckpointChange["segments"] = [];
@@ -66,7 +65,8 @@ export class EngineCheckpoints {
     const { pages, ...change } = taken.change;
     this.#segments = change.segments;
     const numbers = Uint32Array.from(pages, ({ page }) => page);
-    this.#wires.send({ kind: "checkpoint", change, pages: { numbers, room: this.#room } });
+    const rooms = this.#rooms.slice(0, Math.ceil(pages.length / ROOM_PAGES));
+    this.#wires.send({ kind: "checkpoint", change, pages: { numbers, rooms } });
   }
 
   /** Tells the export how far outputs are given: now and then, since a message wakes its thread. */
@@ -90,7 +90,7 @@ export class EngineCheckpoints {
     this.tick();
     const position = this.#engine.lastPosition;
     const { applied } = this.#wires;
-    const steps = checkpointSteps(this.#engine, applied, (bytes) => this.#roomFor(bytes));
+    const steps = checkpointSteps(this.#engine, applied, (n) => this.#roomFor(n));
     this.#slice(steps, position);
   }
 
@@ -134,9 +134,9 @@ export class EngineCheckpoints {
     return false;
   }
 
-  #roomFor(bytes: number): Uint8Array {
-    if (bytes > this.#room.byteLength)
-      this.#room = new SharedArrayBuffer(Math.ceil(bytes * PAGES_ROOM_SPARE));
-    return new Uint8Array(this.#room, 0, bytes);
+  #roomFor(n: number): Uint8Array {
+    const at = Math.floor(n / ROOM_PAGES);
+    this.#rooms[at] ??= new SharedArrayBuffer(ROOM_PAGES * FOLD_PAGE_BYTES);
+    return roomOf(this.#rooms[at], n);
   }
 }

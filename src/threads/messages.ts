@@ -284,11 +284,14 @@ export type EngineToExport =
       /** The first position that one of them needs to go on; null: none may. */
       readonly wanted: number | null;
     }
-  /** Pages of the fold memory lie one after the other in `room`, which is the engine's again once it is saved. */
+  /** Pages of the fold memory lie one after the other in `rooms`, which are the engine's again once it is saved. */
   | {
       readonly kind: "checkpoint";
       readonly change: Omit<CheckpointChange, "pages">;
-      readonly pages: { readonly numbers: Uint32Array; readonly room: SharedArrayBuffer };
+      readonly pages: {
+        readonly numbers: Uint32Array;
+        readonly rooms: readonly SharedArrayBuffer[];
+      };
     };
 
 export type ExportToEngine =

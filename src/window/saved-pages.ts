@@ -8,16 +8,18 @@ export interface SavedPage {
   readonly bytes: Uint8Array;
 }
 
-/** Pages that are copied in one step: 256 KB, 0.1 ms. */
-const PAGES_PER_STEP = 16;
+/** Pages that are copied in one step: 128 KB, less than 0.1 ms. */
+const PAGES_PER_STEP = 8;
+
+/** Where the n-th page of a checkpoint is copied to, n from 0: FOLD_PAGE_BYTES bytes. */
+export type PageRoom = (n: number) => Uint8Array;
 
 /**
- * Pages that changed since the call before, copied into what `room` gives for their bytes, and those that were given back. By steps: no page may
- * change between them.
+ * Pages that changed since the call before, copied to `room`, and those that were given back. By steps: no page may change between them.
  */
 export function* takeChanges(
   memory: FoldMemory,
-  room: (bytes: number) => Uint8Array,
+  room: PageRoom,
 ): Generator<void, { readonly pages: SavedPage[]; readonly freed: number[] }> {
   const count = memory.call.pagesHighest();
   const dirty = memory.dirty(count);
@@ -29,15 +31,14 @@ export function* takeChanges(
     else if (mark !== 0) freed.push(page);
   }
   dirty.fill(0);
-  const to = room(changed.length * FOLD_PAGE_BYTES);
   const from = memory.pages();
   const pages: SavedPage[] = [];
   for (const [index, page] of changed.entries()) {
     if (index % PAGES_PER_STEP === 0) yield;
     const first = FOLD_PAGES_AT + page * FOLD_PAGE_BYTES;
-    const at = index * FOLD_PAGE_BYTES;
-    to.set(from.subarray(first, first + FOLD_PAGE_BYTES), at);
-    pages.push({ page, bytes: to.subarray(at, at + FOLD_PAGE_BYTES) });
+    const bytes = room(index);
+    bytes.set(from.subarray(first, first + FOLD_PAGE_BYTES));
+    pages.push({ page, bytes });
   }
   return { pages, freed };
 }

@@ -31,7 +31,7 @@ import type { ViewOutput } from "./output.ts";
 import { PendingOutputs } from "./pending-outputs.ts";
 import { PageMeter } from "./page-meter.ts";
 import { Reconciled } from "./reconciled.ts";
-import { restorePages, takeChanges, type SavedPage } from "./saved-pages.ts";
+import { restorePages, takeChanges, type PageRoom, type SavedPage } from "./saved-pages.ts";
 import { Room } from "./room.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
 import { Spill, type SpillOptions } from "./spill.ts";
@@ -326,11 +326,11 @@ export class Windows {
 
   /**
    * What changed since the checkpoint before, which is durable. The caller makes it durable with the positions; it must not get lost. Pages are
-   * copied into what `room` gives for their bytes, so that a caller with a buffer at hand saves the allocation of as much as the state is
-   * large. Closed windows beyond what memory should hold leave it. By steps of less than a millisecond, but for a closed window of many groups
-   * that leaves: between them nothing is folded and no window is looked at.
+   * copied to `room`: a caller with memory at hand saves the allocation of as much as the state is large. Closed windows beyond what memory
+   * should hold leave it. By steps of less than a millisecond, but for a closed window of many groups that leaves: between them nothing is
+   * folded and no window is looked at.
    */
-  *checkpointSteps(room: (bytes: number) => Uint8Array): Generator<void, WindowsCheckpoint> {
+  *checkpointSteps(room: PageRoom): Generator<void, WindowsCheckpoint> {
     this.#memory.clearScratch();
     const closed = yield* this.#spill.takeChange((name) => this.#room.closedPagesOf(name));
     const body = this.#body();
@@ -342,7 +342,7 @@ export class Windows {
 
   /** All steps of a checkpoint at once. */
   takeCheckpoint(): WindowsCheckpoint {
-    return lastOf(this.checkpointSteps((bytes) => new Uint8Array(bytes)));
+    return lastOf(this.checkpointSteps(() => new Uint8Array(FOLD_PAGE_BYTES)));
   }
 
   #body(): Uint8Array {
