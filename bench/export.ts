@@ -89,6 +89,7 @@ function open(folder: string): Tables {
     folder: join(folder, "warehouse"),
     ledgerPath: join(folder, "ledger.db"),
     jobId: "bench",
+    onTableAhead: "refuse",
     files: new DiskFiles(),
     clock: systemClock(),
     kernels: instantiateExport(wasm, EXPORT_MEMORY_BYTES_MAX),

@@ -19,10 +19,12 @@ import type { Question, QuestionAnswer, Questions, Refusal } from "./serve/deps.
 import { checkGivenKey, chooseKey, isLoopback } from "./serve/key.ts";
 import { MetricRegistry } from "./serve/metrics.ts";
 import { startServer, type RunningServer } from "./serve/server.ts";
+import type { OnTableAhead } from "./table/recovery.ts";
 import { registerFleetMetrics } from "./threads/fleet-metrics.ts";
 import { Fleet, type WorkerUrls } from "./threads/fleet.ts";
 import type { Failed, ThreadStart } from "./threads/messages.ts";
 import { Reconciler } from "./threads/reconciler.ts";
+import { Savepointer } from "./threads/savepointer.ts";
 
 export interface ApplianceOptions {
   readonly checked: CheckedConfig;
@@ -33,6 +35,8 @@ export interface ApplianceOptions {
   /** MILLRACE_KEY and MILLRACE_FAILPOINT, as the environment has them. */
   readonly key: string | undefined;
   readonly failpoint: string | undefined;
+  /** Absent: refuse. */
+  readonly onTableAhead?: OnTableAhead;
   /** A line for the operator. */
   readonly say: (line: string) => void;
   /** The first failure: say it and end the process. */
@@ -50,6 +54,7 @@ export class Appliance {
   readonly #queries: QueryService;
   readonly #server: RunningServer;
   readonly #reconciler: Reconciler;
+  readonly #savepointer: Savepointer;
 
   private constructor(parts: {
     readonly folder: DataFolder;
@@ -57,6 +62,7 @@ export class Appliance {
     readonly queries: QueryService;
     readonly server: RunningServer;
     readonly reconciler: Reconciler;
+    readonly savepointer: Savepointer;
     readonly madeKey: string | null;
     readonly shutdownTimeoutUs: number;
   }) {
@@ -68,6 +74,7 @@ export class Appliance {
     this.#queries = parts.queries;
     this.#server = parts.server;
     this.#reconciler = parts.reconciler;
+    this.#savepointer = parts.savepointer;
   }
 
   /** Resolves once events are accepted. Throws DataFolderError, KeyError and ListenError with advice. */
@@ -101,11 +108,13 @@ export class Appliance {
     registerFleetMetrics(metrics, fleet, queries);
     const questions = new FleetQuestions(fleet, queries, settings.query.timeoutUs / 1000);
     const reconciler = reconcilerOf(options, fleet, questions);
+    const savepointer = savepointerOf(options, fleet, folder);
     const server = startServer(
       {
         ingest: fleet.ingest,
         questions,
         reconcile: reconciler,
+        savepoints: savepointer,
         status: () => fleet.health(),
         metrics,
         keyHash: key.hash,
@@ -123,15 +132,17 @@ export class Appliance {
       throw new Error("broken invariant: an address beyond loopback has a key");
     reconciler.schedule(checked.config.views);
     const { shutdownTimeoutUs } = settings.server;
-    const parts = { folder, fleet, queries, server, reconciler, shutdownTimeoutUs };
+    const running = { fleet, queries, server, reconciler, savepointer };
+    const parts = { ...running, folder, shutdownTimeoutUs };
     return new Appliance({ ...parts, madeKey: key.made });
   }
 
   /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */
   async stop(): Promise<void> {
     this.#reconciler.close();
-    // half of the time is for what comes after
-    await this.#server.stop(Math.min(DRAIN_MS, this.shutdownTimeoutUs / 2000));
+    // an eighth of the time, so that a savepoint that is given up is removed; a half is for what comes after
+    await this.#savepointer.close(this.shutdownTimeoutUs / 8000);
+    await this.#server.stop(Math.min(DRAIN_MS, (this.shutdownTimeoutUs * 3) / 8000));
     await this.#queries.close();
     await this.#fleet.stop();
     this.#folder.close();
@@ -166,6 +177,7 @@ function threadStart(options: ApplianceOptions, folder: DataFolder): ThreadStart
     dataFolder: folder.path,
     jobId: folder.jobId,
     idKey: folder.hashKey,
+    onTableAhead: options.onTableAhead ?? "refuse",
     failpoint: options.failpoint ?? null,
   };
 }
@@ -184,6 +196,29 @@ function reconcilerOf(
     hasRaw: checked.config.settings.export.raw,
     suspended: () => (fleet.status().engine?.suspended ?? []).map(({ view }) => view),
     say,
+  });
+}
+
+function savepointerOf(
+  { checked, workers, version, failpoint }: ApplianceOptions,
+  fleet: Fleet,
+  folder: DataFolder,
+): Savepointer {
+  return new Savepointer({
+    url: workers.savepoint,
+    order: {
+      dataFolder: folder.path,
+      jobId: folder.jobId,
+      hashKey: folder.hashKey,
+      configurationText: checked.record.body,
+      logFileSizeBytes: checked.config.settings.log.fileSizeBytes,
+      millrace: version,
+    },
+    failpoint: failpoint ?? null,
+    nowUs: () => systemClock().nowUs(),
+    freeze: () => fleet.freeze(),
+    thaw: () => fleet.thaw(),
+    letGo: () => fleet.letGo(),
   });
 }
 

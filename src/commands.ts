@@ -1,7 +1,7 @@
-// Verbs: `verify`, `test`, `preview`, which look at views and change nothing, `reconcile`, and `doctor`. Each returns its exit code; what it prints goes to
+// Verbs: `verify`, `test`, `preview`, which look at views and change nothing, `reconcile`, `savepoint`, `restore` and `doctor`. Each returns its exit code; what it prints goes to
 // `CommandTools`, as do the configuration and whom to ask, which main decides.
 import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import { kernelModule } from "../kernels/modules.ts";
 import { engineStreams } from "./appliance.ts";
 import { must } from "./base/assert.ts";
@@ -32,6 +32,9 @@ import { previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
 import { reconcileExitCode, reconcileSummary } from "./reconcile/report.ts";
 import { reconcileRefusal } from "./reconcile/scope.ts";
 import type { Relation } from "./rehearsal/relation.ts";
+import { SavepointError } from "./savepoint/manifest.ts";
+import { megabytes, progressText, restoreLines, savepointLines } from "./savepoint/report.ts";
+import { restoreSavepoint } from "./savepoint/restore.ts";
 import type { CheckedConfig, CheckTools } from "./serve/check.ts";
 import { ApplianceError, type Client } from "./serve/client.ts";
 import { tableText } from "./serve/demo.ts";
@@ -51,10 +54,10 @@ export interface CommandTools {
   readonly parseView: CheckTools["parseView"];
   /** MILLRACE_FAILPOINT, for tests. */
   readonly failpoint: string | null;
-  /** Something to ask about the configuration's data folder, until `use` is done; ends the process when there is none. */
+  /** Something to ask about the configuration's data folder, until `use` is done; ends the process when there is none. Null only with --url. */
   readonly withClient: <T>(
     line: CommandLine,
-    checked: CheckedConfig,
+    checked: CheckedConfig | null,
     use: (client: Client) => Promise<T>,
   ) => Promise<T>;
 }
@@ -64,11 +67,13 @@ class CommandError extends Error {
   override readonly name = "CommandError";
 }
 
-/** Runs `verify`, `reconcile`, `test`, `preview` or `doctor`. 2: it could not do what it was asked for. */
+/** Runs `verify`, `reconcile`, `test`, `preview`, `savepoint`, `restore` or `doctor`. 2: it could not do what it was asked for. */
 export async function runCommand(line: CommandLine, tools: CommandTools): Promise<number> {
   try {
     if (line.command === "verify") return await verify(line, tools);
     if (line.command === "reconcile") return await reconcile(line, tools);
+    if (line.command === "savepoint") return await savepoint(line, tools);
+    if (line.command === "restore") return restore(line, tools);
     if (line.command === "doctor") return await doctor(line, tools);
     return await (line.command === "test" ? runTests(line, tools) : preview(line, tools));
   } catch (error) {
@@ -77,6 +82,7 @@ export async function runCommand(line: CommandLine, tools: CommandTools): Promis
       error instanceof ApplianceError ||
       error instanceof DataFolderError ||
       error instanceof EventLineError ||
+      error instanceof SavepointError ||
       error instanceof NoRoomError;
     if (!isTheirs) throw error;
     const advice = error instanceof NoRoomError ? "; preview fewer events" : "";
@@ -167,6 +173,42 @@ async function doctor(line: CommandLine, tools: CommandTools): Promise<number> {
   if (isJson) tools.say(reportJson(report, done));
   else for (const text of reportLines(report, !isRepair)) tools.say(text);
   return doctorExitCode(report);
+}
+
+/** A copy of everything, made by whoever serves the data folder. */
+async function savepoint(line: CommandLine, tools: CommandTools): Promise<number> {
+  const [to, ...more] = line.words;
+  if (to === undefined || more.length > 0)
+    throw new CommandError("write millrace savepoint DIR, a folder that is empty or not there");
+  if (line.own.has("url") && !isAbsolute(to))
+    throw new CommandError(`${to} is on the machine of --url: write an absolute path`);
+  const checked = line.own.has("url") ? null : await tools.configOf(line);
+  const report = await tools.withClient(line, checked, (client) =>
+    client.savepoint(resolve(to), (progress) => tools.say(progressText(progress))),
+  );
+  for (const text of savepointLines(report)) tools.say(text);
+  return 0;
+}
+
+/** A new data folder out of a savepoint. Needs no configuration, and no process. */
+function restore(line: CommandLine, tools: CommandTools): number {
+  const [from, ...more] = line.words;
+  const to = line.flags.get("data") ?? line.flags.get("storage.path");
+  if (from === undefined || to === undefined || more.length > 0 || line.flags.size > 1)
+    throw new CommandError("write millrace restore DIR --data NEW_FOLDER");
+  let told = 0;
+  const report = restoreSavepoint({
+    from: resolve(from),
+    dataFolder: resolve(to),
+    files: openDiskFiles(tools.failpoint),
+    tell: (bytes, all) => {
+      const tenth = Math.floor((10 * bytes) / all);
+      if (tenth > told) tools.say(`${tenth * 10} % of ${megabytes(all)}`);
+      told = tenth;
+    },
+  });
+  for (const text of restoreLines(report)) tools.say(text);
+  return 0;
 }
 
 /** What `test` and `preview` run the path with. */

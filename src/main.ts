@@ -24,6 +24,7 @@ import { runDemo } from "./serve/demo.ts";
 import { KeyError } from "./serve/key.ts";
 import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
+import type { OnTableAhead } from "./table/recovery.ts";
 import { startQueryChild } from "./threads/query-child.ts";
 import { runViewCheck, ViewCheck } from "./threads/view-check.ts";
 import { explainPlan } from "./view/explain.ts";
@@ -37,6 +38,7 @@ const WORKERS = {
   engine: new URL("./threads/engine.ts", import.meta.url).href,
   export: new URL("./threads/export.ts", import.meta.url).href,
   reconcile: new URL("./threads/reconcile.ts", import.meta.url).href,
+  savepoint: new URL("./threads/savepoint.ts", import.meta.url).href,
 };
 
 /** How this program starts itself again as another process: from source by its path, as an executable by itself. */
@@ -89,7 +91,11 @@ async function checkedConfig(line: CommandLine): Promise<CheckedConfig> {
 }
 
 /** Starts the appliance, or throws why not. What goes wrong later ends the process. */
-function launch(checked: CheckedConfig, notice: (text: string) => void): Promise<Appliance> {
+function launch(
+  checked: CheckedConfig,
+  notice: (text: string) => void,
+  onTableAhead: OnTableAhead = "refuse",
+): Promise<Appliance> {
   const failed = ({ message, advice }: { message: string; advice: boolean }): never => {
     complain(advice ? message : `millrace ends, because going on could lose events: ${message}`);
     if (!advice)
@@ -103,6 +109,7 @@ function launch(checked: CheckedConfig, notice: (text: string) => void): Promise
     version: manifest.version,
     key: process.env["MILLRACE_KEY"],
     failpoint: process.env["MILLRACE_FAILPOINT"],
+    onTableAhead,
     say: notice,
     failed,
   });
@@ -118,7 +125,12 @@ function endUnstarted(error: unknown): never {
 
 /** Starts the appliance, or says why not and ends the process. */
 async function startAppliance(line: CommandLine): Promise<Appliance> {
-  return launch(await checkedConfig(line), say).catch(endUnstarted);
+  const ahead = line.own.get("on-table-ahead") ?? "refuse";
+  if (ahead !== "refuse" && ahead !== "rollback") {
+    complain(`--on-table-ahead ${JSON.stringify(ahead)} is not known; write refuse or rollback`);
+    return process.exit(2);
+  }
+  return launch(await checkedConfig(line), say, ahead).catch(endUnstarted);
 }
 
 /**
@@ -127,13 +139,14 @@ async function startAppliance(line: CommandLine): Promise<Appliance> {
  */
 async function withClient<T>(
   line: CommandLine,
-  checked: CheckedConfig,
+  checked: CheckedConfig | null,
   use: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const { settings } = checked.config;
   const key = process.env["MILLRACE_KEY"] ?? null;
   const url = line.own.get("url");
   if (url !== undefined) return use(new Client(url, key));
+  const known = must(checked, "a configuration where no --url is");
+  const { settings } = known.config;
   const { path } = settings.storage;
   if (!existsSync(join(path, "lock.db"))) {
     complain(
@@ -142,7 +155,7 @@ async function withClient<T>(
     return process.exit(2);
   }
   const server = { ...settings.server, listen: { host: "127.0.0.1", port: 0 } };
-  const own = { ...checked, config: { ...checked.config, settings: { ...settings, server } } };
+  const own = { ...known, config: { ...known.config, settings: { ...settings, server } } };
   const started = await launch(own, complain).catch((error: unknown) =>
     error instanceof FolderInUseError ? null : endUnstarted(error),
   );
@@ -157,7 +170,7 @@ async function withClient<T>(
   }
 }
 
-/** `verify`, `reconcile`, `test`, `preview` and `doctor`, and their exit codes. */
+/** The commands of commands.ts, and their exit codes. */
 async function look(line: CommandLine): Promise<never> {
   const parseView: CheckTools["parseView"] = async (source) => {
     const views = new ViewCheck(ownCommand("__views"));
@@ -290,6 +303,8 @@ async function run(line: CommandLine): Promise<void> {
     case "reconcile":
     case "test":
     case "preview":
+    case "savepoint":
+    case "restore":
     case "doctor":
       return look(line);
     case "play":

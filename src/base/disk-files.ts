@@ -94,6 +94,18 @@ export class DiskFiles implements Files {
     });
   }
 
+  link(from: string, to: string, step: Step): boolean {
+    return durably(this, step, () => {
+      try {
+        linkSync(from, to);
+        return true;
+      } catch (error) {
+        if (NO_LINKS.has(String(codeOf(error)))) return false;
+        throw error;
+      }
+    });
+  }
+
   renameOver(from: string, to: string, step: Step): void {
     durably(this, step, () => {
       renameSync(from, to);
@@ -143,6 +155,16 @@ export class DiskFiles implements Files {
     return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }
+
+/** Codes of link(2) that are no fault: another file system, one without links, a file with too many, one of another user (protected_hardlinks). */
+const NO_LINKS: ReadonlySet<string> = new Set([
+  "EXDEV",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+  "EMLINK",
+  "EPERM",
+]);
 
 /** Bytes of one call: the system refuses 2 GB and more. */
 const CALL_BYTES_MAX = 1024 * 1024 * 1024;

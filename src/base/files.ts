@@ -34,6 +34,8 @@ export interface Files {
   open(path: string): FileReader;
   /** Hard-links `from` to `to` and syncs the folder: exclusive creation. False when `to` exists. */
   linkExclusive(from: string, to: string, step: Step): boolean;
+  /** Hard-links `from` to `to`, which must not exist, without a sync: `sync` the folder of `to`. False where `to` is on another file system, or its file system has no links. */
+  link(from: string, to: string, step: Step): boolean;
   /** Replaces `to` by `from` and syncs the folder. */
   renameOver(from: string, to: string, step: Step): void;
   /** Removes a file; no error when it is not there. The removal is durable after a `sync` of the folder. */

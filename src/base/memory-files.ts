@@ -99,6 +99,11 @@ export class MemoryFiles implements Files {
     });
   }
 
+  link(from: string, to: string, step: Step): boolean {
+    if (this.linkExclusive(from, to, step)) return true;
+    throw new MemoryFilesError("EEXIST", to);
+  }
+
   renameOver(from: string, to: string, step: Step): void {
     durably(this, step, () => {
       const bytes = this.#mustRead(from);

@@ -15,6 +15,10 @@ export const COMMANDS = {
   preview:
     "run a view over past events or a file: preview NAME-OR-TEXT [--from TIME --to TIME | --file events.ndjson] --config FILE",
   test: "run fixture tests of your views: test DIR [--config FILE]; exit code 0 passed, 1 failed, 2 could not",
+  savepoint:
+    "copy everything while it runs, into a new folder of its machine: savepoint DIR --config FILE; exit code 0 done, 2 could not",
+  restore:
+    "make a data folder of a savepoint: restore DIR --data NEW_FOLDER; exit code 0 done, 2 could not",
   doctor:
     "audit a data folder that no millrace uses: doctor --data DIR [--deep] [--repair] [--json]; exit code 0 all well, 1 something that --repair mends, 2 damage or refused",
   play: "play the bundled clicks into a running appliance: play clicks [--url URL] [--rate N]",
@@ -26,7 +30,7 @@ export type Command = keyof typeof COMMANDS;
 /** Flags that are no keys of the configuration. `config` is the file's path. */
 export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
   config: "the configuration file (default: millrace.yaml; MILLRACE_CONFIG)",
-  url: "play, verify, reconcile, preview: where the appliance is (default: http://127.0.0.1:8080; all but play: what serves the data folder)",
+  url: "play, verify, reconcile, preview, savepoint: where the appliance is (default: http://127.0.0.1:8080; all but play: what serves the data folder)",
   "dry-run": "reconcile: say what would be done; takes no value",
   deep: "doctor: read every value of the tables and every sealed id; takes no value",
   repair: "doctor: do what loses nothing; takes no value",
@@ -34,10 +38,12 @@ export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
   from: "preview: events from this time on, 2019-10-01T00:30:00Z",
   to: "preview: events before this time",
   file: "preview: events of a file, one JSON text a line, in place of the past",
+  "on-table-ahead":
+    "serve: when a table has rows that the data folder, an older copy, does not know: refuse (default), or rollback: take it back to the data folder's moment",
   rate: "play: events per second at most (default: as fast as it goes)",
 };
 
-const LATER_COMMANDS = ["plan", "backfill", "savepoint", "restore", "replay", "export"];
+const LATER_COMMANDS = ["plan", "backfill", "replay", "export"];
 
 /** Flags of COMMAND_FLAGS that take no value. */
 const SWITCHES = ["dry-run", "deep", "repair", "json"];
@@ -77,7 +83,7 @@ export function readCommandLine(argv: readonly string[]): CommandLine | string {
     else if (!word.startsWith("-")) words.push(word);
     else if (SWITCHES.includes(word.slice(2))) flags.set(word.slice(2), "on");
     else {
-      const match = /^--([a-z][a-z0-9_.]*)(?:=(.*))?$/s.exec(word);
+      const match = /^--([a-z][a-z0-9_.-]*)(?:=(.*))?$/s.exec(word);
       if (match === null) return `${JSON.stringify(word)} is not a flag; write --name value`;
       const [, name = "", joined] = match;
       const value = joined ?? argv[++at];

@@ -110,9 +110,11 @@ function checkSnapshots(
   { place, findings }: Context,
 ): boolean {
   const { jobId, files } = place;
+  const highest = highestMarker(metadata);
   const decision = decideRecovery({
     jobId,
-    marker: highestMarker(metadata),
+    marker: highest,
+    position: ledger.epochPosition(name, highest?.epoch ?? 0),
     ...ledger.lastEpochs(name),
   });
   if (decision.kind === "refuse") findings.damaged(`a start is refused: ${decision.reason}`);

@@ -43,6 +43,9 @@ export const warehouseFolderOf = (dataFolder: string): string => join(dataFolder
 export const generationsFolderOf = (dataFolder: string): string => join(dataFolder, "ids");
 export const tmpFolderOf = (dataFolder: string): string => join(dataFolder, "tmp");
 
+/** Where a savepoint is restored inside the folder that becomes a data folder: gone when that is done. */
+export const RESTORING_NAME = ".restoring";
+
 /** What makes a data folder itself: made once, never changed. */
 export interface Identity {
   readonly jobId: string;
@@ -167,6 +170,14 @@ function refuseForeign(path: string, files: Files): void {
     .list(path)
     .filter((name) => !/^lock\.db(-journal)?$/.test(name) && name !== "lost+found");
   if (foreign.length === 0) return;
+  if (foreign.includes(RESTORING_NAME))
+    throw new DataFolderError(
+      `${path} holds a restore that was not finished. Remove the folder and run millrace restore again`,
+    );
+  if (foreign.some((name) => name.startsWith("savepoint.")))
+    throw new DataFolderError(
+      `${path} is a savepoint: it is never served itself. Write millrace restore ${path} --data NEW_FOLDER, then serve that`,
+    );
   const isOurs = foreign.includes("log") && foreign.includes("warehouse");
   throw new DataFolderError(
     isOurs

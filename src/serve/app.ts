@@ -7,6 +7,7 @@ import { carriesKey } from "./key.ts";
 import { problemResponse, refuse } from "./problem.ts";
 import type { RequestIds } from "./problem.ts";
 import { readReconcile, reconcileResponse } from "./reconcile.ts";
+import { savepointResponse } from "./savepoint.ts";
 import { answerResponse, readQuestion } from "./sql.ts";
 
 /** Paths that need no key: probes. */
@@ -68,6 +69,11 @@ class Routes {
     return "kind" in answer ? this.problem(request, answer) : answer;
   };
 
+  readonly savepoint = async (request: Request): Promise<Response> => {
+    const answer = await savepointResponse(this.#deps.savepoints, request);
+    return "kind" in answer ? this.problem(request, answer) : answer;
+  };
+
   readonly health = (): Response => {
     const { healthy, problems, position } = this.#deps.status();
     const body = { status: healthy ? "healthy" : "unhealthy", problems, position };
@@ -96,6 +102,7 @@ class Routes {
     return [
       { path: "/v1/sql", get: this.sql, post: this.sql },
       { path: "/v1/reconcile", post: this.reconcile },
+      { path: "/v1/savepoint", post: this.savepoint },
       { path: "/health", get: this.health },
       { path: "/ready", get: this.ready },
       { path: "/metrics", get: this.metrics },
@@ -118,7 +125,8 @@ class Routes {
         request,
         refuse(404, "not_in_this_release", `${path} is not in this release`),
       );
-    const detail = "served are /v1/events, /v1/sql, /v1/reconcile, /health, /ready, /metrics and /";
+    const detail =
+      "served are /v1/events, /v1/sql, /v1/reconcile, /v1/savepoint, /health, /ready, /metrics and /";
     return this.problem(request, refuse(404, "not_found", detail));
   }
 }

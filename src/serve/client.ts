@@ -1,6 +1,7 @@
 // Adapter: a client of a running appliance, over its own HTTP interface. Used by the commands that ask one.
 import { isoTime } from "../base/iso-time.ts";
 import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { ReconcileRequest } from "./deps.ts";
 
 /** An answer of POST /v1/events. */
@@ -24,10 +25,10 @@ export interface Rows {
   readonly position: number;
 }
 
-/** A line of POST /v1/reconcile; the last one is no progress. */
-type ReconcileLine =
-  | { readonly progress: ReconcileProgress }
-  | { readonly report: ReconcileReport }
+/** A line of what takes long; the last one is no progress. */
+type RunLine<Progress, Report> =
+  | { readonly progress: Progress }
+  | { readonly report: Report }
   | { readonly problem: { readonly detail: string } };
 
 /** The appliance answered with a problem, or not at all. The message says what to do. */
@@ -85,27 +86,47 @@ export class Client {
   }
 
   /** Reconciles a view's windows; `tell` hears how far it is. */
-  async reconcile(
+  reconcile(
     { view, fromUs, toUs, isDry }: ReconcileRequest,
     tell: (progress: ReconcileProgress) => void,
   ): Promise<ReconcileReport> {
     const wanted = { view, from: isoTime(fromUs), to: isoTime(toUs), dry_run: isDry };
-    const response = await this.#open("/v1/reconcile", "application/json", JSON.stringify(wanted));
+    const broken =
+      "the appliance ended in the middle; what it told as done is done, run it again for the rest";
+    return this.#follow({ path: "/v1/reconcile", wanted, broken }, tell);
+  }
+
+  /** Makes a savepoint in a folder of the appliance's machine; `tell` hears how far it is. */
+  savepoint(to: string, tell: (progress: SavepointProgress) => void): Promise<SavepointReport> {
+    const broken = `the appliance ended in the middle: there is no savepoint in ${to}; remove what is there and make it again`;
+    return this.#follow({ path: "/v1/savepoint", wanted: { to }, broken }, tell);
+  }
+
+  /** Starts what takes long and hears of its progress until it has ended. */
+  async #follow<Progress, Report>(
+    run: { readonly path: string; readonly wanted: object; readonly broken: string },
+    tell: (progress: Progress) => void,
+  ): Promise<Report> {
+    const response = await this.#open(run.path, "application/json", JSON.stringify(run.wanted));
     let rest = "";
     const decoder = new TextDecoder();
-    for await (const part of response.body ?? []) {
-      const lines = (rest + decoder.decode(part, { stream: true })).split("\n");
-      rest = lines.pop() ?? "";
-      for (const line of lines) {
-        const said = JSON.parse(line) as ReconcileLine;
-        if ("report" in said) return said.report;
-        if ("problem" in said) throw new ApplianceError(said.problem.detail);
-        tell(said.progress);
+    try {
+      for await (const part of response.body ?? []) {
+        const lines = (rest + decoder.decode(part, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) {
+          const said = JSON.parse(line) as RunLine<Progress, Report>;
+          if ("report" in said) return said.report;
+          if ("problem" in said) throw new ApplianceError(said.problem.detail);
+          tell(said.progress);
+        }
       }
+    } catch (error) {
+      if (error instanceof ApplianceError) throw error;
+      // the connection broke
+      throw new ApplianceError(run.broken, { cause: error });
     }
-    throw new ApplianceError(
-      "the appliance ended in the middle; what it told as done is done, run it again for the rest",
-    );
+    throw new ApplianceError(run.broken);
   }
 
   /** Asks; with `after` the answer holds that log position. */

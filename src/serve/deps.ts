@@ -3,6 +3,7 @@
 import type { RejectReason } from "../event/reject.ts";
 import type { QuestionParam } from "../query/wire.ts";
 import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { MetricRegistry } from "./metrics.ts";
 
 /** The request header that names the source partition that events come from. */
@@ -109,6 +110,14 @@ export interface Reconcile {
   ): { readonly outcome: Promise<ReconcileReport | Refusal> };
 }
 
+/** A copy of everything, into a folder of this machine. Never rejects: what goes wrong is a Refusal, and then nothing is left there. */
+export interface Savepoints {
+  start(
+    to: string,
+    tell: (progress: SavepointProgress) => void,
+  ): { readonly outcome: Promise<SavepointReport | Refusal> };
+}
+
 /** How the appliance is, for /health and /ready. Cheap: asked at every probe. */
 export interface Status {
   /** Events are accepted. */
@@ -125,6 +134,7 @@ export interface ServeDeps {
   readonly ingest: Ingest;
   readonly questions: Questions;
   readonly reconcile: Reconcile;
+  readonly savepoints: Savepoints;
   readonly status: () => Status;
   readonly metrics: MetricRegistry;
   /** SHA-256 of the key that requests must carry; null: none needed (loopback). */

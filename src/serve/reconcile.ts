@@ -6,6 +6,7 @@ import type { ReconcileProgress } from "../reconcile/reconcile.ts";
 import { readBody } from "./body.ts";
 import type { Reconcile, ReconcileRequest, Refusal } from "./deps.ts";
 import { refuse } from "./problem.ts";
+import { progressResponse } from "./progress.ts";
 
 /** Reads `{"view": "v", "from": TIME, "to": TIME, "dry_run": false}`. */
 export async function readReconcile(request: Request): Promise<ReconcileRequest | Refusal> {
@@ -30,39 +31,12 @@ export async function readReconcile(request: Request): Promise<ReconcileRequest 
   return { view, fromUs, toUs, isDry: dry };
 }
 
-/** ms without progress after which it is told again: a quarter of the time after which a silent connection is closed (server.ts). */
-const ALIVE_MS = 30_000;
-
 /** The answer, as the run goes. What refuses at once is a problem of its own. */
-export async function reconcileResponse(
+export function reconcileResponse(
   reconcile: Reconcile,
   request: ReconcileRequest,
-  aliveMs: number = ALIVE_MS,
+  aliveMs?: number,
 ): Promise<Response | Refusal> {
-  const lines = new TransformStream<Uint8Array, Uint8Array>();
-  const writer = lines.writable.getWriter();
-  const encoder = new TextEncoder();
-  // A client that hung up reads no more lines; the run goes on.
-  const write = (value: object): void =>
-    void writer.write(encoder.encode(`${JSON.stringify(value)}\n`)).catch(() => undefined);
-  const started = Promise.withResolvers<null>();
-  let last: ReconcileProgress = { windowsDone: 0, windowsAll: 0 };
-  const tell = (progress: ReconcileProgress): void => {
-    last = progress;
-    write({ progress });
-    started.resolve(null);
-  };
-  const { outcome } = reconcile.start(request, tell);
-  const alive = setInterval(() => tell(last), aliveMs);
-  void outcome.finally(() => clearInterval(alive));
-  const first = await Promise.race([started.promise, outcome]);
-  if (first !== null && "kind" in first) return first;
-  const end = async (): Promise<void> => {
-    const result = await outcome;
-    if ("kind" in result) write({ problem: { code: result.code, detail: result.detail } });
-    else write({ report: result });
-    await writer.close().catch(() => undefined);
-  };
-  void end();
-  return new Response(lines.readable, { headers: { "content-type": "application/x-ndjson" } });
+  const first: ReconcileProgress = { windowsDone: 0, windowsAll: 0 };
+  return progressResponse((tell) => reconcile.start(request, tell), first, aliveMs);
 }

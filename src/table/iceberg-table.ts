@@ -34,6 +34,7 @@ import {
   type RemovedFiles,
   type TableShape,
 } from "./metadata.ts";
+import { rollback, type LedgerMoment, type Rollback } from "./rollback.ts";
 import {
   manifestUri,
   manifestVersionOf,
@@ -58,6 +59,11 @@ export interface TableChange {
   /** Relative to the table's folder. */
   readonly removed: readonly string[];
 }
+
+/** "found": the table has an epoch that the ledger does not know to be in it: of a commit that came to be though it failed, or another writer's. */
+export type CommitResult =
+  | { readonly kind: "committed"; readonly snapshotId: number }
+  | { readonly kind: "found"; readonly marker: Marker };
 
 /** A table in `folder` (absolute). */
 export class IcebergTable {
@@ -117,10 +123,10 @@ export class IcebergTable {
   }
 
   /**
-   * Adds files, and takes away those whose place they take, as one snapshot. Returns its id, or null when the table's history says that the marker's epoch is in already.
-   * Throws CommitConflictError, TableRefusedError (marker of another job), or OS errors; then nothing was committed, or all of it was.
+   * Adds files, and takes away those whose place they take, as one snapshot, unless the table's history has an epoch after `committed`, the last
+   * one that the ledger knows to be in. Throws CommitConflictError, TableRefusedError (marker of another job), or OS errors; then nothing was committed, or all of it was.
    */
-  commit(change: TableChange, marker: Marker): number | null {
+  commit(change: TableChange, marker: Marker, committed: number): CommitResult {
     assert(change.added.length + change.removed.length > 0, "no empty commits");
     for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
       const base = this.#newestOrThrow();
@@ -129,13 +135,47 @@ export class IcebergTable {
         throw new TableRefusedError(
           `table ${this.folder} is written by job ${known.jobId}, this is job ${marker.jobId}. Give each job tables of its own.`,
         );
-      if (known !== null && known.epoch >= marker.epoch) return null;
-      const committed = this.#tryCommit(base, change, marker);
-      if (committed !== null) return committed;
+      if (known !== null && known.epoch > committed) return { kind: "found", marker: known };
+      const snapshotId = this.#tryCommit(base, change, marker);
+      if (snapshotId !== null) return { kind: "committed", snapshotId };
     }
     throw new CommitConflictError(
       `table ${this.folder}: ${COMMIT_ATTEMPTS_MAX} commits in a row met another writer's; the epoch stays recorded and is tried again.`,
     );
+  }
+
+  /**
+   * Takes the table back to where the ledger is, as a new version of its metadata; what only dropped snapshots named of metadata is unlinked.
+   * Throws TableRefusedError when that cannot be, OS errors.
+   */
+  rollBack(moment: LedgerMoment): Rollback {
+    for (let attempt = 0; attempt < COMMIT_ATTEMPTS_MAX; attempt++) {
+      const { version, metadata } = this.#newestOrThrow();
+      const metadataFile = `file://${this.#metadata.pathOf(version)}`;
+      const decision = rollback(metadata, moment, { nowMs: this.#nowMs(), metadataFile });
+      if (decision.kind === "refuse")
+        throw new TableRefusedError(
+          `table ${this.folder} cannot be taken back to epoch ${moment.recorded}: ${decision.reason}. Restore data folder and table from the same moment.`,
+        );
+      if (!this.#publish(version + 1, decision.metadata)) continue;
+      this.#unlinkDropped(decision);
+      return decision;
+    }
+    throw new CommitConflictError(`table ${this.folder}: others commit to it, start again`);
+  }
+
+  /** Manifests and lists of snapshots that are gone, unless a snapshot that stays has them too. */
+  #unlinkDropped({ metadata, dropped }: Rollback): void {
+    try {
+      const lines = (snapshot: JsonObject): string[] =>
+        this.#metadata.manifestLines(snapshot).map(manifestUri);
+      const kept = new Set(listAt(metadata, "snapshots").flatMap(lines));
+      const manifests = new Set(dropped.flatMap(lines).filter((uri) => !kept.has(uri)));
+      for (const uri of manifests) this.#unlinkOurs(uri);
+      for (const snapshot of dropped) this.#unlinkOurs(plainText(snapshot["manifest-list"]));
+    } catch {
+      // as in #unlinkExpired
+    }
   }
 
   /** Removes what commits that never came to be left behind: temporary metadata, manifests for versions that do not exist yet. */
@@ -308,6 +348,7 @@ export class IcebergTable {
     }
   }
 
+  /** Of a manifest or list. */
   #unlinkOurs(uri: string): void {
     if (manifestVersionOf(basename(uri)) === 0) return;
     this.#files.unlink(`${this.#metadata.folder}/${basename(uri)}`, "table.expire.unlink");

@@ -19,7 +19,8 @@ export interface Version {
 const METADATA_NAME = /^v(\d+)\.metadata\.json$/;
 /** Our manifests and lists: the metadata version that they were written for, and the snapshot. */
 const OUR_NAME = /^millrace-(\d+)-\d+-[a-z0-9]+\.avro$/;
-const HINT_NAME = "version-hint.text";
+/** Name of the file that leads other programs to the newest metadata. */
+export const HINT_NAME = "version-hint.text";
 
 /** The number of a metadata file by its name; 0 for another name. */
 export function versionOf(name: string): number {

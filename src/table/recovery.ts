@@ -42,6 +42,8 @@ export interface RecoveryFacts {
   readonly jobId: string;
   /** The table's highest marker, null before our first commit. */
   readonly marker: Marker | null;
+  /** The ledger's log position of the marker's epoch; null: it does not know the epoch. */
+  readonly position: number | null;
   /** The ledger's last epoch, and the last one that it knows to be in the table. */
   readonly recorded: number;
   readonly committed: number;
@@ -50,27 +52,41 @@ export interface RecoveryFacts {
 /** `committedTo`: all recorded epochs up to it are in the table; later ones are committed from their descriptors. */
 export type RecoveryDecision =
   | { readonly kind: "continue"; readonly committedTo: number }
-  | { readonly kind: "refuse"; readonly reason: string };
+  /** `isAhead`: the table holds epochs of this job that the ledger does not have. */
+  | { readonly kind: "refuse"; readonly reason: string; readonly isAhead: boolean };
+
+/** What a start does with a table whose last epochs the ledger does not have. */
+export type OnTableAhead = "refuse" | "rollback";
 
 export function decideRecovery(facts: RecoveryFacts): RecoveryDecision {
-  const { marker, jobId, recorded, committed } = facts;
+  const { marker, jobId, position, recorded, committed } = facts;
+  const refuse = (reason: string, isAhead = false): RecoveryDecision => ({
+    kind: "refuse",
+    reason,
+    isAhead,
+  });
   if (marker !== null && marker.jobId !== jobId)
-    return {
-      kind: "refuse",
-      reason: `it is written by job ${marker.jobId}, this is job ${jobId}. Give each job tables of its own, or restore the data folder that belongs to the table.`,
-    };
+    return refuse(
+      `it is written by job ${marker.jobId}, this is job ${jobId}. Give each job tables of its own, or restore the data folder that belongs to the table.`,
+    );
   const epoch = marker?.epoch ?? 0;
   if (epoch > recorded)
-    return {
-      kind: "refuse",
-      reason: `it holds epoch ${epoch} (log position ${marker?.position ?? 0}), the ledger ends at epoch ${recorded}: the data folder is older than the table. Restore both from the same moment, or roll the table back to the snapshot whose summary says millrace.epoch = ${recorded}.`,
-    };
+    return refuse(
+      `it holds epoch ${epoch} (log position ${marker?.position ?? 0}), the ledger ends at epoch ${recorded}: the data folder is older than the table. Restore both from the same moment; or, when no other instance of this job writes the table, start once with --on-table-ahead=rollback, which takes it back to the ledger's epoch.`,
+      true,
+    );
   if (epoch < committed)
-    return {
-      kind: "refuse",
-      reason: `it ends at epoch ${epoch}, the ledger has committed epoch ${committed}: the table is older than the data folder. Restore both from the same moment.`,
-    };
+    return refuse(
+      `it ends at epoch ${epoch}, the ledger has committed epoch ${committed}: the table is older than the data folder. Restore both from the same moment.`,
+    );
+  if (marker !== null && position !== marker.position) return refuse(otherWriter(marker, position));
   return { kind: "continue", committedTo: epoch };
+}
+
+/** What it means that a table's epoch covers another log position than the ledger says: the data folder was copied, and both copies went on. */
+export function otherWriter(marker: Marker, position: number | null): string {
+  const says = position === null ? "which the ledger does not have" : `the ledger says ${position}`;
+  return `its epoch ${marker.epoch} is of log position ${marker.position}, ${says}: another instance of job ${marker.jobId}, restored from a copy of the same data folder, writes it. Stop one of them, and give the other a warehouse of its own.`;
 }
 
 /** What a start finds of a stream's raw events. Positions are inclusive; 0 = none. */

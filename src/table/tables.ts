@@ -9,7 +9,8 @@ import type { Column, EventSchema } from "../event/schema.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { EPOCH_FILES_MAX } from "../limits.ts";
 import { DeadLetterExport, OutputExport, RawExport } from "./exports.ts";
-import { IcebergTable } from "./iceberg-table.ts";
+import { IcebergTable, type CommitResult } from "./iceberg-table.ts";
+import type { Marker } from "./metadata.ts";
 import { TableRefusedError } from "./metadata-files.ts";
 import {
   Ledger,
@@ -19,7 +20,8 @@ import {
   type WriterPosition,
 } from "./ledger.ts";
 import { damageOf, dataFilesOf } from "./data-files.ts";
-import { decideRecovery } from "./recovery.ts";
+import { otherWriter, type OnTableAhead } from "./recovery.ts";
+import { settleTable } from "./settle.ts";
 import { ExportRoom } from "./room.ts";
 import {
   deadLetterTable,
@@ -39,6 +41,7 @@ export interface TablesOptions {
   readonly jobId: string;
   readonly files: Files;
   readonly clock: Clock;
+  readonly onTableAhead: OnTableAhead;
   /** An instance of the export module for these tables alone. */
   readonly kernels: KernelInstance<ExportKernels>;
 }
@@ -85,6 +88,8 @@ export class Tables {
   readonly #room: ExportRoom;
   readonly #tables = new Map<string, OpenTable>();
   readonly #damages: string[] = [];
+  readonly #rollbacks: string[] = [];
+  #keepsReplaced = false;
 
   constructor(options: TablesOptions) {
     this.#options = options;
@@ -124,7 +129,10 @@ export class Tables {
     const iceberg = new IcebergTable(place, shape);
     iceberg.create();
     this.#ledger.register(name);
-    this.#recover(name, iceberg);
+    const { jobId, onTableAhead } = this.#options;
+    const table = { name, iceberg, ledger: this.#ledger, files, jobId, onTableAhead };
+    const takenBack = settleTable(table);
+    if (takenBack !== null) this.#rollbacks.push(takenBack);
     const readable = this.#ledger
       .files(name)
       .map((file) => ({ ...file, path: `${iceberg.folder}/${file.path}` }));
@@ -135,6 +143,11 @@ export class Tables {
     this.#tables.set(name, { spec, iceberg, files: readable, names: 0 });
   }
 
+  /** While a savepoint copies them, files whose place others have taken stay; the commits after it remove them. */
+  keepReplaced(isKept: boolean): void {
+    this.#keepsReplaced = isKept;
+  }
+
   /** Names of the open tables, `namespace.table`. */
   names(): string[] {
     return [...this.#tables.keys()];
@@ -143,6 +156,11 @@ export class Tables {
   /** What was found to be wrong with data files when their tables were opened, a sentence for each table. */
   get damages(): readonly string[] {
     return this.#damages;
+  }
+
+  /** Tables that were taken back when they were opened, a sentence each. */
+  get rollbacks(): readonly string[] {
+    return this.#rollbacks;
   }
 
   /** Recorded epochs that wait for their commit, over all tables. */
@@ -160,13 +178,18 @@ export class Tables {
       const last = pending.at(-1);
       if (last === undefined) continue;
       try {
-        const snapshotId = this.#commit(table.iceberg, pending, last);
+        const result = this.#commit(name, table.iceberg, pending);
         // nothing to tell the table: these epochs go with the next ones
-        if (snapshotId === null) continue;
-        this.#ledger.markCommitted(name, last.epoch, snapshotId);
-        const rowCount = pending.reduce((sum, epoch) => sum + epoch.rowCount, 0);
-        committed.push({ table: name, epoch: last.epoch, rowCount });
-        more ||= this.#ledger.lastEpochs(name).recorded > last.epoch;
+        if (result === null) continue;
+        const epoch = result.kind === "found" ? this.#found(name, result.marker) : last.epoch;
+        const snapshotId = result.kind === "found" ? 0 : result.snapshotId;
+        this.#ledger.markCommitted(name, epoch, snapshotId);
+        const rowCount = pending.reduce(
+          (sum, one) => sum + (one.epoch <= epoch ? one.rowCount : 0),
+          0,
+        );
+        committed.push({ table: name, epoch, rowCount });
+        more ||= this.#ledger.lastEpochs(name).recorded > epoch;
         this.#removeReplaced(name, table);
       } catch (cause) {
         failures.push(TableWriteError.from(name, "commit", cause));
@@ -266,10 +289,11 @@ export class Tables {
   }
 
   #commit(
+    name: string,
     iceberg: IcebergTable,
     pending: readonly PendingEpoch[],
-    last: PendingEpoch,
-  ): number | null {
+  ): CommitResult | null {
+    const last = must(pending.at(-1), "a pending epoch");
     const marker = {
       jobId: this.#options.jobId,
       epoch: last.epoch,
@@ -285,12 +309,19 @@ export class Tables {
       removed: [...removed].filter((path) => !own.has(path)),
     };
     if (change.added.length + change.removed.length === 0) return null;
-    return iceberg.commit(change, marker) ?? 0;
+    return iceberg.commit(change, marker, this.#ledger.lastEpochs(name).committed);
+  }
+
+  /** An epoch that the table has and the ledger did not know to be in it: ours, of a commit that failed after it was done; else refused. */
+  #found(name: string, marker: Marker): number {
+    const position = this.#ledger.epochPosition(name, marker.epoch);
+    if (position === marker.position) return marker.epoch;
+    throw new TableRefusedError(`table ${name}: ${otherWriter(marker, position)}`);
   }
 
   /** Unlinks files whose place others have taken, once no snapshot has them: these are kept for an hour at least, longer than any question. */
   #removeReplaced(name: string, { iceberg, files }: OpenTable): void {
-    if (files.every(({ removedEpoch }) => removedEpoch === null)) return;
+    if (this.#keepsReplaced || files.every(({ removedEpoch }) => removedEpoch === null)) return;
     const oldest = iceberg.oldestEpoch();
     const gone = files.filter(
       ({ removedEpoch }) => removedEpoch !== null && removedEpoch <= oldest,
@@ -303,16 +334,6 @@ export class Tables {
       files.splice(files.indexOf(file), 1);
       this.#options.files.unlink(file.path, "table.replaced.unlink");
     }
-  }
-
-  #recover(name: string, iceberg: IcebergTable): void {
-    const { recorded, committed } = this.#ledger.lastEpochs(name);
-    const marker = iceberg.marker();
-    const decision = decideRecovery({ jobId: this.#options.jobId, marker, recorded, committed });
-    if (decision.kind === "refuse")
-      throw new TableRefusedError(`table ${name} (${iceberg.folder}): ${decision.reason}`);
-    if (decision.committedTo > committed) this.#ledger.markCommitted(name, decision.committedTo, 0);
-    iceberg.sweep();
   }
 
   /** Unlinks data files of ours that the ledger does not know: a crash came before it did. Files of other writers are left alone. */

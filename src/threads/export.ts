@@ -5,10 +5,9 @@ import type { ExportKernels } from "../../kernels/export.ts";
 import { kernelModule } from "../../kernels/modules.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
-import { openDiskFiles } from "../base/disk-files.ts";
+import { HeldFiles } from "../base/held-files.ts";
 import type { EngineStream } from "../engine.ts";
 import { CONFIGURATION_READER, foldPages } from "../engine-state.ts";
-import type { Files } from "../base/files.ts";
 import { trimPosition } from "../checkpoint/recovery.ts";
 import { Sealer, type SealedStream } from "../checkpoint/sealer.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
@@ -49,7 +48,7 @@ class ExportThread {
   readonly #exporter: Exporter;
   readonly #store: CheckpointStore;
   readonly #engine: MessagePort;
-  readonly #files: Files;
+  readonly #files: HeldFiles;
   readonly #start: ThreadStart;
   readonly #logFolder: string;
   /** What views come to next when they catch up: the engine need not wait for it to be opened. */
@@ -67,9 +66,13 @@ class ExportThread {
   /** Null until the engine's first message. */
   #sealer: Sealer | null = null;
   #told = "";
+  /** A savepoint is being taken: what the engine sent since, in order. Null: nothing is held up. */
+  #frozen: EngineToExport[] | null = null;
+  /** Trimmed files of the log that a savepoint may still copy. Null: none is under way. */
+  #undiscarded: number[] | null = null;
 
   constructor(start: ThreadStart, kernels: Uint8Array, engine: MessagePort) {
-    const files = openDiskFiles(start.failpoint);
+    const files = new HeldFiles(start.failpoint);
     const clock = systemClock();
     this.#engine = engine;
     this.#files = files;
@@ -83,6 +86,7 @@ class ExportThread {
       folder: warehouseFolderOf(start.dataFolder),
       ledgerPath: ledgerPathOf(start.dataFolder),
       jobId: start.jobId,
+      onTableAhead: start.onTableAhead,
       files,
       clock,
       kernels: instantiate<ExportKernels>(kernels, EXPORT_MEMORY_BYTES_MAX),
@@ -100,6 +104,7 @@ class ExportThread {
     engine.onmessage = ({ data }: { data: EngineToExport }) =>
       latch.run(() => this.#onEngine(data));
     this.#tell([]);
+    for (const text of this.#tables.rollbacks) toMain({ kind: "notice", text });
     toMain({
       kind: "started",
       covered: this.#exporter.coverage(),
@@ -141,7 +146,34 @@ class ExportThread {
 
   /** Unlinks files of the log that were trimmed; those that a stop leaves are trimmed after the next start. */
   discard(firsts: readonly number[]): void {
-    unlinkLogFiles(this.#logFolder, this.#files, firsts);
+    if (this.#undiscarded === null) unlinkLogFiles(this.#logFolder, this.#files, firsts);
+    else this.#undiscarded.push(...firsts);
+  }
+
+  /** From the end of this step on all files are of one moment. */
+  freeze(): void {
+    this.#frozen = [];
+    this.#undiscarded = [];
+    this.#tables.keepReplaced(true);
+    this.#files.hold();
+    toMain({ kind: "frozen" });
+  }
+
+  thaw(): void {
+    const waiting = this.#frozen ?? [];
+    this.#frozen = null;
+    for (const message of waiting) this.#onEngine(message);
+    this.#scheduleTurn();
+  }
+
+  /** The savepoint has ended: everything that was to be unlinked since is. */
+  letGo(): void {
+    this.thaw();
+    const firsts = this.#undiscarded ?? [];
+    this.#undiscarded = null;
+    this.#tables.keepReplaced(false);
+    this.#files.release();
+    this.discard(firsts);
   }
 
   /** Cuts and commits everything that waits. */
@@ -186,6 +218,10 @@ class ExportThread {
   }
 
   #onEngine(message: EngineToExport): void {
+    if (this.#frozen !== null) {
+      this.#frozen.push(message);
+      return;
+    }
     this.#sealer ??= this.#begin();
     if (message.kind === "outputs") this.#exporter.addOutputs(message.outputs);
     else if (message.kind === "generations taken") this.#sealer.taken();
@@ -211,6 +247,7 @@ class ExportThread {
 
   /** One bounded piece of the log, then what is due. More follows when there is more. */
   #turn(): void {
+    if (this.#frozen !== null) return;
     const more = this.#exporter.readLog();
     this.#cover(false);
     this.#trim();
@@ -233,6 +270,7 @@ class ExportThread {
   }
 
   #commit(): void {
+    if (this.#frozen !== null) return;
     const sealing = this.#sealer?.problem ?? null;
     const failures = [...this.#exporter.commit(), ...(sealing === null ? [] : [sealing])];
     this.#tell(failures.map(({ message }) => message));
@@ -300,5 +338,8 @@ self.onmessage = (event: MessageEvent<MainToExport>) =>
     if (message.kind === "pin") exporter.pin(message);
     else if (message.kind === "release") exporter.release(message.id);
     else if (message.kind === "discard") exporter.discard(message.firsts);
+    else if (message.kind === "freeze") exporter.freeze();
+    else if (message.kind === "thaw") exporter.thaw();
+    else if (message.kind === "let go") exporter.letGo();
     else exporter.stop();
   });

@@ -36,8 +36,9 @@ export interface WorkerUrls {
   readonly log: string;
   readonly engine: string;
   readonly export: string;
-  /** Started by the run, not by the fleet. */
+  /** Started by their runs, not by the fleet. */
   readonly reconcile: string;
+  readonly savepoint: string;
 }
 
 /** Figures for /metrics and system relations. */
@@ -197,6 +198,21 @@ export class Fleet {
     });
   }
 
+  /** For a savepoint: resolves when nothing writes state, ledger or tables until `thaw`; nothing is unlinked until `letGo`. */
+  freeze(): Promise<void> {
+    const frozen = this.#until("frozen");
+    this.#toExport({ kind: "freeze" });
+    return frozen;
+  }
+
+  thaw(): void {
+    this.#toExport({ kind: "thaw" });
+  }
+
+  letGo(): void {
+    this.#toExport({ kind: "let go" });
+  }
+
   status(): FleetStatus {
     return {
       durablePosition: this.#durable,
@@ -316,6 +332,8 @@ export class Fleet {
         return this.#reached("export started");
       case "stopped":
         return this.#reached("export stopped");
+      case "frozen":
+        return this.#reached("frozen");
       case "failed":
         return this.#events.failed(message);
       case "notice":

@@ -8,12 +8,14 @@ import type { Config } from "../config.ts";
 import type { Engine, EngineStream } from "../engine.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { LedgerWriter } from "../table/ledger.ts";
+import type { OnTableAhead } from "../table/recovery.ts";
 import type { GenerationsChange } from "../checkpoint/sealer.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { SealedRecord } from "../engine-records.ts";
 import type { ControlKind } from "../log/record.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
+import type { SavepointOrder, SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { ReconcileOrder, ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
@@ -31,6 +33,7 @@ export interface ThreadStart {
   readonly jobId: string;
   /** 16 bytes: key of the id hashes. */
   readonly idKey: Uint8Array;
+  readonly onTableAhead: OnTableAhead;
   readonly failpoint: string | null;
 }
 
@@ -270,6 +273,19 @@ export type FromReconcile =
   | { readonly kind: "done"; readonly report: ReconcileReport }
   | { readonly kind: "failed"; readonly message: string; readonly isTheirs: boolean };
 
+/** To the thread of one savepoint. */
+export type ToSavepoint =
+  | { readonly kind: "order"; readonly order: SavepointOrder; readonly failpoint: string | null }
+  | { readonly kind: "frozen" }
+  | { readonly kind: "give up" };
+
+export type FromSavepoint =
+  | { readonly kind: "freeze" }
+  | { readonly kind: "thaw" }
+  | { readonly kind: "progress"; readonly progress: SavepointProgress }
+  | { readonly kind: "done"; readonly report: SavepointReport }
+  | { readonly kind: "failed"; readonly message: string; readonly isTheirs: boolean };
+
 export type EngineToExport =
   | { readonly kind: "generations taken" }
   | { readonly kind: "outputs"; readonly outputs: readonly ViewOutput[] }
@@ -315,6 +331,10 @@ export type MainToExport =
     }
   | { readonly kind: "release"; readonly id: number }
   | { readonly kind: "discard"; readonly firsts: readonly number[] }
+  /** For a savepoint: nothing is written until "thaw", nothing is unlinked until "let go". */
+  | { readonly kind: "freeze" }
+  | { readonly kind: "thaw" }
+  | { readonly kind: "let go" }
   | { readonly kind: "stop" };
 
 export type ExportToMain =
@@ -338,6 +358,7 @@ export type ExportToMain =
       readonly deadLetters: { readonly files: PinnedFiles; readonly coveredPosition: number };
       readonly readers: readonly ReaderPosition[];
     }
+  | { readonly kind: "frozen" }
   /** Up to `wanted` (exclusive) nobody needs the log, up to `position` nobody but views that stopped. */
   | { readonly kind: "trim"; readonly position: number; readonly wanted: number | null }
   | { readonly kind: "readers"; readonly readers: readonly ReaderPosition[] }

@@ -76,6 +76,23 @@ export class MemoryAppliance {
           return { outcome: Promise.resolve(outcome) };
         },
       },
+      savepoints: {
+        start: (to, tell) => {
+          tell({ step: "state", bytes: 5 });
+          const report = {
+            folder: to,
+            position: 7,
+            files: 3,
+            bytes: 9,
+            linkedFiles: 1,
+            linkedBytes: 2,
+          };
+          const outcome = to.startsWith("/")
+            ? { ...report, foreignTables: [] }
+            : refuse(400, "no_savepoint", `${to} is not an absolute path`);
+          return { outcome: Promise.resolve(outcome) };
+        },
+      },
       questions: {
         ask: (question) => {
           this.questions.push(question);

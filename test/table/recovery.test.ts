@@ -21,7 +21,7 @@ describe("an epoch is cut", () => {
 
 describe("a start finds", () => {
   const marker = { jobId: "a", epoch: 3, position: 30, watermark: "" };
-  const facts = { jobId: "a", marker, recorded: 3, committed: 3 };
+  const facts = { jobId: "a", marker, position: 30, recorded: 3, committed: 3 };
   test.each([
     ["all in order", {}, 3],
     ["a new table", { marker: null, recorded: 0, committed: 0 }, 0],
@@ -36,6 +36,7 @@ describe("a start finds", () => {
     ["another job", { jobId: "b" }, "written by job a, this is job b"],
     ["an older ledger", { recorded: 2, committed: 2 }, "the data folder is older than the table"],
     ["an older table", { recorded: 5, committed: 4 }, "the table is older than the data folder"],
+    ["another copy's epoch", { position: 31 }, "another instance of job a"],
     ["a lost table", { marker: null }, "the table is older than the data folder"],
   ] as const)("%s: refused", (_name, change, reason) => {
     const decision = decideRecovery({ ...facts, ...change });

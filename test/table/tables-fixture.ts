@@ -12,6 +12,7 @@ import { buildImage, streamImageColumns, type Cell } from "../../src/event/image
 import type { EventSchema } from "../../src/event/schema.ts";
 import type { EventsRecord } from "../../src/log/record.ts";
 import { parseJson, type JsonObject } from "../../src/table/lossless-json.ts";
+import type { OnTableAhead } from "../../src/table/recovery.ts";
 import { openTables, type Tables } from "../../src/table/tables.ts";
 import { readBack } from "../python/python.ts";
 
@@ -117,7 +118,13 @@ export function expectedRows(last: number): unknown[][] {
 /** Opens the tables of a folder. The kernels must be built. */
 export function open(
   folder: string,
-  options: { plans?: readonly FailpointPlan[]; files?: Files; jobId?: string; clock?: Clock } = {},
+  options: {
+    plans?: readonly FailpointPlan[];
+    files?: Files;
+    jobId?: string;
+    clock?: Clock;
+    onTableAhead?: OnTableAhead;
+  } = {},
 ): Tables {
   const wasm = readFileSync(join(import.meta.dir, "..", "..", "build", "export.wasm"));
   return openTables({
@@ -126,6 +133,7 @@ export function open(
     jobId: options.jobId ?? "job-1",
     files: options.files ?? new DiskFiles(...(options.plans ?? [])),
     clock: options.clock ?? systemClock(),
+    onTableAhead: options.onTableAhead ?? "refuse",
     kernels: instantiateExport(wasm, EXPORT_MEMORY_BYTES_MAX),
   });
 }

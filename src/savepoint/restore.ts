@@ -1,0 +1,151 @@
+// Verb: a savepoint -> a new data folder that a process can start from. Everything is checked while it is copied; the folder becomes a data folder
+// by its last step, the rename of lock.db. Nothing is linked: the savepoint stays as it is.
+//
+// All work is in `.restoring` inside the new folder, not beside it: the folder may be a mount point, which cannot be renamed over.
+import { realpathSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Files } from "../base/files.ts";
+import { openDataFolder, RESTORING_NAME } from "../log/data-folder.ts";
+import { copyFile } from "./bytes.ts";
+import { refuseFilled } from "./folder.ts";
+import {
+  CONFIGURATION_NAME,
+  readManifest,
+  SavepointError,
+  type Savepoint,
+  type SavepointFile,
+} from "./manifest.ts";
+import { moveTable } from "./relocate.ts";
+import { folderOf } from "./warehouse.ts";
+
+export interface RestoreReport {
+  /** Absolute, links resolved. */
+  readonly dataFolder: string;
+  readonly savepoint: Savepoint;
+  /** Tables whose metadata was written anew, since the data folder has another path now. */
+  readonly movedTables: number;
+}
+
+export interface RestoreOrder {
+  /** The savepoint's folder. */
+  readonly from: string;
+  /** The data folder to be: empty, or not there. Absolute. */
+  readonly dataFolder: string;
+  readonly files: Files;
+  /** Bytes copied so far, of all. */
+  readonly tell: (bytes: number, all: number) => void;
+}
+
+/** Names in the data folder, in the order in which they get their places; lock.db comes after them. */
+const PARTS = ["log", "ids", "warehouse", "state.db", "ledger.db"] as const;
+const IDENTITY = "lock.db";
+const STEPS = {
+  create: "restore.file.create",
+  sync: "restore.file.sync",
+  abandon: "restore.file.abandon",
+} as const;
+
+/** Restores a savepoint. Throws SavepointError; then the data folder is as it was before. */
+export function restoreSavepoint(order: RestoreOrder): RestoreReport {
+  const { from, files } = order;
+  const savepoint = readManifest(from, files);
+  const wasThere = files.exists(order.dataFolder);
+  if (wasThere) refuseFilled(order.dataFolder);
+  try {
+    files.makeFolder(order.dataFolder);
+    const dataFolder = realpathSync(order.dataFolder);
+    const place = join(dataFolder, RESTORING_NAME);
+    makeIdentity(place, savepoint, files);
+    copyAll(savepoint, place, order);
+    const movedTables = moveTables(savepoint, { place, dataFolder }, files);
+    settle(place, dataFolder, files);
+    return { dataFolder, savepoint, movedTables };
+  } catch (error) {
+    abandon(order.dataFolder, wasThere);
+    throw failureOf(error, order.dataFolder);
+  }
+}
+
+/** The folders of a data folder, and lock.db with the job of the savepoint. */
+function makeIdentity(place: string, { jobId, hashKey }: Savepoint, files: Files): void {
+  const identity = { jobId, hashKey: new Uint8Array(Buffer.from(hashKey, "hex")) };
+  openDataFolder(place, files, () => identity).close();
+}
+
+function copyAll(savepoint: Savepoint, place: string, { from, files, tell }: RestoreOrder): void {
+  const wanted = savepoint.files.filter(({ path }) => path !== CONFIGURATION_NAME);
+  const all = wanted.reduce((sum, file) => sum + file.bytes, 0);
+  let done = 0;
+  for (const file of wanted) {
+    const source = join(from, file.path);
+    if (!files.exists(source)) throw new SavepointError(`${source} is missing: ${ANOTHER_COPY}`);
+    const to = join(place, file.path);
+    files.makeFolder(dirname(to));
+    const pieces = copyFile(files, { from: source, to }, STEPS);
+    let piece = pieces.next();
+    for (; piece.done !== true; piece = pieces.next()) {
+      done += piece.value;
+      tell(done, all);
+    }
+    refuseChanged(source, file, piece.value);
+  }
+}
+
+const ANOTHER_COPY =
+  "the savepoint cannot be restored. Take another copy of it, or another savepoint";
+
+function refuseChanged(
+  path: string,
+  wanted: SavepointFile,
+  found: Pick<SavepointFile, "bytes" | "sha256">,
+): void {
+  if (found.bytes !== wanted.bytes)
+    throw new SavepointError(
+      `${path} has ${found.bytes} bytes, ${wanted.bytes} were written: ${ANOTHER_COPY}`,
+    );
+  if (found.sha256 !== wanted.sha256)
+    throw new SavepointError(`${path} was changed (its SHA-256 does not fit): ${ANOTHER_COPY}`);
+}
+
+/** Tables name their files by absolute paths. Returns how many were written anew. */
+function moveTables(
+  savepoint: Savepoint,
+  { place, dataFolder }: { readonly place: string; readonly dataFolder: string },
+  files: Files,
+): number {
+  if (savepoint.dataFolder === dataFolder) return 0;
+  const tables = savepoint.tables.filter(({ version }) => version > 0);
+  for (const { name } of tables) {
+    const folder = join("warehouse", folderOf(name));
+    const locations = {
+      from: `file://${join(savepoint.dataFolder, folder)}`,
+      to: `file://${join(dataFolder, folder)}`,
+    };
+    moveTable({ name, folder: join(place, folder), locations }, files);
+  }
+  return tables.length;
+}
+
+/** Everything gets its place; without lock.db, which comes last, a start refuses the folder. */
+function settle(place: string, dataFolder: string, files: Files): void {
+  for (const name of PARTS)
+    if (files.exists(join(place, name)))
+      files.renameOver(join(place, name), join(dataFolder, name), "restore.place.rename");
+  rmSync(join(place, "tmp"), { recursive: true });
+  files.renameOver(join(place, IDENTITY), join(dataFolder, IDENTITY), "restore.identity.rename");
+  rmdirSync(place);
+}
+
+function abandon(dataFolder: string, wasThere: boolean): void {
+  const names = wasThere ? [RESTORING_NAME, IDENTITY, ...PARTS] : [""];
+  for (const name of names) rmSync(join(dataFolder, name), { recursive: true, force: true });
+}
+
+/** What a disk did, as SavepointError; a broken invariant stays what it is. */
+function failureOf(error: unknown, dataFolder: string): unknown {
+  if (!(error instanceof Error) || !("code" in error)) return error;
+  return new SavepointError(
+    `nothing was restored to ${dataFolder}: ${error.message}. What was written there was removed: mend that, then restore again`,
+    { cause: error },
+  );
+}
