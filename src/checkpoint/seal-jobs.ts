@@ -154,8 +154,9 @@ export class MergeJob implements GenerationJob {
     const newestMs = Math.max(...inputs.map((one) => one.newestMs));
     this.stream = stream;
     this.#inputs = inputs;
-    this.#open = inputs.map((one) => openGeneration(files, folder, one, "none"));
+    // first: without room for it nothing else is opened
     this.#file = files.create(`${folder}/${file}`, "checkpoint.seal.create");
+    this.#open = inputs.map((one) => openGeneration(files, folder, one, "none"));
     this.#writer = new GenerationWriter(this.#file, { file, stream, ids, oldestMs, newestMs });
     this.#bits = Math.min(...this.#open.map(({ bits }) => bits));
     const steps = Math.ceil(ids / SEAL_STEP_IDS);

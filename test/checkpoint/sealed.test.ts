@@ -1,5 +1,6 @@
 // Sealing when the disk is full, and files that are damaged, foreign or left over. The rule itself: sealed.property.test.ts.
 import { expect, test } from "bun:test";
+import type { FileReader } from "../../src/base/files.ts";
 import { MemoryFiles } from "../../src/base/memory-files.ts";
 import { SETTINGS, type TestEvent } from "../admit/fixture.ts";
 import { FOLDER, SealedRig } from "./sealed-fixture.ts";
@@ -64,6 +65,29 @@ test("a disk that is full for a while: ids stay in memory, and are sealed later"
     expect(rig.admit(events(0), START_US + 700_000)).toMatchObject({ duplicates: ROWS });
     rig.close();
   }
+});
+
+test("a merge that finds no room closes what it would have read", () => {
+  const opened = { count: 0 };
+  class Counted extends MemoryFiles {
+    override open(path: string): FileReader {
+      const reader = super.open(path);
+      opened.count++;
+      return { ...reader, close: () => void opened.count-- };
+    }
+  }
+  const plan = {
+    name: "checkpoint.seal.create.before",
+    countdown: 5,
+    last: 9,
+    action: "ENOSPC",
+  } as const;
+  const rig = new SealedRig(STREAM, { files: new Counted({ plan }) });
+  fill(rig, 0, 2000, START_US);
+  for (let turn = 0; turn < 2000; turn++) rig.seal();
+  expect(rig.merges).toBeGreaterThan(0);
+  expect(opened.count).toBe(rig.files.list(FOLDER).length);
+  rig.close();
 });
 
 test("a damaged, cut or missing file is refused by its name, and one that nothing names is removed", () => {
