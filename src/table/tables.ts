@@ -326,6 +326,7 @@ export class Tables {
     const gone = files.filter(
       ({ removedEpoch }) => removedEpoch !== null && removedEpoch <= oldest,
     );
+    if (gone.length === 0) return;
     this.#ledger.forget(
       name,
       gone.map(({ path }) => path.slice(iceberg.folder.length + 1)),
