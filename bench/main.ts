@@ -20,6 +20,7 @@ const STAGES = [
   "views",
   "restart",
   "checkpoint",
+  "slow-disk",
 ];
 const NAMED_STAGES = [...STAGES, "hold"];
 const RESULTS = join(import.meta.dir, "results");

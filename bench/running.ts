@@ -130,12 +130,16 @@ export async function withFolder<T>(use: (folder: string) => Promise<T>): Promis
 
 /** Uses an appliance on an empty data folder; both are gone afterwards. */
 export async function withAppliance<T>(
-  options: { readonly config?: string; readonly flags: readonly string[] },
+  options: {
+    readonly config?: string;
+    readonly flags: readonly string[];
+    readonly env?: Readonly<Record<string, string>>;
+  },
   use: (appliance: Appliance, data: string) => Promise<T>,
 ): Promise<T> {
   return withFolder(async (data) => {
-    const config = options.config ?? CLICKS_CONFIG;
-    const appliance = await Appliance.start({ config, data, flags: options.flags });
+    const { config = CLICKS_CONFIG, flags, env = {} } = options;
+    const appliance = await Appliance.start({ config, data, flags, env });
     try {
       return await use(appliance, data);
     } finally {

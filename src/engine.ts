@@ -17,10 +17,11 @@ import {
   ADMIT_MEMORY_BYTES_MAX,
   DECODE_MEMORY_BYTES_MAX,
   FOLD_MEMORY_BYTES_MAX,
+  IMAGES_BYTES,
   IMAGE_BYTES_MAX,
-  IMAGE_COUNT,
   RECORD_ROWS_MAX,
 } from "./limits.ts";
+import { ImageRing } from "./event/image-ring.ts";
 import type { SealedRecord, Source, Taken } from "./engine-records.ts";
 import { clockControl, clockControlOf } from "./log/clock-control.ts";
 import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
@@ -80,7 +81,7 @@ export class Engine {
   readonly #conditions = new Map<string, Condition>();
   readonly #decoder: Decoder;
   readonly #intake: Intake;
-  readonly #freeImages: number[];
+  readonly #images: ImageRing;
   #lastPosition = 0;
   #folded = 0;
   #receivedAtUs = 0;
@@ -89,7 +90,7 @@ export class Engine {
     const { modules } = options;
     const decode = instantiate<DecodeKernels>(modules.decode, DECODE_MEMORY_BYTES_MAX);
     this.bodiesBase = decode.allocate(options.bodiesBytes);
-    this.#freeImages = Array.from({ length: IMAGE_COUNT }, () => decode.allocate(IMAGE_BYTES_MAX));
+    this.#images = new ImageRing(decode.allocate(IMAGES_BYTES), IMAGES_BYTES, IMAGE_BYTES_MAX);
     this.#decoder = new Decoder(decode, {
       rowsMax: RECORD_ROWS_MAX,
       imageBytesMax: IMAGE_BYTES_MAX,
@@ -200,9 +201,9 @@ export class Engine {
     return this.#receivedAtUs;
   }
 
-  /** Whether `take` may be called: an image is free. When not, durable records must be folded first. */
+  /** Whether `take` may be called: there is room for an image. When not, durable records must be folded first. */
   get hasRoom(): boolean {
-    return this.#freeImages.length > 0;
+    return this.#images.next !== null;
   }
 
   /** Makes one record of as many bodies (of one source partition) as fit. `cursor` belongs to the first body. */
@@ -211,7 +212,7 @@ export class Engine {
     bodies: readonly Body[],
     at: { readonly nowUs: number; readonly cursor: DecodeCursor | null },
   ): Taken {
-    const address = must(this.#freeImages.at(-1), "a free image: ask hasRoom first");
+    const address = must(this.#images.next, "room for an image: ask hasRoom first");
     const receivedAtUs = this.#logTime(at.nowUs);
     const condition = this.#conditions.get(stream);
     const taken = this.#intake.step(stream, bodies, {
@@ -225,7 +226,7 @@ export class Engine {
     const { outcomes, used, cursor, rowCount, duplicateCount, rejects, storedBytes } = taken;
     if (rowCount + duplicateCount + rejects.length === 0)
       return { kind: "taken", sealed: null, outcomes, used, cursor };
-    this.#freeImages.pop();
+    this.#images.keep(storedBytes);
     this.#receivedAtUs = receivedAtUs;
     this.#lastPosition++;
     const clock = this.admission.clock(stream);
@@ -312,13 +313,13 @@ export class Engine {
   /** Folds a record that is durable now, and takes its image back. */
   foldSealed(sealed: SealedRecord): ViewOutput[] {
     const outputs = this.foldRecord(this.recordOf(sealed));
-    this.#freeImages.push(sealed.address);
+    this.#images.giveBack(sealed.address);
     return outputs;
   }
 
   /** Takes the image of a durable record back without folding it: that is done from the log. */
   release(sealed: SealedRecord): void {
-    this.#freeImages.push(sealed.address);
+    this.#images.giveBack(sealed.address);
   }
 
   /** Folds a record of the log, the next one behind `folded`, that admission knows. */

@@ -6,8 +6,11 @@ export const BODY_BYTES_MAX = 16 * 1024 * 1024;
 /** Bodies up to this size, bytes, share slots: three bodies of 1,000 clicks (310 KB), or hundreds of single events. */
 export const SLOT_BYTES = 1024 * 1024;
 
-/** Slots between HTTP and engine: 16 MB, some 10 ms of decoding at 1.5 GB/s. When all are taken requests wait in main. */
-export const SLOT_COUNT = 16;
+/**
+ * Slots between HTTP and engine: 32 MB. A slot is free again when its events are durable: 160,000 clicks of 200 bytes while a slow disk syncs.
+ * When all are taken requests wait in main.
+ */
+export const SLOT_COUNT = 32;
 
 /** Partly filled slots with engine and log at a time: one is decoded while the other is synced; requests that come meanwhile share the next. */
 export const SLOTS_ON_THE_WAY = 2;
@@ -25,8 +28,11 @@ export const RECORD_ROWS_MAX = 8192;
 
 /** Bytes of one batch image: 8,192 rows x 12 columns x 8 bytes + 1 MB of text fit. A record ends where the next event might not. */
 export const IMAGE_BYTES_MAX = 4 * 1024 * 1024;
-/** Images between engine and log: when none is free, decoding waits for the disk (and producers for decoding). */
-export const IMAGE_COUNT = 12;
+/**
+ * Bytes of the images between engine and log: 400,000 clicks of 120 bytes, what comes while a slow disk syncs for half a second. When they
+ * are full decoding waits for the disk (and producers for decoding).
+ */
+export const IMAGES_BYTES = 12 * IMAGE_BYTES_MAX;
 
 /** Bytes of bodies after which engine seals a record even if more are ready: a record of 1,000 clicks stays in L2. */
 export const RECORD_BODY_BYTES = 512 * 1024;

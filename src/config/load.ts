@@ -7,8 +7,7 @@ import {
   DEDUP_IDS_CEILING,
   DEDUP_IDS_MIN,
   DEDUP_TTL_US_MAX,
-  IMAGE_BYTES_MAX,
-  IMAGE_COUNT,
+  IMAGES_BYTES,
   LATE_ALLOWED_US_MAX,
   LOG_ROOM_BYTES,
   QUERY_RUNNING_MAX,
@@ -268,7 +267,7 @@ function checkDedupBounds(loader: Loader, stream: StreamConfig): void {
 
 /** What the log needs to go on: one file that is trimmed while the next is written, and what may be under way. */
 function checkLogBounds(loader: Loader, { log }: Config["settings"]): void {
-  const reserveBytes = IMAGE_COUNT * IMAGE_BYTES_MAX + LOG_ROOM_BYTES;
+  const reserveBytes = IMAGES_BYTES + LOG_ROOM_BYTES;
   const leastBytes = 2 * log.fileSizeBytes + reserveBytes;
   if (log.sizeMaxBytes >= leastBytes) return;
   const mb = (bytes: number): string => `${Math.ceil(bytes / 1024 ** 2)}MB`;

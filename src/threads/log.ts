@@ -9,7 +9,7 @@ import { openSqliteLogWriter, type SqliteLogWriter } from "../log/sqlite-log.ts"
 import { logFolderOf } from "../log/data-folder.ts";
 import type { EngineToLog, LogToEngine, LogToMain, MainToLog, ThreadStart } from "./messages.ts";
 import { FailureLatch } from "./worker.ts";
-import { IMAGE_BYTES_MAX, IMAGE_COUNT } from "../limits.ts";
+import { IMAGES_BYTES } from "../limits.ts";
 
 declare const self: Worker;
 
@@ -87,7 +87,7 @@ class LogThread {
   #room(): { readonly sizeBytes: number; readonly hasRoom: boolean } {
     return {
       sizeBytes: this.#writer.sizeBytes(),
-      hasRoom: this.#writer.hasRoom(IMAGE_COUNT * IMAGE_BYTES_MAX),
+      hasRoom: this.#writer.hasRoom(IMAGES_BYTES),
     };
   }
 

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../../src/config.ts";
 import { configJsonSchema, helpText, referenceMarkdown } from "../../src/config/help.ts";
-import { IMAGE_BYTES_MAX, IMAGE_COUNT, LOG_ROOM_BYTES } from "../../src/limits.ts";
+import { IMAGES_BYTES, LOG_ROOM_BYTES } from "../../src/limits.ts";
 import { parseValue } from "../../src/config/values.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
@@ -21,7 +21,7 @@ test("--help names every key", () => {
 });
 
 test("what is said of log.size_max is what is checked", () => {
-  const reserveBytes = IMAGE_COUNT * IMAGE_BYTES_MAX + LOG_ROOM_BYTES;
+  const reserveBytes = IMAGES_BYTES + LOG_ROOM_BYTES;
   const rule = `2 x log.file_size + ${reserveBytes / 1024 ** 2} MB or more`;
   expect(SETTING_KEYS["log.size_max"].description).toContain(rule);
 });

@@ -134,15 +134,18 @@ class RawPosts {
   }
 
   /** The status of the answer. */
-  async post(body: Uint8Array): Promise<number> {
-    this.#socket.write(postHead("/v1/events/clicks", "application/x-ndjson", body.length));
-    this.#socket.write(body);
-    const answered = once(this.#socket, "data") as Promise<[Buffer]>;
-    const broken = once(this.#socket, "close").then(() => {
-      throw new Error("the connection broke");
+  post(body: Uint8Array): Promise<number> {
+    const socket = this.#socket;
+    return new Promise((resolve, reject) => {
+      const broke = (): void => reject(new Error("the connection broke"));
+      socket.once("close", broke);
+      socket.once("data", (answer: Buffer) => {
+        socket.off("close", broke);
+        resolve(Number(answer.toString("latin1", 9, 12)));
+      });
+      socket.write(postHead("/v1/events/clicks", "application/x-ndjson", body.length));
+      socket.write(body);
     });
-    const [answer] = await Promise.race([answered, broken]);
-    return Number(answer.toString("latin1", 9, 12));
   }
 }
 
