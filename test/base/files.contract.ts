@@ -58,6 +58,17 @@ export function filesContract(
       );
     });
 
+    test("a link is another name for a file, never in the place of one", () => {
+      const { files, folder } = make(null);
+      files.writeSynced(`${folder}/from`, [text("1")], "log.file.prepare");
+      expect(files.link(`${folder}/from`, `${folder}/to`, "savepoint.file.link")).toBe(true);
+      expect(() => files.link(`${folder}/from`, `${folder}/to`, "savepoint.file.link")).toThrow(
+        "EEXIST",
+      );
+      files.unlink(`${folder}/from`, "log.trim.db");
+      expect(string(files.read(`${folder}/to`))).toBe("1");
+    });
+
     test("a rename replaces", () => {
       const { files, folder } = make(null);
       files.writeSynced(`${folder}/a`, [text("1")], "log.file.prepare");
