@@ -3,8 +3,12 @@
 // events. So it goes twice as fast as events come in, and faster only as far as the thread has little else to do.
 
 /** Longest time that catching up folds at a stretch, µs: the next record begins before it. One that closes windows takes what that takes. */
-export const CATCH_UP_PIECE_US = 2000;
+const PIECE_US = 2000;
+/** The same where bodies take all of the thread: else views would fall behind further and further. */
+const LONG_PIECE_US = 5000;
 
+/** What views must reach: below it pieces are long. */
+const RATIO_MIN = 1.3;
 /** Views catch up at least so many times as fast as events come in, so that a minute behind is over after a minute. */
 const RATIO = 2;
 /** What an event in a body costs all threads and the kernel together, as a multiple of what it costs the engine. */
@@ -61,6 +65,13 @@ export class CatchUpPace {
     const spanUs = nowUs - before.beginUs;
     const others = SHARE_OF_ALL * (before.bodiesUs + now.bodiesUs);
     return before.catchUpUs + now.catchUpUs < spanUs - others;
+  }
+
+  /** How long the next piece may take, µs. */
+  pieceUs(nowUs: number): number {
+    const now = this.#at(nowUs);
+    const durable = this.#before.durable + now.durable;
+    return this.#before.folded + now.folded < RATIO_MIN * durable ? LONG_PIECE_US : PIECE_US;
   }
 
   #at(nowUs: number): Interval {

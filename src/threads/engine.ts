@@ -13,7 +13,7 @@ import { logFolderOf } from "../log/data-folder.ts";
 import type { ControlRecord } from "../log/record.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { EngineCheckpoints } from "./engine-checkpoints.ts";
-import { CATCH_UP_PIECE_US, CatchUpPace } from "./engine-pace.ts";
+import { CatchUpPace } from "./engine-pace.ts";
 import { EnginePins } from "./engine-pins.ts";
 import { engineStatus, type LongestSteps } from "./engine-status.ts";
 import type {
@@ -293,9 +293,8 @@ class EngineThread {
     const beganUs = this.#clock.monotonicUs();
     if (!this.#pace.mayGoOn(beganUs)) return this.#scheduleCatchUp();
     const { folded } = this.#engine;
-    const { outputs, more } = this.#backlog.catchUp(
-      () => this.#clock.monotonicUs() - beganUs >= CATCH_UP_PIECE_US,
-    );
+    const endUs = beganUs + this.#pace.pieceUs(beganUs);
+    const { outputs, more } = this.#backlog.catchUp(() => this.#clock.monotonicUs() >= endUs);
     this.#checkpoints.outputs(outputs);
     this.#pins.answer();
     const nowUs = this.#clock.monotonicUs();

@@ -2,14 +2,15 @@
 import { expect, test } from "bun:test";
 import { CatchUpPace } from "../../src/threads/engine-pace.ts";
 
-const PIECE_US = 2000;
+/** Bodies that the engine takes at most before it looks at anything else: one for each of its images. */
+const TURN_BODIES = 12;
 
 /** A second of a thread that takes `bodies` bodies of one record each. Gives records caught up, and the share of time that it took. */
 function second(load: {
   readonly bodies: number;
   readonly bodyUs: number;
   readonly recordUs: number;
-}): { readonly folded: number; readonly share: number } {
+}): { readonly taken: number; readonly folded: number; readonly share: number } {
   const pace = new CatchUpPace(0);
   let nowUs = 0;
   let taken = 0;
@@ -17,14 +18,15 @@ function second(load: {
   let caughtUpUs = 0;
   while (nowUs < 1_000_000) {
     const due = Math.floor((nowUs * load.bodies) / 1_000_000);
-    for (; taken < due; taken++) {
+    const most = taken + TURN_BODIES;
+    for (; taken < Math.min(due, most); taken++) {
       const beganUs = nowUs;
       nowUs += load.bodyUs;
       pace.tookBodies(beganUs, nowUs);
       pace.durable(1, nowUs);
     }
     if (pace.mayGoOn(nowUs)) {
-      const records = Math.max(1, Math.floor(PIECE_US / load.recordUs));
+      const records = Math.max(1, Math.floor(pace.pieceUs(nowUs) / load.recordUs));
       const beganUs = nowUs;
       nowUs += records * load.recordUs;
       pace.caughtUp(records, beganUs, nowUs);
@@ -32,7 +34,7 @@ function second(load: {
       caughtUpUs += nowUs - beganUs;
     } else nowUs += 1000;
   }
-  return { folded, share: caughtUpUs / nowUs };
+  return { taken, folded, share: caughtUpUs / nowUs };
 }
 
 test("nobody else: all of the time", () => {
@@ -53,6 +55,12 @@ test("records that cost a lot: twice the rate, whatever share that takes", () =>
   const { folded, share } = second({ bodies: 300, bodyUs: 500, recordUs: 1000 });
   expect(folded).toBeGreaterThanOrEqual(2 * 300 * 0.95);
   expect(share).toBeLessThan(0.7);
+});
+
+test("more bodies than it can take: views do not fall behind further", () => {
+  const { taken, folded } = second({ bodies: 10_000, bodyUs: 500, recordUs: 250 });
+  expect(taken).toBeGreaterThan(500);
+  expect(folded).toBeGreaterThan(1.25 * taken);
 });
 
 test("a pause is over: what came before it does not count", () => {
