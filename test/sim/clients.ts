@@ -1,0 +1,193 @@
+// Producers of a simulated run: each sends bodies over a network that loses, doubles and delays, waits for the answer, and sends the same body
+// again until it has one. They remember what they were told, which is what the product must hold.
+import type { IngestAnswer, Refusal } from "../../src/serve/deps.ts";
+import { BEGAN_US, type Appliance } from "./appliance.ts";
+import type { DiskFaults } from "./faults.ts";
+import type { Random } from "./random.ts";
+import { Actor, type Scheduler } from "./scheduler.ts";
+
+/** An event as it is sent; `text` null: it is not an event at all. */
+export interface SentEvent {
+  readonly id: string;
+  readonly text: string;
+}
+
+interface Body {
+  readonly events: readonly SentEvent[];
+  readonly partition: string;
+  readonly bytes: Uint8Array;
+  readonly format: "json" | "ndjson";
+}
+
+/** What producers were told. */
+export interface Told {
+  /** Ids of events that were acknowledged, with the log position that was named. */
+  readonly acknowledged: Map<string, number>;
+  /** Answers, and refusals. */
+  answers: number;
+  refusals: number;
+  /** Events that were sent at least once. */
+  readonly sent: Set<string>;
+}
+
+export interface ClientParts {
+  readonly appliance: Appliance;
+  readonly scheduler: Scheduler;
+  readonly faults: DiskFaults;
+  readonly random: Random;
+  readonly told: Told;
+  readonly violated: (what: string) => void;
+  /** When producers make no new bodies any more, µs of the run. */
+  readonly untilUs: number;
+  /** Mean pause between bodies of one producer, µs. */
+  readonly pauseUs: number;
+}
+
+const USERS = 5;
+const TIMEOUT_US = 3_000_000;
+
+export class Client {
+  readonly #parts: ClientParts;
+  readonly #name: string;
+  readonly #partition: string;
+  readonly #actor: Actor;
+  readonly #old: SentEvent[] = [];
+  #next = 1;
+  /** The body that waits for its answer. */
+  #open: Body | null = null;
+
+  constructor(name: string, partition: string, parts: ClientParts) {
+    this.#name = name;
+    this.#partition = partition;
+    this.#parts = parts;
+    this.#actor = new Actor(name);
+    this.#later(parts.random.between(0, parts.pauseUs));
+  }
+
+  /** Whether a body has no answer yet. */
+  get isWaiting(): boolean {
+    return this.#open !== null;
+  }
+
+  /** One event more, after all else; when the last one has no answer yet it is enough that it is sent again. */
+  sendOne(): void {
+    if (this.#open !== null) return;
+    const event = this.#makeNew(BEGAN_US + this.#parts.scheduler.nowUs);
+    const bytes = Buffer.from(event.text);
+    this.#open = { events: [event], partition: this.#partition, bytes, format: "json" };
+    this.#parts.told.sent.add(event.id);
+    this.#send(this.#open);
+  }
+
+  #later(delayUs: number): void {
+    this.#parts.scheduler.after(delayUs, this.#actor, () => this.#begin());
+  }
+
+  #begin(): void {
+    const { scheduler, untilUs } = this.#parts;
+    if (scheduler.nowUs >= untilUs) return;
+    this.#open = this.#makeBody();
+    for (const { id } of this.#open.events) this.#parts.told.sent.add(id);
+    this.#send(this.#open);
+  }
+
+  /** Sends the body now, and again when no answer has come. */
+  #send(body: Body): void {
+    if (this.#open !== body) return;
+    const { scheduler, random } = this.#parts;
+    this.#transmit(body);
+    if (random.chance(0.05)) this.#transmit(body);
+    scheduler.after(TIMEOUT_US + random.between(0, 500_000), this.#actor, () => this.#send(body));
+  }
+
+  /** One copy of the request on its way. */
+  #transmit(body: Body): void {
+    this.#travel(() => {
+      const { appliance, scheduler } = this.#parts;
+      const { main } = appliance;
+      scheduler.after(0, main, () => {
+        const { fleet } = appliance;
+        if (fleet === null) return;
+        const { partition, bytes, format } = body;
+        const offer = { stream: "hits", partition, body: bytes.slice(), format };
+        void this.#ask(body, fleet.ingest.submit(offer));
+      });
+    });
+  }
+
+  async #ask(body: Body, asked: Promise<IngestAnswer | Refusal>): Promise<void> {
+    const { appliance, scheduler } = this.#parts;
+    const { main } = appliance;
+    const answer = await asked;
+    // a process that has ended sends nothing
+    if (main.isDead) return;
+    this.#travel(() => scheduler.after(0, this.#actor, () => this.#receive(body, answer)));
+  }
+
+  /** The way over the network: now, later, or never. */
+  #travel(arrive: () => void): void {
+    const { scheduler, faults, random } = this.#parts;
+    const bad = faults.network();
+    if (bad !== null && random.chance(bad.lossShare)) return;
+    const delayUs = bad === null ? random.between(50, 3000) : random.between(50, bad.delayUsMax);
+    scheduler.after(delayUs, new Actor("network"), arrive);
+  }
+
+  #receive(body: Body, answer: IngestAnswer | Refusal): void {
+    const { told, random, pauseUs, violated, scheduler } = this.#parts;
+    if (answer.kind === "refusal") {
+      told.refusals++;
+      if (answer.status !== 503) violated(`refused with ${answer.status}: ${answer.detail}`);
+      const waitUs = (answer.retryAfterS ?? 1) * 1_000_000;
+      scheduler.after(waitUs + random.between(0, 500_000), this.#actor, () => this.#send(body));
+      return;
+    }
+    told.answers++;
+    const { accepted, duplicates, rejected, errors, position } = answer;
+    if (accepted + duplicates + rejected !== body.events.length)
+      violated(
+        `${accepted} + ${duplicates} + ${rejected} events were answered of ${body.events.length}`,
+      );
+    const refused = new Set(errors.map(({ index }) => index));
+    for (const [index, { id }] of body.events.entries())
+      if (!refused.has(index) && !told.acknowledged.has(id)) told.acknowledged.set(id, position);
+    if (this.#open !== body) return;
+    this.#open = null;
+    this.#later(random.between(0, 2 * pauseUs));
+  }
+
+  #makeBody(): Body {
+    const { random } = this.#parts;
+    const count = random.chance(0.1) ? random.between(20, 40) : random.between(1, 8);
+    const events = Array.from({ length: count }, () => this.#makeEvent());
+    const format = random.pick(["json", "ndjson"] as const);
+    const texts = events.map(({ text }) => text);
+    const text = format === "json" ? `[${texts.join(",")}]` : texts.join("\n");
+    return { events, partition: this.#partition, bytes: Buffer.from(text), format };
+  }
+
+  #makeEvent(): SentEvent {
+    const { random } = this.#parts;
+    const old = this.#old[random.between(0, Math.max(0, this.#old.length - 1))];
+    if (old !== undefined && random.chance(0.04)) return old;
+    const event = this.#makeNew(this.#someTimeUs());
+    this.#old.push(event);
+    return event;
+  }
+
+  #someTimeUs(): number {
+    const { random, scheduler } = this.#parts;
+    const timeUs = BEGAN_US + scheduler.nowUs - random.between(0, 1_500_000);
+    if (random.chance(0.05)) return timeUs - random.between(0, 15_000_000);
+    return random.chance(0.01) ? timeUs + 4_000_000_000 : timeUs;
+  }
+
+  #makeNew(timeUs: number): SentEvent {
+    const { random } = this.#parts;
+    const id = `${this.#name}-${this.#next++}`;
+    const value = random.chance(0.01) ? '"no number"' : String(random.between(1, 1000));
+    const user = `u${random.between(1, USERS)}`;
+    const time = Math.floor(timeUs / 1000) * 1000;
+    return { id, text: `{"id":"${id}","time":${time},"user":"${user}","value":${value}}` };
+  }
+}

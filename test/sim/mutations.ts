@@ -1,0 +1,283 @@
+// Bugs that are planted to prove that the simulator finds them: each a change of the product's text as it is loaded (patches.ts), of the kind that a
+// tired engineer makes. `from`: a seed near which it is found; sim.test.ts expects a broken rule within SEEDS_MAX seeds from there.
+import type { Patch } from "./patches.ts";
+
+export interface Mutation {
+  readonly name: string;
+  readonly from: number;
+  readonly patches: readonly Patch[];
+}
+
+/** Seeds that may be needed. */
+export const SEEDS_MAX = 10;
+
+function one(file: string, find: string, replace: string, count = 1): readonly Patch[] {
+  return [{ file, find, replace, count }];
+}
+
+const RECORD_APPEND = "    this.#writer.append(ready.map((message) => this.#encode(message)));\n";
+const TOLD_ENGINE = "    this.#engine.postMessage(durable);\n";
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: "acknowledged before the log is synced",
+    from: 1,
+    patches: one("src/log/log-file.ts", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
+  },
+  {
+    name: "acknowledged before the log is written",
+    from: 1,
+    patches: [
+      { file: "src/threads/log.ts", find: RECORD_APPEND, replace: "" },
+      { file: "src/threads/log.ts", find: TOLD_ENGINE, replace: `${RECORD_APPEND}${TOLD_ENGINE}` },
+    ],
+  },
+  {
+    name: "a log that failed goes on",
+    from: 1,
+    patches: one(
+      "src/log/sqlite-log.ts",
+      "      throw this.#latch(error);\n    }\n    this.#lastPosition",
+      "      void error;\n    }\n    this.#lastPosition",
+    ),
+  },
+  {
+    name: "a new log file is renamed and its folder is not synced",
+    from: 1,
+    patches: one(
+      "src/base/disk-files.ts",
+      "      renameSync(from, to);\n      syncPath(dirname(to));",
+      "      renameSync(from, to);",
+    ),
+  },
+  {
+    name: "a duplicate is answered before the first is durable",
+    from: 1,
+    patches: one(
+      "src/engine.ts",
+      "if (rowCount + duplicateCount + rejects.length === 0)\n      return",
+      "if (rowCount + rejects.length === 0)\n      return",
+    ),
+  },
+  {
+    name: "the end of a body is answered before its beginning is durable",
+    from: 1,
+    patches: one("src/threads/engine.ts", "cursor === null ? 0 : this.#engine.lastPosition", "0"),
+  },
+  {
+    name: "a body is answered with its first part",
+    from: 1,
+    patches: one("src/threads/gateway.ts", "    if (!outcome.done) return;\n", ""),
+  },
+  {
+    name: "the log's time follows a clock that is put back",
+    from: 1,
+    patches: one(
+      "src/engine.ts",
+      "return Math.max(this.#receivedAtUs, Math.floor(nowUs / 1000) * 1000);",
+      "return Math.floor(nowUs / 1000) * 1000;",
+    ),
+  },
+  {
+    name: "ids since the last checkpoint are not saved",
+    from: 1,
+    patches: one("src/engine-state.ts", "segments: ids.segments,", "segments: [],"),
+  },
+  {
+    name: "a replay does not repeat ids",
+    from: 1,
+    patches: one(
+      "src/engine.ts",
+      "this.admission.replay(stream.name, { ...record, eventTime, eventId });",
+      "",
+    ),
+  },
+  {
+    name: "the watermark is not in the checkpoint",
+    from: 1,
+    patches: one(
+      "src/admit/admission.ts",
+      "stream.restoreTimes(times.clock, times.receivedAtMs);",
+      "",
+    ),
+  },
+  {
+    name: "a replay passes control records",
+    from: 1,
+    patches: one(
+      "src/engine.ts",
+      'if (record.kind === "control") this.#replayControl(record);',
+      'if (record.kind === "control") return;',
+    ),
+  },
+  {
+    name: "accounts are not in the checkpoint",
+    from: 1,
+    patches: one(
+      "src/engine-state.ts",
+      "if (accounting !== null) engine.accounting.restore(accounting);",
+      "",
+    ),
+  },
+  {
+    name: "a dirty page is not saved",
+    from: 1,
+    patches: one(
+      "src/engine-state.ts",
+      "pages: views.pages.map(",
+      "pages: views.pages.slice(1).map(",
+    ),
+  },
+  {
+    name: "views' position is saved ahead of their state",
+    from: 1,
+    patches: one(
+      "src/engine-state.ts",
+      "{ name: WINDOWS_READER, position: folded, body: views.body }",
+      "{ name: WINDOWS_READER, position: lastPosition, body: views.body }",
+    ),
+  },
+  {
+    name: "rows that wait for their table are not in the checkpoint",
+    from: 1,
+    patches: one("src/engine-state.ts", "outputs: views.outputs,", "outputs: [],"),
+  },
+  {
+    name: "a checkpoint is saved in two transactions",
+    from: 1,
+    patches: one(
+      "src/checkpoint/sqlite-store.ts",
+      "    this.#insertReaders(change.readers);\n",
+      '    this.#insertReaders(change.readers);\n    this.#database.run("COMMIT");\n    this.#database.run("BEGIN IMMEDIATE");\n',
+    ),
+  },
+  {
+    name: "a checkpoint is saved before its records are durable",
+    from: 1,
+    patches: one(
+      "src/threads/engine-checkpoints.ts",
+      "if (taken === null || taken.position > position) return;",
+      "if (taken === null) return;",
+    ),
+  },
+  {
+    name: "checkpoints are not synced",
+    from: 1,
+    patches: one(
+      "src/checkpoint/sqlite-store.ts",
+      "PRAGMA synchronous = FULL",
+      "PRAGMA synchronous = OFF",
+    ),
+  },
+  {
+    name: "the log is trimmed beyond the raw export",
+    from: 1,
+    patches: one(
+      "src/threads/export.ts",
+      "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
+      "trimPosition([this.#checkpointed])",
+    ),
+  },
+  {
+    name: "the log is trimmed beyond the checkpoint",
+    from: 1,
+    patches: one(
+      "src/threads/export.ts",
+      "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
+      "trimPosition(readers)",
+    ),
+  },
+  {
+    name: "catching up folds records that were not told to be durable",
+    from: 1,
+    patches: one(
+      "src/engine-backlog.ts",
+      "while (this.isBehind && !this.#isFull) {",
+      "while (this.isBehind && this.#engine.folded < this.#log.bounds().last) {",
+    ),
+  },
+  {
+    name: "the ledger's position is not looked at when rows come again",
+    from: 1,
+    patches: one(
+      "src/table/table-export.ts",
+      "return position <= this.#position;",
+      "return false;",
+    ),
+  },
+  {
+    name: "late rows are put out again by a replay",
+    from: 1,
+    patches: one(
+      "src/table/table-export.ts",
+      "    this.#position = covered.position;\n",
+      '    this.#position = target.spec.name === "late_events" ? 0 : covered.position;\n',
+    ),
+  },
+  {
+    name: "rows that could not be written count as covered",
+    from: 1,
+    patches: one(
+      "src/table/exporter.ts",
+      "covered.push({ view, output, position: table.position, epoch: table.epoch });",
+      "covered.push({ view, output, position: upTo, epoch: table.epoch });",
+    ),
+  },
+  {
+    name: "an epoch's files and its writer's position are two transactions",
+    from: 1,
+    patches: one(
+      "src/table/ledger.ts",
+      "      this.#setWriter(table, last.writer, last);\n    });\n  }\n\n  #insert(",
+      '    });\n    this.#transaction("record", () => this.#setWriter(table, last.writer, last));\n  }\n\n  #insert(',
+    ),
+  },
+  {
+    name: "the ledger is not synced",
+    from: 1,
+    patches: one("src/table/ledger.ts", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
+  },
+  {
+    name: "data files are not synced",
+    from: 1,
+    patches: one(
+      "src/base/disk-files.ts",
+      "        fsyncSync(file);\n      } finally",
+      "      } finally",
+    ),
+  },
+  {
+    name: "the marker of a table is forgotten",
+    from: 1,
+    patches: one(
+      "src/table/metadata.ts",
+      "(best, marker) => (marker !== null && marker.epoch > (best?.epoch ?? -1) ? marker : best),",
+      "(best) => best,",
+    ),
+  },
+  {
+    name: "an epoch is committed twice",
+    from: 1,
+    patches: [
+      ...one(
+        "src/table/iceberg-table.ts",
+        "      if (known !== null && known.epoch >= marker.epoch) return null;\n",
+        "",
+      ),
+      ...one(
+        "src/table/tables.ts",
+        "if (decision.committedTo > committed) this.#ledger.markCommitted(name, decision.committedTo, 0);",
+        "",
+      ),
+    ],
+  },
+  {
+    name: "an epoch counts as committed before it is",
+    from: 1,
+    patches: one(
+      "src/table/tables.ts",
+      "        const snapshotId = this.#commit(table.iceberg, pending, last);\n",
+      "        this.#ledger.markCommitted(name, last.epoch, 1);\n        const snapshotId = this.#commit(table.iceberg, pending, last);\n",
+    ),
+  },
+];

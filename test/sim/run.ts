@@ -1,0 +1,278 @@
+// One run of the simulator: a seed -> what the appliance, its producers and the disk did, and which rules were broken. Everything in it follows
+// from the seed, the faults that are left of those the seed draws, and the sources.
+import { must } from "../../src/base/assert.ts";
+import { unaccounted } from "../../src/reader/accounting.ts";
+import { Fleet } from "../../src/threads/fleet.ts";
+import type { ThreadStart } from "../../src/threads/messages.ts";
+import { Appliance } from "./appliance.ts";
+import { Client, type Told } from "./clients.ts";
+import { configurationOf } from "./configuration.ts";
+import { SimDisk } from "./disk.ts";
+import { DiskFaults, drawFaults, type Fault } from "./faults.ts";
+import { runOn } from "./machine-now.ts";
+import type { NaiveView } from "./naive.ts";
+import { LogOracle } from "./oracle-log.ts";
+import { TableOracle } from "./oracle-tables.ts";
+import { Random } from "./random.ts";
+import { logTools, tableTools } from "./reading.ts";
+import { Scheduler } from "./scheduler.ts";
+import { releaseMemories } from "./wasm.ts";
+
+export interface RunOptions {
+  readonly seed: number;
+  /** Which of the seed's faults happen; null: all. */
+  readonly faults: readonly number[] | null;
+  /** Keep a line for everything that happened. */
+  readonly verbose: boolean;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly violations: readonly string[];
+  /** All faults of the seed, whether they were to happen or not. */
+  readonly drawn: readonly Fault[];
+  readonly lines: readonly string[];
+  readonly simulatedUs: number;
+  readonly steps: number;
+  readonly trace: number;
+  readonly lives: number;
+  readonly acknowledged: number;
+  readonly records: number;
+}
+
+const SECOND_US = 1_000_000;
+/** Producers send so long, with faults; then nothing fails any more. */
+const SEND_US = 25 * SECOND_US;
+/** When faults have ended there are a few events more: at this pause, so that all windows of before close and become final. */
+const CLOSING_US = 6 * SECOND_US;
+const CLOSING_COUNT = 3;
+/** What is left to do then is done within this time: retries, waits of tables that failed. */
+const CATCH_UP_US = 90 * SECOND_US;
+/** A stop is done within this time. */
+const STOP_US = 30 * SECOND_US;
+const VIEWS: readonly NaiveView[] = [
+  { name: "tumbling", sizeUs: 5_000_000n, slideUs: 5_000_000n, allowedUs: 0n },
+  { name: "hopping", sizeUs: 6_000_000n, slideUs: 3_000_000n, allowedUs: 0n },
+  { name: "corrected", sizeUs: 4_000_000n, slideUs: 4_000_000n, allowedUs: 8_000_000n },
+];
+
+/** Workers tell the simulator of themselves as they are loaded. */
+const workers = Promise.all([
+  import("../../src/threads/engine.ts"),
+  import("../../src/threads/export.ts"),
+  import("../../src/threads/log.ts"),
+]);
+
+const configurations = new Map<string, Promise<ThreadStart>>();
+
+function configured(idleAfter: string | null): Promise<ThreadStart> {
+  const known = configurations.get(String(idleAfter)) ?? configurationOf(idleAfter);
+  configurations.set(String(idleAfter), known);
+  return known;
+}
+
+class Run {
+  readonly #seed: number;
+  readonly #scheduler: Scheduler;
+  readonly #faults: DiskFaults;
+  readonly #disk: SimDisk;
+  readonly #appliance: Appliance;
+  readonly #log: LogOracle;
+  readonly #tables: TableOracle;
+  readonly #clients: Client[] = [];
+  readonly #told: Told = { acknowledged: new Map(), answers: 0, refusals: 0, sent: new Set() };
+  readonly #lines: string[] = [];
+  readonly #verbose: boolean;
+  readonly violations: string[] = [];
+  #lives = 0;
+
+  constructor(options: RunOptions, faults: readonly Fault[], start: ThreadStart) {
+    const { seed } = options;
+    this.#seed = seed;
+    this.#verbose = options.verbose;
+    const scheduler = new Scheduler(new Random(seed, "scheduler"));
+    this.#scheduler = scheduler;
+    const nowUs = (): number => scheduler.nowUs;
+    this.#faults = new DiskFaults(faults, nowUs, new Random(seed, "costs"));
+    this.#disk = new SimDisk({
+      random: new Random(seed, "disk"),
+      faults: this.#faults,
+      spend: (us) => scheduler.spend(us),
+    });
+    const violated = (what: string): void => this.#violated(what);
+    const schema = must(start.streams[0], "the stream").schema;
+    const told = this.#told;
+    this.#appliance = new Appliance({
+      start,
+      startFleet: (given, events) =>
+        Fleet.start(
+          given,
+          { log: "log", engine: "engine", export: "export", reconcile: "" },
+          events,
+        ),
+      scheduler,
+      disk: this.#disk,
+      faults: this.#faults,
+      random: new Random(seed, "product"),
+      violated,
+      say: (line) => this.say(line),
+    });
+    const { outOfOrdernessUs, idleAfterUs } = must(start.streams[0], "the stream");
+    this.#log = new LogOracle(
+      { tools: logTools(start, schema), told, violated },
+      { outOfOrdernessUs, idleAfterUs },
+      VIEWS,
+    );
+    this.#tables = new TableOracle(tableTools(start, this.#disk, schema), this.#log, violated);
+    this.#addClients(idleAfterUs !== null);
+  }
+
+  #addClients(hasPartitions: boolean): void {
+    const random = new Random(this.#seed, "clients");
+    const count = random.between(2, 4);
+    for (let client = 0; client < count; client++)
+      this.#clients.push(
+        new Client(`c${client}`, hasPartitions && random.chance(0.6) ? `p${client}` : "", {
+          appliance: this.#appliance,
+          scheduler: this.#scheduler,
+          faults: this.#faults,
+          random: new Random(this.#seed, `client ${client}`),
+          told: this.#told,
+          violated: (what) => this.#violated(what),
+          untilUs: SEND_US,
+          pauseUs: random.between(200_000, 2_000_000),
+        }),
+      );
+  }
+
+  say(line: string): void {
+    if (this.#verbose) this.#lines.push(`${(this.#scheduler.nowUs / 1e6).toFixed(6)} ${line}`);
+  }
+
+  #violated(what: string): void {
+    this.violations.push(what);
+    this.say(`VIOLATED: ${what}`);
+  }
+
+  /** After each step. */
+  #look(): void {
+    const wasEnded = this.#disk.isEnded;
+    this.#appliance.look();
+    const { changed } = this.#disk;
+    if (this.#appliance.lives !== this.#lives || wasEnded) {
+      this.#lives = this.#appliance.lives;
+      if (this.#log.last > 0) this.#log.restarted();
+      changed.clear();
+      return;
+    }
+    if (changed.size > 0) {
+      if ([...changed].some((path) => path.startsWith("/data/log/"))) this.#log.follow();
+      if (changed.has("/data/ledger.db")) this.#tables.check();
+      changed.clear();
+    }
+    this.#log.checkTold();
+  }
+
+  /** All of it. Stops at the first broken rule. */
+  go(): void {
+    const look = (): void => {
+      this.#look();
+      if (this.violations.length > 0) throw new Stopped();
+      if (this.#scheduler.actor === this.#appliance.main) this.#checkAccounts();
+    };
+    try {
+      this.#disk.makeFolder("/data");
+      this.#scheduler.runUntil(SEND_US, look);
+      this.say("no more faults");
+      this.#faults.isOver = true;
+      const closer = must(this.#clients[0], "a producer");
+      let atUs = SEND_US;
+      for (let count = 0; count < CLOSING_COUNT; count++) {
+        this.#scheduler.runUntil((atUs += CLOSING_US), look);
+        closer.sendOne();
+      }
+      const endUs = atUs + CATCH_UP_US;
+      while (atUs < endUs && this.#lagging() !== null)
+        this.#scheduler.runUntil((atUs += SECOND_US), look);
+      const lagging = this.#lagging();
+      if (lagging !== null) this.#violated(`not caught up: ${lagging}`);
+      this.#appliance.stop();
+      for (
+        const { lives } = this.#appliance;
+        this.#appliance.lives === lives && atUs < endUs + STOP_US;
+      )
+        this.#scheduler.runUntil((atUs += SECOND_US), look);
+      if (atUs >= endUs + STOP_US) this.#violated("a stop did not end");
+      this.#tables.check();
+      this.#tables.checkComplete();
+    } catch (error) {
+      if (!(error instanceof Stopped)) this.#violated(`a step failed: ${textOf(error)}`);
+    }
+  }
+
+  #checkAccounts(): void {
+    const accounts = this.#appliance.fleet?.status().engine?.accounts;
+    for (const view of accounts?.views ?? [])
+      if (unaccounted(view) !== 0)
+        this.#violated(`view ${view.view} does not account for ${unaccounted(view)} events`);
+  }
+
+  /** What has not caught up, or null. */
+  #lagging(): string | null {
+    const { fleet } = this.#appliance;
+    if (fleet === null) return "the appliance does not run";
+    const waiting = this.#clients.findIndex((client) => client.isWaiting);
+    if (waiting !== -1) return `producer c${waiting} has no answer`;
+    const { durablePosition, engine, readers } = fleet.status();
+    if (engine === null || engine.position < durablePosition)
+      return `views stand at ${engine?.position} of ${durablePosition}`;
+    for (const { reader, position } of readers)
+      if (position < durablePosition)
+        return `reader ${reader} stands at ${position} of ${durablePosition}`;
+    const { problems } = fleet.health();
+    return problems.length > 0 ? `not healthy: ${problems.join("; ")}` : null;
+  }
+
+  /** Gives back what is not garbage by itself. */
+  close(): void {
+    this.#disk.close();
+    releaseMemories();
+  }
+
+  result(drawn: readonly Fault[]): RunResult {
+    return {
+      seed: this.#seed,
+      violations: this.violations,
+      drawn,
+      lines: this.#lines,
+      simulatedUs: this.#scheduler.nowUs,
+      steps: this.#scheduler.steps,
+      trace: this.#scheduler.trace,
+      lives: this.#appliance.lives,
+      acknowledged: this.#told.acknowledged.size,
+      records: this.#log.last,
+    };
+  }
+}
+
+class Stopped extends Error {}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** Runs a seed. */
+export async function runSeed(options: RunOptions): Promise<RunResult> {
+  await workers;
+  const { seed } = options;
+  const random = new Random(seed, "run");
+  const start = await configured(random.chance(0.4) ? "5s" : null);
+  const drawn = drawFaults(new Random(seed, "faults"), SEND_US);
+  const faults =
+    options.faults === null ? drawn : drawn.filter((_, index) => options.faults?.includes(index));
+  const run = new Run(options, faults, start);
+  run.go();
+  run.close();
+  runOn(null);
+  return run.result(drawn);
+}
