@@ -61,6 +61,7 @@ export function drawFaults(random: Random, untilUs: number): Fault[] {
       operation: random.between(1, 20),
     });
   for (let count = random.between(0, 2); count > 0; count--) faults.push(drawPeriod(random, at()));
+  if (random.chance(0.3)) faults.push(...drawEndOfSlow(random, at()));
   return faults.toSorted((a, b) => a.atUs - b.atUs);
 }
 
@@ -75,6 +76,24 @@ function drawEnd(random: Random, atUs: number): Fault {
   }
   const operation = random.chance(0.5) ? random.between(1, 12) : random.between(0, 120);
   return { kind, atUs, of: null, operation, isAfter };
+}
+
+/** One file's syncs are slow, so that others go ahead of it, and then the machine ends. */
+function drawEndOfSlow(random: Random, atUs: number): Fault[] {
+  const of = random.pick(["/log/", "/log/", "state.db", "ledger.db"] as const);
+  const endUs = atUs + random.between(500_000, 6_000_000);
+  const slow = {
+    kind: "slow",
+    atUs,
+    untilUs: endUs + 1_000_000,
+    of,
+    syncUs: random.between(100_000, 800_000),
+  };
+  const operation = random.between(0, 6);
+  return [
+    { ...slow, kind: "slow" },
+    { kind: "power", atUs: endUs, of: null, operation, isAfter: random.chance(0.5) },
+  ];
 }
 
 function drawPeriod(random: Random, atUs: number): Fault {

@@ -34,7 +34,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a log that failed goes on",
-    from: 1,
+    from: 8,
     patches: one(
       "src/log/sqlite-log.ts",
       "      throw this.#latch(error);\n    }\n    this.#lastPosition",
@@ -43,7 +43,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a new log file is renamed and its folder is not synced",
-    from: 1,
+    from: 4,
     patches: one(
       "src/base/disk-files.ts",
       "      renameSync(from, to);\n      syncPath(dirname(to));",
@@ -61,7 +61,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the end of a body is answered before its beginning is durable",
-    from: 1,
+    from: 13,
     patches: one("src/threads/engine.ts", "cursor === null ? 0 : this.#engine.lastPosition", "0"),
   },
   {
@@ -71,7 +71,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the log's time follows a clock that is put back",
-    from: 1,
+    from: 6,
     patches: one(
       "src/engine.ts",
       "return Math.max(this.#receivedAtUs, Math.floor(nowUs / 1000) * 1000);",
@@ -99,15 +99,6 @@ export const MUTATIONS: readonly Mutation[] = [
       "src/admit/admission.ts",
       "stream.restoreTimes(times.clock, times.receivedAtMs);",
       "",
-    ),
-  },
-  {
-    name: "a replay passes control records",
-    from: 1,
-    patches: one(
-      "src/engine.ts",
-      'if (record.kind === "control") this.#replayControl(record);',
-      'if (record.kind === "control") return;',
     ),
   },
   {
@@ -144,7 +135,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a checkpoint is saved in two transactions",
-    from: 1,
+    from: 9,
     patches: one(
       "src/checkpoint/sqlite-store.ts",
       "    this.#insertReaders(change.readers);\n",
@@ -153,7 +144,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a checkpoint is saved before its records are durable",
-    from: 1,
+    from: 34,
     patches: one(
       "src/threads/engine-checkpoints.ts",
       "if (taken === null || taken.position > position) return;",
@@ -162,20 +153,11 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "checkpoints are not synced",
-    from: 1,
+    from: 4,
     patches: one(
       "src/checkpoint/sqlite-store.ts",
       "PRAGMA synchronous = FULL",
       "PRAGMA synchronous = OFF",
-    ),
-  },
-  {
-    name: "the log is trimmed beyond the raw export",
-    from: 1,
-    patches: one(
-      "src/threads/export.ts",
-      "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
-      "trimPosition([this.#checkpointed])",
     ),
   },
   {
@@ -188,17 +170,8 @@ export const MUTATIONS: readonly Mutation[] = [
     ),
   },
   {
-    name: "catching up folds records that were not told to be durable",
-    from: 1,
-    patches: one(
-      "src/engine-backlog.ts",
-      "while (this.isBehind && !this.#isFull) {",
-      "while (this.isBehind && this.#engine.folded < this.#log.bounds().last) {",
-    ),
-  },
-  {
     name: "the ledger's position is not looked at when rows come again",
-    from: 1,
+    from: 3,
     patches: one(
       "src/table/table-export.ts",
       "return position <= this.#position;",
@@ -216,7 +189,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "rows that could not be written count as covered",
-    from: 1,
+    from: 14,
     patches: one(
       "src/table/exporter.ts",
       "covered.push({ view, output, position: table.position, epoch: table.epoch });",
@@ -225,7 +198,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an epoch's files and its writer's position are two transactions",
-    from: 1,
+    from: 17,
     patches: one(
       "src/table/ledger.ts",
       "      this.#setWriter(table, last.writer, last);\n    });\n  }\n\n  #insert(",

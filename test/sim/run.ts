@@ -266,7 +266,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   await workers;
   const { seed } = options;
   const random = new Random(seed, "run");
-  const start = await configured(random.chance(0.4) ? "5s" : null);
+  const start = await configured(random.chance(0.4) ? "2s" : null);
   const drawn = drawFaults(new Random(seed, "faults"), SEND_US);
   const faults =
     options.faults === null ? drawn : drawn.filter((_, index) => options.faults?.includes(index));
