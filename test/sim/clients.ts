@@ -109,19 +109,14 @@ export class Client {
         const { fleet } = appliance;
         if (fleet === null) return;
         const { partition, bytes, format } = body;
-        const offer = { stream: "hits", partition, body: bytes.slice(), format };
-        void this.#ask(body, fleet.ingest.submit(offer));
+        const sent = { body: [bytes.slice()], bytes: bytes.length };
+        fleet.ingest.submit({ stream: "hits", partition, format, ...sent }, (answer) => {
+          // a process that has ended sends nothing
+          if (main.isDead) return;
+          this.#travel(() => scheduler.after(0, this.#actor, () => this.#receive(body, answer)));
+        });
       });
     });
-  }
-
-  async #ask(body: Body, asked: Promise<IngestAnswer | Refusal>): Promise<void> {
-    const { appliance, scheduler } = this.#parts;
-    const { main } = appliance;
-    const answer = await asked;
-    // a process that has ended sends nothing
-    if (main.isDead) return;
-    this.#travel(() => scheduler.after(0, this.#actor, () => this.#receive(body, answer)));
   }
 
   /** The way over the network: now, later, or never. */

@@ -81,6 +81,7 @@ export async function configurationOf(idleAfter: string | null): Promise<ThreadS
     dataFolder: "/data",
     jobId: "11111111-2222-4333-8444-555555555555",
     idKey: new Uint8Array(16).fill(7),
+    onTableAhead: "refuse",
     failpoint: null,
   };
 }

@@ -234,12 +234,12 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       ...one(
         "src/table/iceberg-table.ts",
-        "      if (known !== null && known.epoch >= marker.epoch) return null;\n",
+        '      if (known !== null && known.epoch > committed) return { kind: "found", marker: known };\n',
         "",
       ),
       ...one(
-        "src/table/tables.ts",
-        "if (decision.committedTo > committed) this.#ledger.markCommitted(name, decision.committedTo, 0);",
+        "src/table/settle.ts",
+        "if (decision.committedTo > committed) ledger.markCommitted(name, decision.committedTo, 0);",
         "",
       ),
     ],
@@ -249,8 +249,8 @@ export const MUTATIONS: readonly Mutation[] = [
     from: 1,
     patches: one(
       "src/table/tables.ts",
-      "        const snapshotId = this.#commit(table.iceberg, pending, last);\n",
-      "        this.#ledger.markCommitted(name, last.epoch, 1);\n        const snapshotId = this.#commit(table.iceberg, pending, last);\n",
+      "        const result = this.#commit(name, table.iceberg, pending);\n",
+      "        this.#ledger.markCommitted(name, last.epoch, 1);\n        const result = this.#commit(name, table.iceberg, pending);\n",
     ),
   },
 ];

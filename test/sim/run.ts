@@ -107,7 +107,7 @@ class Run {
       startFleet: (given, events) =>
         Fleet.start(
           given,
-          { log: "log", engine: "engine", export: "export", reconcile: "" },
+          { log: "log", engine: "engine", export: "export", reconcile: "", savepoint: "" },
           events,
         ),
       scheduler,
