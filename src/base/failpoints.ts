@@ -3,8 +3,9 @@
 import { existsSync } from "node:fs";
 
 /**
- * Every durable step by name, in the order of the path. Each room adds its own: the compiler knows no other names. "write": of a file or of a transaction, which
- * may be killed in its middle too; "change": what the file system does at once.
+ * Every durable step by name, in the order of the path. Each room adds its own: the compiler knows no other names, and
+ * test/e2e/failpoints.test.ts kills a process at each (those of savepoints: test/e2e/savepoint-kill.test.ts at some). "write": of a file or of a
+ * transaction, which may be killed in its middle too; "change": what the file system does at once.
  */
 export const STEPS = {
   // log: data-folder.ts, sqlite-log.ts

@@ -93,8 +93,12 @@ export class Appliance {
           if (found !== null) resolve(found[0]);
         }
       };
-      void Promise.all([read(child.stdout), read(child.stderr)]).then(() =>
-        reject(new Error(`millrace ended before it served:\n${output.text}`)),
+      void Promise.all([read(child.stdout), read(child.stderr), child.exited]).then(() =>
+        reject(
+          new Error(
+            `millrace ended (${child.signalCode ?? child.exitCode}) before it served:\n${output.text}`,
+          ),
+        ),
       );
     });
     return new Appliance(address, child, output);

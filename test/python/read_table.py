@@ -1,4 +1,4 @@
-# Reads what Millrace wrote with pyarrow and pyiceberg, and prints it as JSON. Usage: read_table.py parquet FILE | iceberg METADATA
+# Reads what Millrace wrote with pyarrow and pyiceberg, and prints it as JSON. Usage: read_table.py parquet FILE | iceberg METADATA | sums METADATA DISTINCT SUMMED
 import base64
 import datetime
 import decimal
@@ -100,4 +100,18 @@ def iceberg(path):
     }
 
 
-print(json.dumps({"parquet": parquet, "iceberg": iceberg}[sys.argv[1]](sys.argv[2])))
+def sums(path, distinct, summed):
+    """Rows of a table, different values of one of its columns, the sum of another."""
+    import pyarrow.compute as pc
+    from pyiceberg.table import StaticTable
+
+    scan = StaticTable.from_metadata("file://" + path).scan(selected_fields=(distinct, summed))
+    table = scan.to_arrow()
+    return {
+        "rows": table.num_rows,
+        "distinct": pc.count_distinct(table[distinct]).as_py(),
+        "sum": pc.sum(table[summed]).as_py(),
+    }
+
+
+print(json.dumps({"parquet": parquet, "iceberg": iceberg, "sums": sums}[sys.argv[1]](*sys.argv[2:])))
