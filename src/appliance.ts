@@ -5,7 +5,7 @@ import { openDiskFiles } from "./base/disk-files.ts";
 import type { EngineStream } from "./engine.ts";
 import { openFilesLimit } from "./base/open-files.ts";
 import { DRAIN_MS } from "./limits.ts";
-import { OPEN_FILES_RESERVE, REQUEST_TIMEOUT_MS } from "./serve/http-limits.ts";
+import { IDLE_TIMEOUT_S, OPEN_FILES_RESERVE, REQUEST_TIMEOUT_MS } from "./serve/http-limits.ts";
 import {
   openDataFolder,
   tmpFolderOf,
@@ -122,6 +122,7 @@ export class Appliance {
         views: checked.plans.map(({ name }) => name),
         openFilesMax: connectionFilesMax(openFilesLimit()),
         requestTimeoutMs: REQUEST_TIMEOUT_MS,
+        idleTimeoutS: IDLE_TIMEOUT_S,
         requestIdPrefix: folder.jobId.slice(0, 8),
         logLine: say,
       },

@@ -2,7 +2,7 @@
 // order, also when a sender does not wait for answers (pipelining, RFC 9112 9.3.2). From its first request that is not plain on it is a
 // tunnel to the library's server.
 import type { Socket } from "bun";
-import { END_TIMEOUT_S, IDLE_TIMEOUT_S } from "./http-limits.ts";
+import { END_TIMEOUT_S } from "./http-limits.ts";
 import { incomingBodies } from "./body.ts";
 import type { Refusal } from "./deps.ts";
 import { PLAIN_HEAD_BYTES_MAX } from "./plain-post.ts";
@@ -16,6 +16,8 @@ export interface PlainTarget {
 
 /** What connections share. */
 export interface Shared<Target extends PlainTarget> {
+  /** Seconds without a byte after which a connection is closed. */
+  readonly idleTimeoutS: number;
   /** What a head asks for; null: the library's server reads it. */
   target(head: string): Target | null;
   /** Takes a body, in pieces; `respond` is called once, with the response as it goes out. */
@@ -42,10 +44,13 @@ export const TOO_MANY_CONNECTIONS: Refusal = {
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 
+/** Pieces of a body before they are made one: each is an object of some 850 bytes, however short, and a body can come byte by byte. */
+const PIECES_MAX = 64;
+
 /** A body that comes in. */
 interface Incoming<Target> {
   readonly target: Target;
-  readonly pieces: Uint8Array[];
+  pieces: Uint8Array[];
   missing: number;
 }
 
@@ -63,6 +68,8 @@ export class Connection<Target extends PlainTarget> {
   /** What the socket did not take of an answer. */
   #unsent: Uint8Array | null = null;
   #tunnel: Tunnel | null = null;
+  /** The client sends no more (a FIN came): it gets the answers to what it sent. */
+  #isAllSent = false;
   /** It was refused: what comes is not read. */
   #isEnding = false;
   #isClosed = false;
@@ -75,7 +82,7 @@ export class Connection<Target extends PlainTarget> {
   received(chunk: Buffer): void {
     if (this.#isEnding) return undefined;
     if (this.#tunnel !== null) return this.#tunnel.push(chunk);
-    this.#socket.timeout(IDLE_TIMEOUT_S);
+    this.#socket.timeout(this.#shared.idleTimeoutS);
     this.#unread = this.#unread === null ? chunk : Buffer.concat([this.#unread, chunk]);
     return this.#read();
   }
@@ -87,6 +94,13 @@ export class Connection<Target extends PlainTarget> {
     this.#unsent = null;
     this.#send(unsent);
     this.#read();
+  }
+
+  /** The client sends no more. */
+  ended(): void {
+    this.#isAllSent = true;
+    if (this.#tunnel !== null) return this.#tunnel.ended();
+    return this.#read();
   }
 
   closed(): void {
@@ -117,11 +131,16 @@ export class Connection<Target extends PlainTarget> {
     }
     this.#isReading = false;
     this.#pause(this.#unread !== null && !this.#isHeadCut);
+    if (this.#isAllSent && this.#tunnel === null && !this.#owesAnswer()) this.#socket.end();
+  }
+
+  #owesAnswer(): boolean {
+    return this.#isAnswering || this.#unsent !== null;
   }
 
   #isResting(): boolean {
     const isOver = this.#isClosed || this.#isEnding;
-    return isOver || this.#isAnswering || this.#unsent !== null || this.#isHeadCut;
+    return isOver || this.#owesAnswer() || this.#isHeadCut;
   }
 
   #pause(isPaused: boolean): void {
@@ -144,13 +163,16 @@ export class Connection<Target extends PlainTarget> {
       return this.#submit(target, [chunk.subarray(bodyAt, bodyEnd)]);
     }
     if (!incomingBodies.reserve(target.length)) return this.#handOn(chunk);
-    const pieces = chunk.length > bodyAt ? [chunk.subarray(bodyAt)] : [];
+    const begun = chunk.subarray(bodyAt);
+    // a copy when earlier requests share its memory
+    const pieces = begun.length === 0 ? [] : [chunk.byteOffset > 0 ? Buffer.from(begun) : begun];
     this.#incoming = { target, pieces, missing: bodyEnd - chunk.length };
     return this.#shared.waits(this);
   }
 
   #waitForHead(chunk: Buffer): void {
-    this.#unread = chunk;
+    // a copy: it may be the end of a large chunk
+    this.#unread = Buffer.from(chunk);
     this.#isHeadCut = true;
     this.#shared.waits(this);
   }
@@ -159,7 +181,10 @@ export class Connection<Target extends PlainTarget> {
     const taken = Math.min(chunk.length, incoming.missing);
     incoming.pieces.push(chunk.subarray(0, taken));
     incoming.missing -= taken;
-    if (incoming.missing > 0) return;
+    if (incoming.missing > 0) {
+      if (incoming.pieces.length === PIECES_MAX) incoming.pieces = [Buffer.concat(incoming.pieces)];
+      return;
+    }
     if (chunk.length > taken) this.#unread = chunk.subarray(taken);
     this.#submit(incoming.target, incoming.pieces);
   }
@@ -194,6 +219,7 @@ export class Connection<Target extends PlainTarget> {
     if (this.#tunnel === null) return this.refuse(TOO_MANY_CONNECTIONS);
     this.#socket.timeout(0);
     this.#pause(false);
-    return this.#tunnel.push(chunk);
+    this.#tunnel.push(chunk);
+    if (this.#isAllSent) this.#tunnel.ended();
   }
 }

@@ -146,6 +146,8 @@ export interface ServeDeps {
   readonly openFilesMax: number;
   /** How long a request may take to come in. */
   readonly requestTimeoutMs: number;
+  /** Seconds without a byte, also of an answer that a client does not take, after which its connection is closed. */
+  readonly idleTimeoutS: number;
   /** Prefix of made request ids, different at every start. */
   readonly requestIdPrefix: string;
   /** One line to the operator's log. */

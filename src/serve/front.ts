@@ -5,7 +5,6 @@ import { STATUS_CODES } from "node:http";
 import type { Socket } from "bun";
 import type { Clock } from "../base/clock.ts";
 import type { Address } from "../config.ts";
-import { IDLE_TIMEOUT_S } from "./http-limits.ts";
 import { tooSlow } from "./body.ts";
 import {
   Connection,
@@ -78,10 +77,12 @@ export interface FrontParts<Target extends PlainTarget> {
   readonly clock: Clock;
   readonly openFilesMax: number;
   readonly requestTimeoutMs: number;
+  readonly idleTimeoutS: number;
 }
 
 /** The listening socket and what its connections share. */
 export class Front<Target extends PlainTarget> implements Shared<Target> {
+  readonly idleTimeoutS: number;
   readonly #parts: FrontParts<Target>;
   readonly #date: DateHeader;
   readonly #targets = new Map<string, Target>();
@@ -90,6 +91,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
   readonly #waiting = new Map<Connection<Target>, number>();
 
   constructor(parts: FrontParts<Target>) {
+    this.idleTimeoutS = parts.idleTimeoutS;
     this.#parts = parts;
     this.#date = new DateHeader(parts.clock);
   }
@@ -99,10 +101,12 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
     const listener = Bun.listen<Connection<Target>>({
       hostname: address.host,
       port: address.port,
+      allowHalfOpen: true,
       socket: {
         binaryType: "buffer",
         open: (socket) => this.#opened(socket),
         data: ({ data }, chunk) => data.received(chunk),
+        end: ({ data }) => data.ended(),
         drain: ({ data }) => data.drain(),
         close: ({ data }) => data.closed(),
         timeout: (socket) => socket.terminate(),
@@ -163,7 +167,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
     socket.data = connection;
     this.#openFiles += PLAIN_FILES;
     if (this.#openFiles > this.#parts.openFilesMax) connection.refuse(TOO_MANY_CONNECTIONS);
-    else socket.timeout(IDLE_TIMEOUT_S);
+    else socket.timeout(this.idleTimeoutS);
   }
 
   #endSlow(): void {

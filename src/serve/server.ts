@@ -7,7 +7,6 @@
 import { must } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Address } from "../config.ts";
-import { IDLE_TIMEOUT_S } from "./http-limits.ts";
 import { createApp } from "./app.ts";
 import type { ServeDeps } from "./deps.ts";
 import { LocalRequests } from "./foreign.ts";
@@ -59,7 +58,7 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
   const ingest = new IngestRoute(deps, ids);
   const requests = new Requests(deps.metrics, clock);
   const local = deps.keyHash === null ? new LocalRequests() : null;
-  const tunnels = new Tunnels();
+  const tunnels = new Tunnels(deps.idleTimeoutS);
   const library = startLibrary(deps, { ids, ingest, requests, local, tunnels });
   const service: PlainService<IngestTarget> = {
     read: (head) => {
@@ -76,9 +75,9 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
       });
     },
   };
-  const { openFilesMax, requestTimeoutMs } = deps;
+  const { openFilesMax, requestTimeoutMs, idleTimeoutS } = deps;
   const front = listen(
-    new Front({ service, tunnels, ids, clock, openFilesMax, requestTimeoutMs }),
+    new Front({ service, tunnels, ids, clock, openFilesMax, requestTimeoutMs, idleTimeoutS }),
     address,
     library,
   );
@@ -131,7 +130,7 @@ function startLibrary(deps: ServeDeps, parts: LibraryParts): Bun.Server<undefine
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
-    idleTimeout: IDLE_TIMEOUT_S,
+    idleTimeout: deps.idleTimeoutS,
     maxRequestBodySize: SERVER_BODY_BYTES_MAX,
     development: false,
     fetch: (request, bun) => {

@@ -1,7 +1,7 @@
 // A connection that is handed on to the library's server: its bytes go there and back as they are. Owns who may connect to that server:
 // it listens on a port of its own on the loopback address, and serves tunnels only.
 import type { Socket } from "bun";
-import { END_TIMEOUT_S, IDLE_TIMEOUT_S } from "./http-limits.ts";
+import { END_TIMEOUT_S } from "./http-limits.ts";
 
 /** Bytes from one socket to another: what that one does not take waits here, and the sender rests meanwhile. */
 class Flow {
@@ -52,14 +52,18 @@ class Flow {
 /** One connection that goes on at the library's server. */
 export class Tunnel {
   readonly #client: Socket<unknown>;
+  readonly #idleTimeoutS: number;
   readonly #up = new Flow();
   readonly #down = new Flow();
   #server: Socket<unknown> | null = null;
   #isClientGone = false;
+  /** The client sends no more. */
+  #isAllSent = false;
   #isServerGone = false;
 
-  constructor(client: Socket<unknown>) {
+  constructor(client: Socket<unknown>, idleTimeoutS: number) {
     this.#client = client;
+    this.#idleTimeoutS = idleTimeoutS;
   }
 
   /** Bytes of the client. */
@@ -70,7 +74,14 @@ export class Tunnel {
   /** The client takes bytes again. */
   drain(): void {
     this.#down.drain();
+    this.#watch();
     this.#endAfterServer();
+  }
+
+  /** The client sends no more: the server is told so behind its last byte. */
+  ended(): void {
+    this.#isAllSent = true;
+    if (this.#up.isEmpty) this.#server?.shutdown();
   }
 
   /** The client is gone. */
@@ -85,25 +96,33 @@ export class Tunnel {
     if (this.#isClientGone) server.terminate();
     this.#up.open(this.#client, server);
     this.#down.open(server, this.#client);
+    if (this.#isAllSent) this.ended();
   }
 
   /** Bytes of the server. */
   answered(chunk: Uint8Array): void {
     this.#down.push(chunk);
+    this.#watch();
   }
 
   /** The server takes bytes again. */
   serverDrain(): void {
     this.#up.drain();
+    if (this.#isAllSent) this.ended();
   }
 
   /** The server closed, or could not be reached. */
   serverClosed(): void {
     this.#isServerGone = true;
     if (this.#isClientGone) return;
-    this.#client.timeout(IDLE_TIMEOUT_S);
+    this.#client.timeout(this.#idleTimeoutS);
     this.#client.resume();
     this.#endAfterServer();
+  }
+
+  /** A client that takes nothing of an answer is let go: its server rests meanwhile, and would not be seen to close. */
+  #watch(): void {
+    this.#client.timeout(this.#down.isEmpty ? 0 : this.#idleTimeoutS);
   }
 
   /** Ends the client's connection once it has all that the server said. Closing at once could take that from a client that still sends (RFC 9112 9.6). */
@@ -118,7 +137,12 @@ export class Tunnel {
 export class Tunnels {
   /** Addresses of the clients, by the local port of their tunnel. */
   readonly #clients = new Map<number, string>();
+  readonly #idleTimeoutS: number;
   #port = 0;
+
+  constructor(idleTimeoutS: number) {
+    this.#idleTimeoutS = idleTimeoutS;
+  }
 
   /** Where the library's server listens: known once it does. */
   to(port: number): void {
@@ -132,7 +156,7 @@ export class Tunnels {
 
   /** Hands a connection on. */
   open(client: Socket<unknown>): Tunnel {
-    const tunnel = new Tunnel(client);
+    const tunnel = new Tunnel(client, this.#idleTimeoutS);
     const address = client.remoteAddress;
     const clients = this.#clients;
     let port = 0;

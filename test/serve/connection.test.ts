@@ -5,7 +5,10 @@ import { connect, type Socket } from "node:net";
 import fc from "fast-check";
 import { systemClock } from "../../src/base/clock.ts";
 import type { ServeDeps } from "../../src/serve/deps.ts";
+import { Front } from "../../src/serve/front.ts";
+import { RequestIds } from "../../src/serve/problem.ts";
 import { startServer, type RunningServer } from "../../src/serve/server.ts";
+import { Tunnels } from "../../src/serve/tunnel.ts";
 import { MemoryAppliance } from "./memory-appliance.ts";
 
 const servers: RunningServer[] = [];
@@ -44,7 +47,7 @@ class RawClient {
   text = "";
   isClosed = false;
 
-  constructor({ port }: RunningServer) {
+  constructor({ port }: { readonly port: number }) {
     this.socket = connect(port, "127.0.0.1");
     this.socket.setNoDelay(true);
     this.socket.on("data", (chunk) => (this.text += chunk.toString("latin1")));
@@ -233,6 +236,87 @@ test("a large answer reaches a client that reads slowly, whole", async () => {
   expect(answer?.body === large.toString("latin1")).toBe(true);
   client.socket.destroy();
 }, 20_000);
+
+test("a client that takes nothing of its answer is let go", async () => {
+  const memory = new MemoryAppliance();
+  const body = Buffer.alloc(30_000_000, "0123456789");
+  const questions: ServeDeps["questions"] = {
+    ask: () => Promise.resolve({ kind: "answer", body, position: 1, rowCount: 1 }),
+  };
+  const bounds = { questions, openFilesMax: 3, idleTimeoutS: 1 };
+  const server = serve({ ...memory.deps(["clicks"], null), ...bounds });
+  const client = new RawClient(server);
+  client.socket.once("data", () => client.socket.pause());
+  client.send("GET /v1/sql?query=SELECT%201 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  await once(client.socket, "data");
+  // its files are all that connections may have
+  for (let status: number | undefined = 503; status !== 200;) {
+    const other = new RawClient(server);
+    other.send(post(event()));
+    status = (await other.answers(1))[0]?.status;
+    other.socket.destroy();
+    await Bun.sleep(100);
+  }
+  client.socket.destroy();
+}, 30_000);
+
+test.each([
+  ["plain", [post(event())]],
+  ["the library's", [HEALTH]],
+  ["many", [post(event()), post(event()), post(event()), HEALTH]],
+])("a client that ends its side behind its requests gets the answers: %s", async (_, requests) => {
+  const server = serve({ openFilesMax: 3 });
+  // one after another: each of them gives its files back
+  for (let round = 0; round < 5; round++) {
+    const client = new RawClient(server);
+    client.socket.end(requests.join(""));
+    await client.closed();
+    expect(answersIn(client.text).map(({ status }) => status)).toEqual(requests.map(() => 200));
+    await Bun.sleep(20);
+  }
+});
+
+test("a client that ends its side in the middle of a request is let go", async () => {
+  const server = serve();
+  for (const half of ["POST /v1", post(event()).slice(0, -3)]) {
+    const client = new RawClient(server);
+    client.socket.end(half);
+    await client.closed();
+    expect(client.text).toBe("");
+  }
+});
+
+test("a body that comes byte by byte is kept in few pieces", async () => {
+  const bodies: (readonly Uint8Array[])[] = [];
+  const front = new Front({
+    service: {
+      read: () => ({ length: 400 }),
+      submit: (_, body, respond) => {
+        bodies.push(body);
+        respond({ status: 200, headers: {}, body: "" });
+      },
+    },
+    tunnels: new Tunnels(1),
+    ids: new RequestIds("a"),
+    clock: systemClock(),
+    openFilesMax: 9,
+    requestTimeoutMs: 30_000,
+    idleTimeoutS: 120,
+  });
+  const listening = front.listen({ host: "127.0.0.1", port: 0 });
+  const client = new RawClient(listening);
+  const body = Array.from({ length: 400 }, (_, at) => String(at % 10)).join("");
+  for (const byte of `POST\r\n\r\n${body}`) {
+    client.send(byte);
+    await Bun.sleep(0);
+  }
+  await client.answers(1);
+  client.socket.destroy();
+  listening.stop(true);
+  const [pieces = []] = bodies;
+  expect(Buffer.concat(pieces).toString()).toBe(body);
+  expect(pieces.length).toBeLessThanOrEqual(64);
+});
 
 test("a head beyond all bounds is refused, and others are served", async () => {
   const server = serve();

@@ -122,6 +122,7 @@ export class MemoryAppliance {
       views: ["page_views"],
       openFilesMax: 1000,
       requestTimeoutMs: 30_000,
+      idleTimeoutS: 120,
       requestIdPrefix: "test",
       logLine: (line) => void this.logLines.push(line),
     };
