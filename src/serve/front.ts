@@ -65,6 +65,8 @@ class DateHeader {
 /** A front that listens. */
 export interface Listening {
   readonly port: number;
+  /** Connections that are tunnels. */
+  tunnels(): number;
   /** Takes no more connections; closes those that are open, or lets them be. */
   stop(closesConnections: boolean): void;
 }
@@ -87,6 +89,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
   readonly #date: DateHeader;
   readonly #targets = new Map<string, Target>();
   #openFiles = 0;
+  #tunnels = 0;
   /** Connections with half a request, and since when (monotonic µs), the oldest first. */
   readonly #waiting = new Map<Connection<Target>, number>();
 
@@ -115,6 +118,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
     const timer = setInterval(() => this.#endSlow(), SLOW_INTERVAL_MS);
     return {
       port: listener.port,
+      tunnels: () => this.#tunnels,
       stop: (closesConnections) => {
         clearInterval(timer);
         listener.stop(closesConnections);
@@ -140,6 +144,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
     const files = this.#openFiles + TUNNEL_FILES - PLAIN_FILES;
     if (files > this.#parts.openFilesMax) return null;
     this.#openFiles = files;
+    this.#tunnels++;
     return this.#parts.tunnels.open(socket);
   }
 
@@ -154,6 +159,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
 
   closed(files: number): void {
     this.#openFiles -= files;
+    if (files === TUNNEL_FILES) this.#tunnels--;
   }
 
   refusalText(refusal: Refusal): string {

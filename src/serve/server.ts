@@ -87,9 +87,15 @@ export function startServer(deps: ServeDeps, address: Address, clock: Clock): Ru
     stop: async (drainMs) => {
       front.stop(false);
       const endUs = clock.monotonicUs() + drainMs * 1000;
-      while (requests.working > 0 && clock.monotonicUs() < endUs) await Bun.sleep(5);
-      front.stop(true);
+      const until = async (isSo: () => boolean): Promise<void> => {
+        while (!isSo() && clock.monotonicUs() < endUs) await Bun.sleep(5);
+      };
+      // the library counts a request until its answer is written
+      await until(() => requests.working === 0 && library.pendingRequests === 0);
       await library.stop(true);
+      // a tunnel closes once the client has what the library wrote
+      await until(() => front.tunnels() === 0);
+      front.stop(true);
     },
   };
 }

@@ -260,6 +260,29 @@ test("a client that takes nothing of its answer is let go", async () => {
   client.socket.destroy();
 }, 30_000);
 
+test("a stop waits until a client has its answer", async () => {
+  const memory = new MemoryAppliance();
+  const body = Buffer.alloc(30_000_000, "0123456789");
+  const asked = Promise.withResolvers<void>();
+  const questions: ServeDeps["questions"] = {
+    ask: async () => {
+      asked.resolve();
+      await Bun.sleep(50);
+      return { kind: "answer", body, position: 1, rowCount: 1 };
+    },
+  };
+  const server = serve({ ...memory.deps(["clicks"], null), questions });
+  const idle = new RawClient(server);
+  idle.send(HEALTH);
+  await idle.answers(1);
+  const client = new RawClient(server);
+  client.send("GET /v1/sql?query=SELECT%201 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  await asked.promise;
+  await server.stop(30_000);
+  await Promise.all([client.closed(), idle.closed()]);
+  expect(answersIn(client.text)[0]?.body.length).toBe(body.length);
+}, 40_000);
+
 test.each([
   ["plain", [post(event())]],
   ["the library's", [HEALTH]],
