@@ -6,6 +6,9 @@ import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.
 import type { SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { MetricRegistry } from "./metrics.ts";
 
+/** The path of ingest without a stream's name. */
+export const EVENTS_PATH = "/v1/events";
+
 /** The request header that names the source partition that events come from. */
 export const PARTITION_HEADER = "Millrace-Source-Partition";
 

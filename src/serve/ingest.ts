@@ -4,6 +4,7 @@ import { DEFAULT_PARTITION } from "../log/record.ts";
 import { similar } from "../base/similar.ts";
 import { readBody } from "./body.ts";
 import {
+  EVENTS_PATH,
   PARTITION_HEADER,
   type BodyFormat,
   type IngestAnswer,
@@ -15,9 +16,6 @@ import type { PlainPost } from "./plain-post.ts";
 import { problemParts, problemResponse, refuse } from "./problem.ts";
 import type { RequestIds } from "./problem.ts";
 import type { PlainResponse } from "./front.ts";
-
-/** The path of ingest without a stream's name. */
-export const EVENTS_PATH = "/v1/events";
 
 const FORMATS: Readonly<Record<string, BodyFormat>> = {
   "application/json": "json",

@@ -2,6 +2,7 @@
 // second and what can be read in one way only. Everything else (chunked and compressed bodies, Expect, HTTP/1.0, proxies' requests, what is
 // malformed) is null: the library's server reads it, and says what is wrong with it.
 import { SLOT_BYTES } from "../limits.ts";
+import { EVENTS_PATH, PARTITION_HEADER } from "./deps.ts";
 
 /** Longest head that is read here, bytes. */
 export const PLAIN_HEAD_BYTES_MAX = 4096;
@@ -17,6 +18,9 @@ export interface PlainPost {
   readonly partition: string | null;
   readonly requestId: string | null;
 }
+
+const REQUEST_LINE = new RegExp(`^POST ${EVENTS_PATH}((?:/[\\w.-]*)?) HTTP/1\\.1$`);
+const PARTITION_KEY = PARTITION_HEADER.toLowerCase();
 
 /** Headers that say how the message is framed, or what only the library's path does; and those of browsers. */
 const NOT_PLAIN: ReadonlySet<string> = new Set([
@@ -47,7 +51,7 @@ function readHeaders(lines: readonly string[]): ReadonlyMap<string, string> | nu
 export function readPlainPost(head: string): PlainPost | null {
   if (head.length > PLAIN_HEAD_BYTES_MAX || /[^\t\r\n\x20-\x7e]/.test(head)) return null;
   const [requestLine = "", ...lines] = head.split("\r\n");
-  const path = /^POST \/v1\/events((?:\/[\w.-]*)?) HTTP\/1\.1$/.exec(requestLine)?.[1];
+  const path = REQUEST_LINE.exec(requestLine)?.[1];
   const headers = readHeaders(lines);
   if (path === undefined || headers === null) return null;
   const host = headers.get("host") ?? "";
@@ -61,7 +65,7 @@ export function readPlainPost(head: string): PlainPost | null {
     length: Number(length),
     contentType: headers.get("content-type") ?? null,
     authorization: headers.get("authorization") ?? null,
-    partition: headers.get("millrace-source-partition") ?? null,
+    partition: headers.get(PARTITION_KEY) ?? null,
     requestId: headers.get("x-request-id") ?? null,
   };
 }

@@ -8,10 +8,10 @@ import { must } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Address } from "../config.ts";
 import { createApp } from "./app.ts";
-import type { ServeDeps } from "./deps.ts";
+import { EVENTS_PATH, type ServeDeps } from "./deps.ts";
 import { LocalRequests } from "./foreign.ts";
 import { Front, type Listening, type PlainService } from "./front.ts";
-import { EVENTS_PATH, IngestRoute, type IngestTarget } from "./ingest.ts";
+import { IngestRoute, type IngestTarget } from "./ingest.ts";
 import { readPlainPost } from "./plain-post.ts";
 import { problemResponse, refuse, RequestIds } from "./problem.ts";
 import { Requests } from "./requests.ts";
@@ -128,10 +128,14 @@ function startLibrary(deps: ServeDeps, parts: LibraryParts): Bun.Server<undefine
   };
   const serveOthers = async (request: Request, client: string): Promise<Response> => {
     requests.began();
-    // what a handler throws the app has answered
-    const response = await answerOthers(request, client);
-    requests.endedOther(response.status);
-    return response;
+    let status = 500;
+    try {
+      const response = await answerOthers(request, client);
+      ({ status } = response);
+      return response;
+    } finally {
+      requests.endedOther(status);
+    }
   };
   const server = Bun.serve({
     hostname: "127.0.0.1",

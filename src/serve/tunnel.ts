@@ -125,7 +125,7 @@ export class Tunnel {
     this.#client.timeout(this.#down.isEmpty ? 0 : this.#idleTimeoutS);
   }
 
-  /** Ends the client's connection once it has all that the server said. Closing at once could take that from a client that still sends (RFC 9112 9.6). */
+  /** Ends the client's connection once the system has all that the server said. A client that still sends then may lose it: ARCHITECTURE.md, HTTP. */
   #endAfterServer(): void {
     if (!this.#isServerGone || !this.#down.isEmpty) return;
     this.#client.timeout(END_TIMEOUT_S);
