@@ -168,7 +168,7 @@ export const SETTING_KEYS = {
     type: "size",
     default: "8GB",
     description:
-      "Bytes of the log at most, 2 x log.file_size + 50 MB or more; when the readers are that far behind, producers get 503.",
+      "Bytes of the log at most, 2 x log.file_size + 82 MB or more; when the readers are that far behind, producers get 503.",
   },
   "log.file_size": {
     type: "size",

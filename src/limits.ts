@@ -7,8 +7,8 @@ export const BODY_BYTES_MAX = 16 * 1024 * 1024;
 export const SLOT_BYTES = 1024 * 1024;
 
 /**
- * Slots between HTTP and engine: 32 MB. A slot is free again when its events are durable: 160,000 clicks of 200 bytes while a slow disk syncs.
- * When all are taken requests wait in main.
+ * Slots between HTTP and engine: 32 MB. A slot is free again when its events are in records; while a slow disk syncs these wait in the ring of
+ * images. When all slots are taken requests wait in main.
  */
 export const SLOT_COUNT = 32;
 
@@ -29,10 +29,10 @@ export const RECORD_ROWS_MAX = 8192;
 /** Bytes of one batch image: 8,192 rows x 12 columns x 8 bytes + 1 MB of text fit. A record ends where the next event might not. */
 export const IMAGE_BYTES_MAX = 4 * 1024 * 1024;
 /**
- * Bytes of the images between engine and log: 400,000 clicks of 120 bytes, what comes while a slow disk syncs for half a second. When they
- * are full decoding waits for the disk (and producers for decoding).
+ * Bytes of the images between engine and log: 80 MB. While one half is synced the other fills: 200,000 clicks of 200 bytes for each sync of a
+ * slow disk. When they are full decoding waits for the disk (and producers for decoding).
  */
-export const IMAGES_BYTES = 12 * IMAGE_BYTES_MAX;
+export const IMAGES_BYTES = 20 * IMAGE_BYTES_MAX;
 
 /** Bytes of bodies after which engine seals a record even if more are ready: a record of 1,000 clicks stays in L2. */
 export const RECORD_BODY_BYTES = 512 * 1024;
@@ -183,7 +183,7 @@ export const MANIFEST_ENTRIES_MAX = 4096;
 /** Attempts of one commit when other writers commit to the same table at the same time; then it waits for the next turn. */
 export const COMMIT_ATTEMPTS_MAX = 16;
 
-/** Decode memory: 33 MB of slots, 48 MB of images, decoder tables and row references. 256 MB leave room for wide schemas. */
+/** Decode memory: 33 MB of slots, 80 MB of images, decoder tables and row references. 256 MB leave room for wide schemas. */
 export const DECODE_MEMORY_BYTES_MAX = 256 * 1024 * 1024;
 
 /** Fold memory: 1 M groups with sketches take some 300 MB; 4 GB is what WASM addresses. */

@@ -3,8 +3,8 @@ import type { Outcome } from "../admit/intake.ts";
 import { must } from "../base/assert.ts";
 import { ANSWER_WORDS, type Answers } from "./messages.ts";
 
-/** Packs the outcomes of one record. `freed`: slots whose last body is in it. */
-export function packAnswers(outcomes: readonly Outcome[], freed: readonly number[]): Answers {
+/** Packs the outcomes of one record, the last ones of so many slots. */
+export function packAnswers(outcomes: readonly Outcome[], slots: number): Answers {
   const counts = new Int32Array(outcomes.length * ANSWER_WORDS);
   const errors: { ordinal: number; errors: Outcome["errors"] }[] = [];
   for (const [ordinal, outcome] of outcomes.entries()) {
@@ -17,7 +17,7 @@ export function packAnswers(outcomes: readonly Outcome[], freed: readonly number
     counts[at + 4] = done ? 1 : 0;
     if (outcome.errors.length > 0) errors.push({ ordinal, errors: outcome.errors });
   }
-  return { counts, errors, freed };
+  return { counts, errors, slots };
 }
 
 /** The outcomes again, in order. */

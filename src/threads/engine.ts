@@ -179,15 +179,15 @@ class EngineThread {
     const taken = this.#engine.take(source, bodies, { nowUs: this.#clock.nowUs(), cursor });
     const used = this.#queue.splice(0, taken.used);
     if (taken.cursor !== null) this.#goOnLater(taken.cursor);
-    const freed = this.#freeSlots(used);
+    const slots = this.#giveBackSlots(used);
     if (taken.kind === "full")
       return toMain({
         kind: "full",
         reason: taken.reason,
         requests: used.map(({ request }) => request),
-        freed,
+        slots,
       });
-    const answers = packAnswers(taken.outcomes, freed);
+    const answers = packAnswers(taken.outcomes, slots);
     if (taken.sealed === null) {
       // the first body may have ended with the record before: only what it said there counts
       const after = cursor === null ? 0 : this.#engine.lastPosition;
@@ -248,14 +248,16 @@ class EngineThread {
     toMain({ kind: "appended", id, position: record.position });
   }
 
-  #freeSlots(used: readonly QueuedBody[]): number[] {
-    const freed: number[] = [];
+  /** Gives back the slots that have no more queued bodies. How many they are, without the large one. */
+  #giveBackSlots(used: readonly QueuedBody[]): number {
+    const slots: number[] = [];
     for (const { slot } of used) {
       const left = must(this.#queuedInSlot.get(slot), "bodies of a slot") - 1;
       this.#queuedInSlot.set(slot, left);
-      if (left === 0) freed.push(slot);
+      if (left === 0) slots.push(slot);
     }
-    return freed;
+    if (slots.length > 0) toMain({ kind: "emptied", slots });
+    return slots.filter((slot) => slot !== LARGE_SLOT).length;
   }
 
   /** The log made records durable: they are folded in place, or later from the log. */

@@ -91,7 +91,7 @@ export class Gateway implements Ingest {
   /** The slot being filled, per stream. */
   readonly #filling = new Map<string, Filling>();
   #handOverScheduled = false;
-  /** Slots that were handed over and did not come back. */
+  /** Slots that were handed over and have events that are not durable; without the large one. */
   #onTheWay = 0;
   readonly #open = new Map<number, Open>();
   #nextRequest = 1;
@@ -132,17 +132,27 @@ export class Gateway implements Ingest {
   /** A record with these outcomes is durable, or (position 0) there was nothing to write. */
   answered(position: number, answers: Answers): void {
     for (const outcome of unpackAnswers(answers)) this.#answer(position, outcome);
-    this.#takeBack(answers.freed);
+    this.#arrived(answers.slots);
+  }
+
+  /** Slots that others may go into. */
+  emptied(slots: readonly number[]): void {
+    for (const slot of slots) {
+      if (slot === LARGE_SLOT) this.#largeFree = true;
+      else this.#free.push(slot);
+    }
+    this.#waitingLarge = this.#placeAll(this.#waitingLarge);
+    this.#waiting = this.#placeAll(this.#waiting);
   }
 
   /** Admission has no room for these requests. */
-  full({ reason, requests, freed }: Extract<EngineToMain, { kind: "full" }>): void {
+  full({ reason, requests, slots }: Extract<EngineToMain, { kind: "full" }>): void {
     for (const request of requests) {
       const open = this.#open.get(request);
       this.#open.delete(request);
       open?.reply(fullRefusal(reason));
     }
-    this.#takeBack(freed);
+    this.#arrived(slots);
   }
 
   #isBusy(): boolean {
@@ -215,17 +225,10 @@ export class Gateway implements Ingest {
     this.#send({ kind: "submit", ...filling, parts, stream });
   }
 
-  #takeBack(freed: readonly number[]): void {
-    for (const slot of freed) {
-      if (slot === LARGE_SLOT) this.#largeFree = true;
-      else {
-        this.#free.push(slot);
-        this.#onTheWay--;
-      }
-    }
-    if (this.#filling.size > 0 && this.#onTheWay < SLOTS_ON_THE_WAY) this.#handOverAll();
-    this.#waitingLarge = this.#placeAll(this.#waitingLarge);
-    this.#waiting = this.#placeAll(this.#waiting);
+  /** So many slots are no longer on the way. */
+  #arrived(slots: number): void {
+    this.#onTheWay -= slots;
+    if (this.#onTheWay < SLOTS_ON_THE_WAY) this.#handOverAll();
   }
 
   /** Places bodies in order while there is room; gives those that still wait. */

@@ -70,8 +70,8 @@ export interface Answers {
   readonly counts: Int32Array;
   /** For requests with rejects: ordinal in `counts`, and the errors. */
   readonly errors: readonly { readonly ordinal: number; readonly errors: readonly AnswerError[] }[];
-  /** Slots that are empty again. */
-  readonly freed: readonly number[];
+  /** How many slots these are the last outcomes of; the large one is not counted. */
+  readonly slots: number;
 }
 
 export const ANSWER_WORDS = 5;
@@ -195,8 +195,10 @@ export type EngineToMain =
       readonly kind: "full";
       readonly reason: AdmissionFull["reason"];
       readonly requests: readonly number[];
-      readonly freed: readonly number[];
+      readonly slots: number;
     }
+  /** All events of these slots are in records: others may go in, long before the records are durable. */
+  | { readonly kind: "emptied"; readonly slots: readonly number[] }
   | {
       readonly kind: "pinned";
       readonly id: number;

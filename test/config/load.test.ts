@@ -227,11 +227,11 @@ export: { raw: maybe }
     ],
     [
       GOOD.replace("log: { size_max: 1GB }", "log: { size_max: 200MB }"),
-      "millrace.yaml:12:18 log.size_max: the log must have room for two files of log.file_size and 50MB on the way; make log.size_max at least 2 x 128MB + 50MB = 306MB",
+      "millrace.yaml:12:18 log.size_max: the log must have room for two files of log.file_size and 82MB on the way; make log.size_max at least 2 x 128MB + 82MB = 338MB",
     ],
     [
       GOOD.replace("log: { size_max: 1GB }", "log: { size_max: 40MB, file_size: 20MB }"),
-      "millrace.yaml:12:18 log.size_max: the log must have room for two files of log.file_size and 50MB on the way; make log.size_max at least 2 x 20MB + 50MB = 90MB",
+      "millrace.yaml:12:18 log.size_max: the log must have room for two files of log.file_size and 82MB on the way; make log.size_max at least 2 x 20MB + 82MB = 122MB",
     ],
     [
       GOOD.replace(

@@ -42,7 +42,7 @@ test(
   async () => {
     const data = folder();
     // No checkpoint comes, so that nothing can be trimmed.
-    const flags = ["--checkpoint.interval=1h", "--log.file_size=4MB", "--log.size_max=60MB"];
+    const flags = ["--checkpoint.interval=1h", "--log.file_size=4MB", "--log.size_max=92MB"];
     const first = await Appliance.start({ config: CONFIG, data, flags });
     const { accepted, refused } = await sendUntilRefused(first, 3000);
     expect(refused?.status).toBe(503);
@@ -82,7 +82,7 @@ test(
       "--checkpoint.interval=6s",
       "--export.interval=200ms",
       "--log.file_size=4MB",
-      "--log.size_max=60MB",
+      "--log.size_max=92MB",
     ];
     const appliance = await Appliance.start({ config: CONFIG, data, flags });
     const { refused } = await sendUntilRefused(appliance, 3000);

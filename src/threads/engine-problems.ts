@@ -1,0 +1,38 @@
+// What /health says of the engine: why views do not go on, or can not be trusted, and what to do.
+import { unaccounted } from "../reader/accounting.ts";
+import type { EngineStatus } from "./messages.ts";
+
+/** Why the views do not go on, for /health. */
+export function waitingProblems(status: EngineStatus | null): string[] {
+  if (status?.isWaiting !== true) return [];
+  const megabytes = Math.round(status.pendingOutputBytes / 1024 / 1024);
+  return [
+    `views wait at log position ${status.position} of ${status.admitted}: ${megabytes} MB of their rows are not in tables yet. Events are taken into the log; the views go on by themselves when the tables take rows`,
+  ];
+}
+
+/** Views that do not account for all of their events: never, unless something is broken. */
+export function accountingProblems(status: EngineStatus | null): string[] {
+  return (status?.accounts.views ?? [])
+    .filter((account) => unaccounted(account) !== 0)
+    .map(
+      (account) =>
+        `view ${account.view} does not account for ${unaccounted(account)} of the ${account.accepted} events that its stream accepted: its rows cannot be trusted. Keep the data folder and report it with the row of millrace.accounting`,
+    );
+}
+
+function suspendedAdvice(view: string, boundBytes: number | null): string {
+  const anew = "make its windows or keys fewer and give it another name to begin anew";
+  if (boundBytes === null) return `To go on ${anew}`;
+  const raise =
+    boundBytes > 0 ? `raise views.${view}.memory_max (a rollup: that of its view) and ` : "";
+  return `To go on from there ${raise}start again while the log has what came since, which it keeps until half of log.size_max is full; or ${anew}`;
+}
+
+/** Views that stopped. */
+export function suspendedProblems(status: EngineStatus | null): string[] {
+  return (status?.suspended ?? []).map(
+    ({ view, at, reason, boundBytes }) =>
+      `view ${view} is suspended after log position ${at}: ${reason}. Its table stays as it is, events since are not in it; the others go on. ${suspendedAdvice(view, boundBytes)}`,
+  );
+}
