@@ -6,8 +6,9 @@ export interface AdmitKernels {
   /** Adds `pages` pages of ADMIT_PAGE_BYTES from `address`, a multiple of that, to the free ones. */
   grantPages(address: number, pages: number): void;
   freePages(): number;
-  /** Makes the id table an empty one of 2^depth segments of `pages` (2 or 3) pages each. Takes 2^depth x pages pages. */
-  buildTable(stream: number, depth: number, pages: number): void;
+  /** Makes the id table an empty one for `ids` ids with 2^depth directory slots. Takes `pagesOfTable(depth, ids)` pages. */
+  buildTable(stream: number, depth: number, ids: number): void;
+  pagesOfTable(depth: number, ids: number): number;
   /**
    * Moves the id table's directory, if there is one, to `to`, a multiple of ADMIT_PAGE_BYTES, with room for 2^depthMax slots, a whole
    * number of pages; the old place becomes free pages. 1 MB is copied at 24 M ids.

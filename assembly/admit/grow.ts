@@ -11,8 +11,8 @@ import {
   STREAM_PAGES_AT,
 } from "../../kernels/abi";
 import {
-  countIds, depthOf, directory, entryIn, firstGroup, GROUP_BYTES, GROUP_SLOTS, groupIn, GROUPS, keepLoads, loadLines, mayLeave, nthPage,
-  openDirectory, openTable, pageNumber, pagesOf, secondGroup, shift, slotOf, stream, tagIn, writeDepth,
+  countIds, densityAt, depthOf, directory, entryIn, firstGroup, GROUP_BYTES, GROUP_SLOTS, groupIn, GROUPS, keepLoads, loadLines, mayLeave,
+  nthPage, openDirectory, openTable, pageNumber, pagesOf, placeOf, secondGroup, slotAt, stream, tagIn, writeDepth,
 } from "./page";
 import { grantPages, releasePage, takePage } from "./pool";
 
@@ -52,17 +52,48 @@ function newPage(): usize {
   return page;
 }
 
-/** Replaces the table, if there is one, by an empty one: 2^depth segments of `pages` pages, in the stream's directory. */
-export function buildTable(table: usize, depth: u32, pages: u32): void {
+/** Pages that `ids` ids fill to 85 %, where their share in the nth of `count` equal parts of all places lies. */
+function pagesWanted(ids: u32, nth: u32, count: u32): f64 {
+  const share = densityAt((<f64>nth + 0.5) / <f64>count) / <f64>count;
+  return <f64>ids * share / (<f64>ID_PAGE_SLOTS * 0.85);
+}
+
+/**
+ * Depth of the first segment at the nth of 2^depth directory slots, n even, in an empty table for `ids` ids: where places are less dense
+ * two slots share a segment.
+ */
+function depthFor(ids: u32, nth: u32, depth: u32): u32 {
+  return depth - u32(depth > 1 && pagesWanted(ids, nth >> 1, 1 << (depth - 1)) <= 3);
+}
+
+/** Pages of the segment of `depth` bits whose places are the nth of 2^depth parts. */
+function pagesFor(ids: u32, nth: u32, depth: u32): u32 {
+  return pagesWanted(ids, nth, 1 << depth) > 2 ? 3 : 2;
+}
+
+/** Pages of an empty table for `ids` ids with 2^depth directory slots. */
+export function pagesOfTable(depth: u32, ids: u32): u32 {
+  let pages: u32 = 0;
+  for (let i: u32 = 0; i < 1 << depth; ) {
+    const own = depthFor(ids, i & ~1, depth);
+    pages += pagesFor(ids, i >> (depth - own), own);
+    i += 1 << (depth - own);
+  }
+  return pages;
+}
+
+/** Replaces the table, if there is one, by an empty one for `ids` ids with 2^depth directory slots, of `pagesOfTable` pages. */
+export function buildTable(table: usize, depth: u32, ids: u32): void {
   dropTable(table);
   store<u32>(table, depth, STREAM_DEPTH_AT);
   openTable(table, 0);
-  for (let i: u32 = 0; i < 1 << depth; i++) {
+  for (let i: u32 = 0; i < 1 << depth; ) {
+    const own = depthFor(ids, i & ~1, depth);
     let segment = segmentOf(newPage(), newPage());
-    if (pages == 3) segment = withThird(segment, newPage());
+    if (pagesFor(ids, i >> (depth - own), own) == 3) segment = withThird(segment, newPage());
     clearPages(segment);
-    writeDepth(segment, depth);
-    store<u64>(directory + <usize>i * DIRECTORY_SLOT_BYTES, segment);
+    writeSegment(i << (32 - depth), own, segment);
+    i += 1 << (depth - own);
   }
 }
 
@@ -137,7 +168,8 @@ function fill(segment: u64, from: usize, tags: usize, count: u32): bool {
 
 /** Makes room in the segment of a hash: drops expired entries; if that is not enough adds a page, or splits. Some µs. */
 export function rebuild(high: u64): void {
-  const segment = load<u64>(slotOf(high));
+  const place = placeOf(high);
+  const segment = load<u64>(slotAt(place));
   const pages = pagesOf(segment);
   const before = load<u32>(stream, STREAM_IDS_AT);
   const count = collect(segment);
@@ -145,23 +177,23 @@ export function rebuild(high: u64): void {
   if (isEnough && fill(segment, scratch, scratchTags, count)) return;
   if (pages == 2) {
     const wider = withThird(segment, newPage());
-    writeSegment(high, depthOf(segment), wider);
+    writeSegment(place, depthOf(segment), wider);
     if (fill(wider, scratch, scratchTags, count)) return;
-    split(high, wider, count);
-  } else split(high, segment, count);
+    split(place, wider, count);
+  } else split(place, segment, count);
 }
 
-/** Splits the segment of a hash, of three pages, whose `count` entries are in scratch, by the next bit of the hash. */
-function split(high: u64, segment: u64, count: u32): void {
+/** Splits the segment at a place, of three pages, whose `count` entries are in scratch, by the next bit of their places. */
+function split(place: u32, segment: u64, count: u32): void {
   const depth = depthOf(segment);
   if (depth == load<u32>(stream, STREAM_DEPTH_AT)) doubleDirectory();
-  const bit = (<u64>1) << (63 - depth);
+  const bit: u32 = 1 << (31 - depth);
   let zeros: u32 = 0;
   let ones: u32 = 0;
   for (let i: u32 = 0; i < count; i++) {
     const entry = v128.load(scratch + (<usize>i << 4));
     const tag = load<u16>(scratchTags + (<usize>i << 1));
-    if (i64x2.extract_lane(entry, 0) & bit) {
+    if (placeOf(i64x2.extract_lane(entry, 0)) & bit) {
       v128.store(half + (<usize>ones << 4), entry);
       store<u16>(halfTags + (<usize>ones << 1), tag);
       ones++;
@@ -172,24 +204,24 @@ function split(high: u64, segment: u64, count: u32): void {
     }
   }
   const zeroHalf = segmentOf(nthPage(segment, 0), nthPage(segment, 1));
-  buildHalf(high & ~bit, depth + 1, zeroHalf, scratch, scratchTags, zeros);
-  buildHalf(high | bit, depth + 1, segmentOf(nthPage(segment, 2), newPage()), half, halfTags, ones);
+  buildHalf(place & ~bit, depth + 1, zeroHalf, scratch, scratchTags, zeros);
+  buildHalf(place | bit, depth + 1, segmentOf(nthPage(segment, 2), newPage()), half, halfTags, ones);
 }
 
-function buildHalf(high: u64, depth: u32, segment: u64, from: usize, tags: usize, count: u32): void {
+function buildHalf(place: u32, depth: u32, segment: u64, from: usize, tags: usize, count: u32): void {
   if (!fill(segment, from, tags, count)) {
     // Chance has put too many of them into one half, or one page.
     segment = withThird(segment, newPage());
     if (!fill(segment, from, tags, count)) unreachable();
   }
-  writeSegment(high, depth, segment);
+  writeSegment(place, depth, segment);
 }
 
-/** Writes all directory slots of a segment of `depth` bits. */
-function writeSegment(high: u64, depth: u32, segment: u64): void {
+/** Writes all directory slots of the segment of `depth` bits at a place. */
+function writeSegment(place: u32, depth: u32, segment: u64): void {
   writeDepth(segment, depth);
   const slots: u32 = 1 << (load<u32>(stream, STREAM_DEPTH_AT) - depth);
-  const slot = directory + (<usize>(high >> shift) & ~(<usize>slots - 1)) * DIRECTORY_SLOT_BYTES;
+  const slot = slotAt(place & ~((1 << (32 - depth)) - 1));
   for (let i: u32 = 0; i < slots; i++) store<u64>(slot + <usize>i * DIRECTORY_SLOT_BYTES, segment);
 }
 

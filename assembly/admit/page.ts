@@ -2,7 +2,8 @@
 // growing and sweeping are beside it: table.ts, grow.ts, sweep.ts.
 //
 // Extendible hashing (Fagin, Nievergelt, Pippenger, Strong, 1979) with partial expansions (Larson, 1980), so that growth is a few µs
-// at a time: a directory slot, chosen by the first bits of the hash, names a segment of two or three pages. Within a page groups of
+// at a time: a directory slot, chosen by the first bits of the hash's place, names a segment of two or three pages. Places are twice as
+// dense at their beginning as at their end, so that segments do not all grow at the same time (`placeOf`). Within a page groups of
 // 32 tags, a line of memory each, are compared at once (as in Abseil's Swiss tables). An id is in one of two groups of its page, and
 // goes to the emptier (Azar, Broder, Karlin, Upfal, Balanced Allocations, 1994): which lines a search needs is known before it begins,
 // and an erased slot is as good as one never used.
@@ -32,6 +33,10 @@ const DEPTH_AT: usize = ENTRIES_AT + <usize>ID_PAGE_SLOTS * 16;
 /** The bits of a tag that are of the hash; the epoch lies above. */
 export const TAG_MASK: u16 = 0x7ff;
 const EPOCH_SHIFT: u16 = 11;
+/** 2^x - 1 = x (c1 + x (c2 + x c3)) within 0.0002, in units of 2^-32; exactly 1 for x = 1. */
+const PLACE_1: u64 = 2988867741;
+const PLACE_2: u64 = 965508648;
+const PLACE_3: u64 = 340590907;
 /** TTL in epochs. */
 const TTL_EPOCHS: i64 = 8;
 /** Epochs that only an expired entry has gone through. No age comes near 32: at 22 the sweeper has met every entry. */
@@ -40,7 +45,8 @@ export const EXPIRED_EPOCHS: u16 = (<u16>TTL_EPOCHS + 1) << EPOCH_SHIFT;
 // The table at hand, and the time of the batch at hand: set by openTable.
 export let stream: usize = 0;
 export let directory: usize = 0;
-export let shift: u64 = 63;
+/** A place's bits below those that choose its directory slot. */
+export let shift: u32 = 31;
 export let nowMs: u32 = 0;
 export let ttlMs: u32 = 0;
 /** Epochs as in a tag: shifted, modulo 2^16. */
@@ -70,7 +76,7 @@ export function openTable(table: usize, receivedMs: i64): void {
 /** Takes note of the directory of the table at hand, whose depth has changed. */
 export function openDirectory(): void {
   directory = load<u32>(stream, STREAM_DIRECTORY_AT);
-  shift = 64 - <u64>load<u32>(stream, STREAM_DEPTH_AT);
+  shift = 32 - load<u32>(stream, STREAM_DEPTH_AT);
 }
 
 /** Epoch of received_at, as in a tag. Remembers the last one: a checkpoint's entries come in order of acceptance. */
@@ -87,11 +93,34 @@ export function countIds(more: i32): void {
   store<u32>(stream, load<u32>(stream, STREAM_IDS_AT) + more, STREAM_IDS_AT);
 }
 
+/**
+ * The place of a hash in the table. Of the first 32 bits as a fraction x it is 2^x - 1, by a polynomial: with evenly dense places nearly all
+ * segments have as many ids, and grow within the same tenth of the table's growth; so as many grow at any time (Martin, Spiral Storage, 1979).
+ */
+// @ts-ignore: decorator.
+@inline
+export function placeOf(high: u64): u32 {
+  const x = high >> 32;
+  return <u32>((x * (PLACE_1 + ((x * (PLACE_2 + ((x * PLACE_3) >> 32))) >> 32))) >> 32);
+}
+
+/** How dense places are where the fraction `y` of them lies before: 1 on average. */
+export function densityAt(y: f64): f64 {
+  return 1 / (Math.LN2 * (1 + y));
+}
+
+/** Address of the directory slot of a place. */
+// @ts-ignore: decorator.
+@inline
+export function slotAt(place: u32): usize {
+  return directory + (<usize>place >> shift) * DIRECTORY_SLOT_BYTES;
+}
+
 /** Address of the directory slot of a hash. */
 // @ts-ignore: decorator.
 @inline
 export function slotOf(high: u64): usize {
-  return directory + <usize>(high >> shift) * DIRECTORY_SLOT_BYTES;
+  return slotAt(placeOf(high));
 }
 
 /** Pages of the segment whose directory slot is `segment`. */

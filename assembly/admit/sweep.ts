@@ -12,7 +12,7 @@ import {
 import { buildTable } from "./grow";
 import {
   countIds, depthOf, entryOf, groupIn, GROUPS, holdEpochs, holdMs, keepLoads, mayLeave, nthPage, oldTags, openTable, pagesOf,
-  purge, shift, slotOf, ttlMs,
+  purge, shift, slotAt, ttlMs,
 } from "./page";
 
 const ROUND: u64 = (<u64>1) << 32;
@@ -51,7 +51,7 @@ export function sweepAll(stream: usize, receivedMs: i64): void {
 /** When no batch came for a whole TTL every id has expired: the table is emptied, and true returned. */
 function emptied(stream: usize, elapsedMs: i64): bool {
   if (elapsedMs < load<i64>(stream, STREAM_TTL_MS_AT)) return false;
-  if (load<u32>(stream, STREAM_IDS_AT)) buildTable(stream, 1, 2);
+  if (load<u32>(stream, STREAM_IDS_AT)) buildTable(stream, 1, 0);
   return true;
 }
 
@@ -70,12 +70,12 @@ function sweepTo(stream: usize, target: u64, exact: bool): void {
 
 /** Loads the tags of the segments from place `from` on, some twenty pages at once. Returns the place after them. */
 function fetch(from: u64, target: u64): u64 {
-  const step = (<u64>1) << (shift - 32);
+  const step = (<u64>1) << <u64>shift;
   let last: u64 = 0;
   let sum: u32 = 0;
   let fetched: u32 = 0;
   for (; from < target && fetched < FETCH_PAGES; from += step) {
-    const segment = load<u64>(slotOf(<u64>(<u32>from) << 32));
+    const segment = load<u64>(slotAt(<u32>from));
     if (segment == last) continue;
     last = segment;
     const pages = pagesOf(segment);
@@ -88,9 +88,9 @@ function fetch(from: u64, target: u64): u64 {
   return from;
 }
 
-/** Erases the entries that may leave of the segment at place `ring` (32 bits) of the hash ring. Returns the ring's width of the segment. */
-function sweepSegment(ring: u32, exact: bool): u64 {
-  const segment = load<u64>(slotOf(<u64>ring << 32));
+/** Erases the entries that may leave of the segment at a place. Returns how many places the segment has. */
+function sweepSegment(place: u32, exact: bool): u64 {
+  const segment = load<u64>(slotAt(place));
   const pages = pagesOf(segment);
   let purged: u32 = 0;
   for (let nth: u32 = 0; nth < pages; nth++) {

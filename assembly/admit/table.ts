@@ -19,11 +19,11 @@ const PURGED_ROWS: u32 = 4;
 /** The two groups of each row of the tile: the address of the first (u32), of the second (u32). */
 const homes = memory.data(128 * 8);
 
-/** Addresses of the two groups where an id may be: the first in the low half. */
+/** Addresses of the two groups where an id may be, from its directory slot: the first in the low half. */
 // @ts-ignore: decorator.
 @inline
-function groupsOf(high: u64, low: u32): u64 {
-  const segment = load<u64>(slotOf(high));
+function groupsOf(slot: usize, high: u64, low: u32): u64 {
+  const segment = load<u64>(slot);
   const page = nthPage(segment, pageNumber(high, pagesOf(segment)));
   const first = firstGroup(low);
   return <u64>groupIn(page, first) | (<u64>groupIn(page, secondGroup(low, first)) << 32);
@@ -35,10 +35,15 @@ function groupsOf(high: u64, low: u32): u64 {
  */
 function loadGroups(hashes: usize, from: u32, to: u32): void {
   let sum: u32 = 0;
-  for (let row = from; row < to; row++) sum += load<u32>(slotOf(load<u64>(hashes + <usize>row * ID_ENTRY_BYTES)));
+  for (let row = from; row < to; row++) {
+    const slot = slotOf(load<u64>(hashes + <usize>row * ID_ENTRY_BYTES));
+    store<u64>(homes + ((row & (TILE - 1)) << 3), slot);
+    sum += load<u32>(slot);
+  }
   for (let row = from; row < to; row++) {
     const hash = hashes + <usize>row * ID_ENTRY_BYTES;
-    store<u64>(homes + ((row & (TILE - 1)) << 3), groupsOf(load<u64>(hash), load<u32>(hash, 8)));
+    const home = homes + ((row & (TILE - 1)) << 3);
+    store<u64>(home, groupsOf(<usize>load<u64>(home), load<u64>(hash), load<u32>(hash, 8)));
   }
   for (let row = from; row < to; row++) {
     const groups = groupsOfRow(row);
@@ -116,7 +121,7 @@ function makePlace(groups: u64, high: u64, low: u32): bool {
   if (placeTag) return false;
   do {
     rebuild(high);
-    find(groupsOf(high, low), high, low);
+    find(groupsOf(slotOf(high), high, low), high, low);
   } while (!placeTag);
   return true;
 }
@@ -150,7 +155,7 @@ export function restoreId(high: u64, low: u32, receivedMs: i64): void {
   const ms = <u32>receivedMs;
   const age = nowMs - ms;
   if (age >= ttlMs) return;
-  const groups = groupsOf(high, low);
+  const groups = groupsOf(slotOf(high), high, low);
   const entry = find(groups, high, low);
   if (!entry) insertAt(groups, high, low, ms, epochOf(receivedMs));
   else if (nowMs - load<u32>(entry, 12) > age) rewrite(entry, ms, epochOf(receivedMs));

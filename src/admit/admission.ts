@@ -22,7 +22,7 @@ import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
 import { DELTA_IDS_DUE, DELTA_IDS_MAX } from "../limits.ts";
-import { AdmitBuffers, CHUNK_ENTRIES } from "./buffers.ts";
+import { AdmitBuffers, SEGMENT_ENTRIES } from "./buffers.ts";
 import {
   AdmissionFormatError,
   decodeSegment,
@@ -169,7 +169,7 @@ export class Admission {
       buffers.behind,
     );
     if (rows > 0) stream.endRows(partition);
-    if (stream.deltaIds >= CHUNK_ENTRIES) this.#cutSegment(stream);
+    if (stream.deltaIds >= SEGMENT_ENTRIES) this.#cutSegment(stream);
     const memory = this.#kernels.memory.buffer;
     return {
       full: false,
@@ -281,10 +281,10 @@ export class Admission {
     this.#rooms.giveBack(segments);
   }
 
-  /** Moves the oldest ids of a delta, at most CHUNK_ENTRIES, into a segment: 1 MB, well below a ms. */
+  /** Moves the oldest ids of a delta, at most SEGMENT_ENTRIES, into a segment. */
   #cutSegment(stream: StreamBlock): void {
     const chunk = this.#buffers.chunk;
-    const count = this.#kernels.call.takeDelta(stream.address, chunk, CHUNK_ENTRIES);
+    const count = this.#kernels.call.takeDelta(stream.address, chunk, SEGMENT_ENTRIES);
     assert(count > 0, "a chunk holds a page of the delta");
     const memory = this.#kernels.memory.buffer;
     const entries = new Uint8Array(memory, chunk, count * ID_ENTRY_BYTES);
@@ -365,7 +365,7 @@ export class Admission {
     this.#kernels.call.replayRows(stream.address, rows, hashes, idValid, times, BigInt(receivedMs));
     stream.endRows(events.partition, events.markedUs);
     stream.clock.decided(events.watermarkUs);
-    if (stream.deltaIds >= CHUNK_ENTRIES) this.#cutSegment(stream);
+    if (stream.deltaIds >= SEGMENT_ENTRIES) this.#cutSegment(stream);
   }
 
   #stream(name: string): StreamBlock {

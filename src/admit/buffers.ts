@@ -7,8 +7,10 @@ import type { KernelInstance } from "../../kernels/host.ts";
 import { RECORD_ROWS_MAX } from "../limits.ts";
 import type { Batch } from "./admission.ts";
 
-/** Entries that go through the buffer at a time: 256 pages of the delta. Also the largest segment: 1 MB. */
+/** Entries that go through the buffer at a time: 256 pages of the delta. */
 export const CHUNK_ENTRIES = 256 * DELTA_PAGE_ENTRIES;
+/** Entries of the largest segment, 64 pages of the delta: the batch that cuts it copies 256 KB, which the core's cache holds. */
+export const SEGMENT_ENTRIES = 64 * DELTA_PAGE_ENTRIES;
 
 /** Addresses of the buffers of a batch of at most `rowsMax` rows. */
 export interface BatchBuffers {

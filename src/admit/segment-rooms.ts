@@ -2,14 +2,14 @@
 // admission of its ids up to twice the time, spent on pages that are touched for the first time.
 import { ID_ENTRY_BYTES } from "../../kernels/abi.ts";
 import { DELTA_IDS_DUE } from "../limits.ts";
-import { CHUNK_ENTRIES } from "./buffers.ts";
+import { SEGMENT_ENTRIES } from "./buffers.ts";
 import { segmentBytes, type AdmissionSegment } from "./checkpoint.ts";
 
 /** Rooms that are kept: for the ids of two checkpoints. */
-const ROOMS_MAX = Math.ceil((2 * DELTA_IDS_DUE) / CHUNK_ENTRIES);
+const ROOMS_MAX = Math.ceil((2 * DELTA_IDS_DUE) / SEGMENT_ENTRIES);
 /** For the header and the stream's name. */
 const HEAD_BYTES_MAX = 4096;
-const ROOM_BYTES = HEAD_BYTES_MAX + CHUNK_ENTRIES * ID_ENTRY_BYTES;
+const ROOM_BYTES = HEAD_BYTES_MAX + SEGMENT_ENTRIES * ID_ENTRY_BYTES;
 
 export class SegmentRooms {
   #free: SharedArrayBuffer[] = [];
@@ -17,7 +17,7 @@ export class SegmentRooms {
   /** Room for a segment of `ids` ids of a stream; undefined = let it have memory of its own, as small ones have. */
   take(stream: string, ids: number): Uint8Array | undefined {
     const bytes = segmentBytes(stream, ids);
-    if (ids < CHUNK_ENTRIES || bytes > ROOM_BYTES) return undefined;
+    if (ids < SEGMENT_ENTRIES || bytes > ROOM_BYTES) return undefined;
     return new Uint8Array(this.#free.pop() ?? new SharedArrayBuffer(ROOM_BYTES), 0, bytes);
   }
 

@@ -57,12 +57,10 @@ function depthMaxFor(ids: number): number {
   return Math.max(DEPTH_OF_PAGE, Math.ceil(Math.log2(Math.max(ids, 1) / 300)) + 4);
 }
 
-/** Depth and pages a segment of an empty table for `ids` ids: pages are three quarters full with them. */
-function shapeFor(ids: number): { readonly depth: number; readonly pages: 2 | 3 } {
-  const pagesWanted = ids / (ID_PAGE_SLOTS * 0.75);
-  let depth = 1;
-  while (3 * 2 ** depth < pagesWanted) depth++;
-  return { depth, pages: 2 ** (depth + 1) >= pagesWanted ? 2 : 3 };
+/** Depth of an empty table for `ids` ids: where they are densest three pages of a directory slot are 85 % full with them. */
+function depthFor(ids: number): number {
+  const densest = ids / Math.LN2;
+  return Math.max(1, Math.ceil(Math.log2(densest / (3 * ID_PAGE_SLOTS * 0.85))));
 }
 
 export class StreamBlock {
@@ -109,9 +107,9 @@ export class StreamBlock {
   ): void {
     if (!this.deduplicates) return;
     this.growDirectory(ids, allocate);
-    const { depth, pages } = shapeFor(ids);
-    reserve(2 ** depth * pages);
-    this.#kernels.call.buildTable(this.address, depth, pages);
+    const depth = depthFor(ids);
+    reserve(this.#kernels.call.pagesOfTable(depth, ids));
+    this.#kernels.call.buildTable(this.address, depth, ids);
   }
 
   /**
