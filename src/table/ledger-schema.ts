@@ -1,20 +1,35 @@
 // The tables of ledger.db, and how one of an earlier format becomes one of this. Their statements are in ledger.ts.
+import type { Database } from "bun:sqlite";
 
 /** Format of ledger.db, in PRAGMA user_version: counted up with every change. */
-export const LEDGER_FORMAT = 3;
+export const LEDGER_FORMAT = 4;
 
-/** What makes it of format 2. */
-export const LEDGER_FROM_2 = "ALTER TABLE files ADD COLUMN bytes INTEGER";
+/** Format 2 has no length of files, format 3 no checksum. */
+const EARLIER_FORMATS: readonly number[] = [2, 3];
 
-/** What makes one of format 2 look like it to a connection that only reads. */
-export const LEDGER_OF_2 = "CREATE TEMP VIEW files AS SELECT *, NULL AS bytes FROM main.files";
+/** Whether a ledger of this format can be taken over. */
+export function isEarlierFormat(format: number): boolean {
+  return EARLIER_FORMATS.includes(format);
+}
+
+/** Makes one of an earlier format one of this, but for the checksum, which is of no rows. */
+export function upgradeLedger(database: Database, from: number): void {
+  if (from === 2) database.run("ALTER TABLE files ADD COLUMN bytes INTEGER");
+  database.run("ALTER TABLE job ADD COLUMN checksum TEXT NOT NULL DEFAULT '0000000000000000'");
+}
+
+/** Makes one of an earlier format look like it to a connection that only reads. */
+export function readEarlierFormat(database: Database, from: number): void {
+  if (from === 2) database.run("CREATE TEMP VIEW files AS SELECT *, NULL AS bytes FROM main.files");
+}
 
 /** "MRLE" in PRAGMA application_id, so that no other program's file is taken for a ledger. */
 export const LEDGER_APPLICATION_ID = 0x4d524c45;
 
 export const LEDGER_DDL = `
 CREATE TABLE job (
-  id TEXT NOT NULL                 -- the job that writes these tables; one row
+  id TEXT NOT NULL,                -- the job that writes these tables; one row
+  checksum TEXT NOT NULL DEFAULT '0000000000000000'  -- of all rows of the tables below: ledger-rows.ts
 ) STRICT;
 CREATE TABLE tables (
   name TEXT PRIMARY KEY,           -- namespace.table

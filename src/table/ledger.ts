@@ -6,12 +6,14 @@ import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { ledgerError } from "./ledger-failure.ts";
 import type { LedgerFailedError } from "./ledger-failure.ts";
+import { checksumOfRows, LedgerRows } from "./ledger-rows.ts";
 import {
+  isEarlierFormat,
   LEDGER_APPLICATION_ID,
   LEDGER_DDL,
   LEDGER_FORMAT,
-  LEDGER_FROM_2,
-  LEDGER_OF_2,
+  readEarlierFormat,
+  upgradeLedger,
 } from "./ledger-schema.ts";
 import { checkFormat, checkJob, formatOf, refuseDamaged, refuseForeign } from "./open-ledger.ts";
 import type { FileDescriptor } from "./manifest.ts";
@@ -71,12 +73,14 @@ export class Ledger {
   readonly #path: string;
   readonly #database: Database;
   readonly #files: Files;
+  readonly #rows: LedgerRows;
   #failure: LedgerFailedError | null = null;
 
   private constructor(path: string, database: Database, files: Files) {
     this.#path = path;
     this.#database = database;
     this.#files = files;
+    this.#rows = new LedgerRows(database);
   }
 
   /**
@@ -120,7 +124,7 @@ export class Ledger {
         database.close();
         return null;
       }
-      if (format === 2) database.run(LEDGER_OF_2);
+      if (isEarlierFormat(format)) readEarlierFormat(database, format);
       else checkFormat(database, path);
       checkJob(database, path, jobId);
       return new Ledger(path, database, files);
@@ -139,8 +143,9 @@ export class Ledger {
       this.#database.query("INSERT INTO job (id) VALUES (?)").run(jobId);
       return;
     }
-    if (format === 2) {
-      this.#database.run(LEDGER_FROM_2);
+    if (isEarlierFormat(format)) {
+      upgradeLedger(this.#database, format);
+      this.#database.query("UPDATE job SET checksum = ?").run(checksumOfRows(this.#database));
       this.#database.run(`PRAGMA user_version = ${LEDGER_FORMAT}`);
     } else checkFormat(this.#database, this.#path);
     checkJob(this.#database, this.#path, jobId);
@@ -149,10 +154,9 @@ export class Ledger {
   /** Makes the table known; returns the number of its next epoch. */
   register(table: string): number {
     return this.#transaction("register", () => {
-      this.#database
-        .query("INSERT INTO tables (name, epoch_next) VALUES (?, 1) ON CONFLICT DO NOTHING")
-        .run(table);
-      return this.#epochNext(table);
+      const known = this.#epochNext(table);
+      if (known === null) this.#rows.insert("tables", { name: table, epoch_next: 1 });
+      return known ?? 1;
     });
   }
 
@@ -176,14 +180,15 @@ export class Ledger {
   /** Raises the number of the next epoch, past names that are on the disk already. */
   raiseEpoch(table: string, epochNext: number): void {
     this.#transaction("raise", () =>
-      this.#database
-        .query("UPDATE tables SET epoch_next = max(epoch_next, ?) WHERE name = ?")
-        .run(epochNext, table),
+      this.#rows.update("tables", { epoch_next: epochNext }, "name = ? AND epoch_next < ?", [
+        table,
+        epochNext,
+      ]),
     );
   }
 
   epochNext(table: string): number {
-    return this.#guard("read", () => this.#epochNext(table));
+    return this.#guard("read", () => this.#epochNext(table) ?? 1);
   }
 
   /** How far a writer's rows are out; position 0 when it has none. */
@@ -207,38 +212,36 @@ export class Ledger {
   record(table: string, epochs: readonly PendingEpoch[]): void {
     const last = must(epochs.at(-1), "an epoch to record");
     this.#transaction("record", () => {
-      this.#database
-        .query("UPDATE tables SET epoch_next = ? WHERE name = ?")
-        .run(last.epoch + 1, table);
+      this.#rows.update("tables", { epoch_next: last.epoch + 1 }, "name = ?", [table]);
       for (const epoch of epochs) this.#insert(table, epoch);
       this.#setWriter(table, last.writer, last);
     });
   }
 
   #insert(table: string, epoch: PendingEpoch): void {
-    this.#database
-      .query("INSERT INTO epochs VALUES (?, ?, ?, ?, ?, ?, ?, NULL)")
-      .run(
-        table,
-        epoch.epoch,
-        epoch.writer,
-        epoch.positionFrom,
-        epoch.position,
-        epoch.rowCount,
-        epoch.watermark,
-      );
-    const insert = this.#database.query(
-      "INSERT INTO files (table_name, epoch, path, descriptor, time_low, time_high, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    );
-    for (const file of epoch.files) {
-      const { low = null, high = null } = file.times ?? {};
-      insert.run(table, epoch.epoch, file.path, JSON.stringify(file), low, high, file.bytes);
-    }
-    const remove = this.#database.query(
-      "UPDATE files SET removed_epoch = ? WHERE table_name = ? AND path = ? AND removed_epoch IS NULL",
-    );
+    this.#rows.insert("epochs", {
+      table_name: table,
+      epoch: epoch.epoch,
+      writer: epoch.writer,
+      position_from: epoch.positionFrom,
+      position: epoch.position,
+      row_count: epoch.rowCount,
+      watermark: epoch.watermark,
+    });
+    for (const file of epoch.files)
+      this.#rows.insert("files", {
+        table_name: table,
+        epoch: epoch.epoch,
+        path: file.path,
+        descriptor: JSON.stringify(file),
+        time_low: file.times?.low ?? null,
+        time_high: file.times?.high ?? null,
+        bytes: file.bytes,
+      });
     for (const path of epoch.removed) {
-      const { changes } = remove.run(epoch.epoch, table, path);
+      const where = "table_name = ? AND path = ? AND removed_epoch IS NULL";
+      const set = { removed_epoch: epoch.epoch };
+      const changes = this.#rows.update("files", set, where, [table, path]);
       assert(changes === 1, `file ${path} of ${table} is replaced once`);
     }
   }
@@ -303,16 +306,10 @@ export class Ledger {
   /** Marks all epochs up to `epoch` as being in the table. `snapshotId` 0 = found so at a start. */
   markCommitted(table: string, epoch: number, snapshotId: number): void {
     this.#transaction("mark", () => {
-      this.#database
-        .query(
-          "UPDATE files SET descriptor = NULL WHERE table_name = ?1 AND epoch IN (SELECT epoch FROM epochs WHERE table_name = ?1 AND snapshot_id IS NULL AND epoch <= ?2)",
-        )
-        .run(table, epoch);
-      this.#database
-        .query(
-          "UPDATE epochs SET snapshot_id = ? WHERE table_name = ? AND snapshot_id IS NULL AND epoch <= ?",
-        )
-        .run(snapshotId, table, epoch);
+      const pending = "table_name = ? AND snapshot_id IS NULL AND epoch <= ?";
+      const files = `table_name = ? AND epoch IN (SELECT epoch FROM epochs WHERE ${pending})`;
+      this.#rows.update("files", { descriptor: null }, files, [table, table, epoch]);
+      this.#rows.update("epochs", { snapshot_id: snapshotId }, pending, [table, epoch]);
     });
   }
 
@@ -339,8 +336,8 @@ export class Ledger {
   /** Forgets replaced files that nobody reads any more: they are unlinked next, or by the next start. */
   forget(table: string, paths: readonly string[]): void {
     this.#transaction("forget", () => {
-      const remove = this.#database.query("DELETE FROM files WHERE table_name = ? AND path = ?");
-      for (const path of paths) remove.run(table, path);
+      for (const path of paths)
+        this.#rows.delete("files", "table_name = ? AND path = ?", [table, path]);
     });
   }
 
@@ -348,20 +345,19 @@ export class Ledger {
     this.#database.close();
   }
 
-  #epochNext(table: string): number {
+  /** Null: the table is not known. */
+  #epochNext(table: string): number | null {
     const row = this.#database
       .query("SELECT epoch_next AS epochNext FROM tables WHERE name = ?")
       .get(table) as { epochNext: number } | null;
-    return row?.epochNext ?? 1;
+    return row?.epochNext ?? null;
   }
 
   #setWriter(table: string, writer: string, to: WriterPosition): void {
-    this.#database
-      .query(
-        `INSERT INTO writers (table_name, writer, position, epoch) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET position = excluded.position, epoch = excluded.epoch`,
-      )
-      .run(table, writer, to.position, to.epoch);
+    const { position, epoch } = to;
+    const where = "table_name = ? AND writer = ?";
+    if (this.#rows.update("writers", { position, epoch }, where, [table, writer]) === 0)
+      this.#rows.insert("writers", { table_name: table, writer, position, epoch });
   }
 
   #transaction<T>(operation: Operation, run: () => T): T {
@@ -371,6 +367,7 @@ export class Ledger {
         this.#database
           .transaction(() => {
             const result = run();
+            this.#rows.seal();
             this.#files.reach(`${step}.inside`);
             return result;
           })

@@ -1,6 +1,7 @@
 // Whether a file is a ledger to go on with: whose it is, of which format, whether it is whole. Reads only.
 import type { Database } from "bun:sqlite";
 import { damagedLedger, LedgerRefusedError } from "./ledger-failure.ts";
+import { hasItsRows } from "./ledger-rows.ts";
 import { LEDGER_APPLICATION_ID, LEDGER_FORMAT } from "./ledger-schema.ts";
 
 /** Only a file without tables becomes a ledger. Reads: a file that is not ours is not even switched to another journal. */
@@ -32,13 +33,15 @@ export function formatOf(database: Database): number {
   return (database.query("PRAGMA user_version").get() as { user_version: number }).user_version;
 }
 
-/** Throws LedgerRefusedError for a format that this release does not know. */
+/** Throws LedgerRefusedError for a format that this release does not know, and when rows were changed or lost. */
 export function checkFormat(database: Database, path: string): void {
   const format = formatOf(database);
   if (format !== LEDGER_FORMAT)
     throw new LedgerRefusedError(
       `ledger ${path} has format ${format}, this release knows ${LEDGER_FORMAT}. Use the release that wrote it.`,
     );
+  if (!hasItsRows(database))
+    throw new LedgerRefusedError(damagedLedger(path, "its rows have a wrong checksum"));
 }
 
 /** Throws LedgerRefusedError for the ledger of another job. */

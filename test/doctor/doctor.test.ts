@@ -15,7 +15,15 @@ import { join } from "node:path";
 import { encodeRecord } from "../../src/log/codec.ts";
 import { record, START_US } from "../table/tables-fixture.ts";
 import { findingsOf, folderPerTest, notesOf, visit } from "./doctor-fixture.ts";
-import { change, contents, filesBelow, flip, rewriteMetadata, saveAnew } from "./harm.ts";
+import {
+  change,
+  changeLedger,
+  contents,
+  filesBelow,
+  flip,
+  rewriteMetadata,
+  saveAnew,
+} from "./harm.ts";
 
 // on a machine that others use too
 setDefaultTimeout(60_000);
@@ -149,8 +157,8 @@ const DAMAGES: readonly [string, () => void, RegExp, "deep"?][] = [
   [
     "tables that are older than the checkpoint",
     () =>
-      change(
-        join(folder, "ledger.db"),
+      changeLedger(
+        folder,
         "UPDATE writers SET position = 7 WHERE table_name = 'millrace.dead_letters'",
       ),
     /^positions: the tables of reader dead_letters hold the log up to record 7, but when/,
@@ -195,21 +203,26 @@ const DAMAGES: readonly [string, () => void, RegExp, "deep"?][] = [
     /^ledger: .*has format 77/,
   ],
   [
+    "a position in the ledger",
+    () => change(join(folder, "ledger.db"), "UPDATE writers SET position = position + 1"),
+    /^ledger: .*its rows have a wrong checksum/,
+  ],
+  [
     "a file's row of the ledger",
-    () => change(join(folder, "ledger.db"), "DELETE FROM files WHERE epoch = 3"),
+    () => changeLedger(folder, "DELETE FROM files WHERE epoch = 3"),
     /^table shop\.clicks_raw: .*is in the current snapshot, but the ledger does not know it.*Do not start/,
   ],
   [
     "a ledger that is older than the table",
     () => {
       for (const table of ["epochs", "files"])
-        change(join(folder, "ledger.db"), `DELETE FROM ${table} WHERE epoch > 5`);
+        changeLedger(folder, `DELETE FROM ${table} WHERE epoch > 5`);
     },
     /^table shop\.clicks_raw: snapshot \d+ says epoch \d+ at log position \d+, which the ledger does not know/,
   ],
   [
     "a ledger that tells another history",
-    () => change(join(folder, "ledger.db"), "UPDATE epochs SET position = position + 1"),
+    () => changeLedger(folder, "UPDATE epochs SET position = position + 1"),
     /^table shop\.clicks_raw: snapshot \d+ says epoch \d+ at log position (\d+), the ledger says/,
   ],
   [
@@ -247,10 +260,7 @@ const DAMAGES: readonly [string, () => void, RegExp, "deep"?][] = [
         ["tables", "name"],
         ["writers", "table_name"],
       ])
-        change(
-          join(folder, "ledger.db"),
-          `DELETE FROM ${table} WHERE ${column} = 'shop.clicks_raw'`,
-        );
+        changeLedger(folder, `DELETE FROM ${table} WHERE ${column} = 'shop.clicks_raw'`);
     },
     /^warehouse: .*is a table of this data folder at epoch \d+, but the ledger does not know it/,
   ],
@@ -313,6 +323,7 @@ test("a file that was put in the place of another, of the same length, is not wh
 
 test("a folder of an older format is read as the next start would read it", async () => {
   change(join(folder, "ledger.db"), "ALTER TABLE files DROP COLUMN bytes");
+  change(join(folder, "ledger.db"), "ALTER TABLE job DROP COLUMN checksum");
   change(join(folder, "ledger.db"), "PRAGMA user_version = 2");
   change(join(folder, "state.db"), "DROP TABLE closed_parts");
   change(join(folder, "state.db"), "PRAGMA user_version = 2");

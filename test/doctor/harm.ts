@@ -6,6 +6,7 @@ import { assert } from "../../src/base/assert.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
 import { NO_CHANGE } from "../../src/checkpoint/store.ts";
+import { checksumOfRows } from "../../src/table/ledger-rows.ts";
 
 /** Absolute paths of files below a folder of the data folder, sorted. */
 export function filesBelow(folder: string, inside: string, pattern: RegExp): string[] {
@@ -28,6 +29,14 @@ export function flip(path: string, from: number, count = 1): void {
 export function change(path: string, sql: string): void {
   const database = new Database(path, { readwrite: true, create: false });
   database.run(sql);
+  database.close();
+}
+
+/** Changes rows of the ledger as a release with a fault would: the checksum is of what they are now. */
+export function changeLedger(folder: string, sql: string): void {
+  const database = new Database(join(folder, "ledger.db"), { readwrite: true, create: false });
+  database.run(sql);
+  database.query("UPDATE job SET checksum = ?").run(checksumOfRows(database));
   database.close();
 }
 

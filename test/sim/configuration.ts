@@ -17,7 +17,7 @@ const SCHEMA = JSON.stringify({
 });
 
 /** Some 30 records a file. */
-const LOG = { fileSizeBytes: 256 * 1024, sizeMaxBytes: 64 * 1024 * 1024 };
+const LOG = { fileSizeBytes: 256 * 1024, sizeMaxBytes: 96 * 1024 * 1024 };
 
 const ROWS = "SELECT window_start, user, count(*) AS hits, sum(value) AS total";
 

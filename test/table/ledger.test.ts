@@ -93,6 +93,7 @@ test("a ledger of format 2 becomes one of this release: files without a length",
   const path = fullLedger();
   const made = new Database(path);
   made.run("ALTER TABLE files DROP COLUMN bytes");
+  made.run("ALTER TABLE job DROP COLUMN checksum");
   made.run("PRAGMA user_version = 2");
   made.close();
   for (const _ of ["first", "second"]) {
@@ -102,6 +103,25 @@ test("a ledger of format 2 becomes one of this release: files without a length",
     expect(listed.every(({ bytes }) => bytes === null)).toBe(true);
     ledger.close();
   }
+});
+
+// A byte of each kind of value, where no page's structure shows it: only the checksum of the rows does.
+test.each([
+  ["a writer's position", "UPDATE writers SET position = position + 1"],
+  ["the number of the next epoch", "UPDATE tables SET epoch_next = 7"],
+  ["an epoch's end", "UPDATE epochs SET position = position + 1 WHERE epoch = 150"],
+  ["a path", "UPDATE files SET path = replace(path, '0-0', '1-0') WHERE epoch = 50"],
+  ["a file's row that is gone", "DELETE FROM files WHERE epoch = 3"],
+  ["row counts of two epochs", "UPDATE epochs SET row_count = epoch % 2 WHERE epoch < 3"],
+  ["the checksum", "UPDATE job SET checksum = '0123456789abcdef'"],
+])("%s that was changed is refused, to read too", (_, sql) => {
+  const path = fullLedger();
+  const made = new Database(path);
+  made.run(sql);
+  made.close();
+  const wrong = /its rows have a wrong checksum.*restore the whole data folder/;
+  expect(() => Ledger.open(path, "job", new DiskFiles())).toThrow(wrong);
+  expect(() => Ledger.read(path, "job", new DiskFiles())).toThrow(wrong);
 });
 
 test("a new ledger has nothing to sync", () => {
