@@ -60,7 +60,9 @@ const TECHNOLOGIES: readonly { readonly module: RegExp; readonly importers: read
     { module: /^assemblyscript/, importers: [/^kernels\/build\.ts$/] },
     {
       module: /^bun:sqlite$/,
-      importers: [/^src\/\w+\/(sqlite-[\w-]+|[\w-]*ledger(-rows|-schema)?|data-folder|log-file)\.ts$/],
+      importers: [
+        /^src\/\w+\/(sqlite-[\w-]+|[\w-]*ledger(-rows|-schema)?|data-folder|log-file)\.ts$/,
+      ],
     },
   ];
 
