@@ -54,6 +54,7 @@ export function* checkpointSteps(
   const { admission, windows, lastPosition, folded } = engine;
   const ids = admission.takeDelta(lastPosition);
   const expiredSegments = engine.expiredIds();
+  const answers = engine.answers.takeChange(engine.lastReceivedAtUs);
   const views = yield* windows.checkpointSteps(room);
   assert(engine.folded === folded, "nothing is folded while a checkpoint is taken");
   const configuration = new TextEncoder().encode(JSON.stringify(applied));
@@ -74,6 +75,7 @@ export function* checkpointSteps(
     sealedSegments: [],
     closedParts: views.closedParts,
     droppedParts: views.droppedParts,
+    ...answers,
   };
 }
 

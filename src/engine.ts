@@ -4,6 +4,7 @@
 import { Admission, type GenerationFolder } from "./admit/admission.ts";
 import type { ControlDraft } from "./admit/applied.ts";
 import { Intake, type Body } from "./admit/intake.ts";
+import { KeptAnswers, type AnswerStore } from "./admit/kept-answers.ts";
 import { instantiate } from "../kernels/host.ts";
 import type { AdmitKernels } from "../kernels/admit.ts";
 import type { DecodeKernels } from "../kernels/decode.ts";
@@ -23,6 +24,7 @@ import {
 } from "./limits.ts";
 import { ImageRing } from "./event/image-ring.ts";
 import type { SealedRecord, Source, Taken } from "./engine-records.ts";
+import { answersControlOf } from "./log/answers-control.ts";
 import { clockControl, clockControlOf } from "./log/clock-control.ts";
 import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
 import { Accounting, type Accounts } from "./reader/accounting.ts";
@@ -64,6 +66,7 @@ export interface EngineOptions {
   readonly modules: KernelModules;
   readonly idKey: HashKey;
   readonly generations?: GenerationFolder; // absent = ids are never sealed
+  readonly keptAnswers?: AnswerStore; // absent = they stay in memory
   readonly closedParts?: ClosedParts; // absent = closed windows never leave memory
   readonly streams: readonly EngineStream[];
   /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
@@ -74,6 +77,8 @@ export class Engine {
   readonly bodiesBase: number;
   readonly admission: Admission;
   readonly windows: Windows;
+  /** What requests with an Idempotency-Key were answered. */
+  readonly answers: KeptAnswers;
   readonly #streams = new Map<string, EngineStream>();
   readonly accounting = new Accounting();
   readonly #since = new Map<string, number>();
@@ -97,6 +102,7 @@ export class Engine {
     });
     const admit = instantiate<AdmitKernels>(modules.admit, ADMIT_MEMORY_BYTES_MAX);
     this.admission = new Admission(admit, options.idKey, options.generations ?? null);
+    this.answers = new KeptAnswers(options.keptAnswers ?? null);
     const fold = instantiate<FoldKernels>(modules.fold, FOLD_MEMORY_BYTES_MAX);
     this.windows = new Windows(fold, undefined, { disk: options.closedParts ?? null });
     for (const stream of options.streams) {
@@ -349,6 +355,8 @@ export class Engine {
   }
 
   #replayControl(record: ControlRecord): void {
+    const answers = answersControlOf(record);
+    if (answers !== null) this.answers.keep(record.stream ?? "", record.receivedAtUs, answers);
     const said = clockControlOf(record);
     if (said === null) return;
     const clock = this.admission.clock(said.stream);
@@ -375,6 +383,7 @@ export class Engine {
   #addStream(stream: EngineStream): void {
     this.#streams.set(stream.name, stream);
     this.#decoder.setSchema(stream.name, stream.schema);
+    this.answers.addStream(stream.name, stream.dedupTtlUs);
     this.admission.addStream({
       name: stream.name,
       dedupTtlUs: stream.schema.eventId === null ? null : stream.dedupTtlUs,

@@ -27,6 +27,7 @@ const LAYERS: readonly string[] = [
   "engine",
   "engine-state",
   "engine-backlog",
+  "engine-keys",
   "pipeline",
   "doctor",
   "savepoint",

@@ -3,15 +3,17 @@ import type { Database } from "bun:sqlite";
 import { must } from "../base/assert.ts";
 import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
+import { ANSWERS_DDL } from "./sqlite-answers.ts";
 import { CLOSED_DDL } from "./sqlite-closed.ts";
 import { CheckpointError } from "./store.ts";
 
 /** "MRST": SQLite's application_id of state.db. */
 const APPLICATION_ID = 0x4d525354;
 /** The schema's version, SQLite's user_version. */
-const FORMAT_VERSION = 3;
-/** The version before it, without groups of closed windows: the table is added. */
+const FORMAT_VERSION = 4;
+/** Versions before it, whose files are read and get the tables that they lack: without groups of closed windows, without kept answers. */
 const BEFORE_CLOSED_PARTS = 2;
+const BEFORE_ANSWERS = 3;
 
 /**
  * In every table `hash` is xxHash3 of `bytes`, exclusive-or xxHash3 of the row's key as text, 8 bytes little-endian: it finds changed
@@ -56,9 +58,17 @@ CREATE TABLE segments (
   bytes BLOB NOT NULL               -- admission's own format
 ) STRICT;
 CREATE INDEX segments_expired ON segments (stream, newest_received_at);
-${CLOSED_DDL}`;
+${CLOSED_DDL}${ANSWERS_DDL.join("")}`;
 
-/** Makes the tables of a new file, and what a file of the format before lacks. Throws CheckpointError for a file that is not ours. */
+/** What a file of an older version lacks. */
+function missingTables(version: number): readonly string[] {
+  return [
+    ...(version <= BEFORE_CLOSED_PARTS ? [CLOSED_DDL] : []),
+    ...(version <= BEFORE_ANSWERS ? ANSWERS_DDL : []),
+  ];
+}
+
+/** Makes the tables of a new file, and what a file of an older format lacks. Throws CheckpointError for a file that is not ours. */
 export function prepareSchema(
   database: Database,
   { path, files }: { readonly path: string; readonly files: Pick<Files, "reach"> },
@@ -79,18 +89,22 @@ export function prepareSchema(
       database.run(DDL);
       database.run("INSERT INTO file VALUES (?)", [jobId]);
     });
-  if (refuseForeign(database, path, jobId) === BEFORE_CLOSED_PARTS)
-    change(() => database.run(CLOSED_DDL));
+  const missing = missingTables(refuseForeign(database, path, jobId));
+  if (missing.length > 0)
+    change(() => {
+      for (const sql of missing) database.run(sql);
+    });
 }
 
-/** Makes a file of the format before, which is only read, look like one of this. */
-export function presentClosedParts(database: Database): void {
-  if (readValue<number>(database, "PRAGMA user_version") === BEFORE_CLOSED_PARTS)
-    database.run(CLOSED_DDL.replace("TABLE", "TEMP TABLE"));
+/** Makes a file of an older format, which is only read, look like one of this: what it lacks is empty. */
+export function presentNewer(database: Database): void {
+  const version = readValue<number>(database, "PRAGMA user_version");
+  for (const sql of missingTables(version))
+    if (sql.includes("CREATE TABLE")) database.run(sql.replace("TABLE", "TEMP TABLE"));
 }
 
 /**
- * The format of a file with tables: the newest, or the one before. Throws CheckpointError for others, for files of other programs and of other
+ * The format of a file with tables: the newest, or an older one that is read. Throws CheckpointError for others, for files of other programs and of other
  * data folders.
  */
 export function refuseForeign(database: Database, path: string, jobId: string): number {

@@ -6,9 +6,10 @@ import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { STATE_PAGE_BYTES, STATE_WAL_BYTES_MAX } from "../limits.ts";
 import type { ViewOutput } from "../window/output.ts";
+import { allAnswers, changeAnswers } from "./sqlite-answers.ts";
 import { changeClosed, closedWindows } from "./sqlite-closed.ts";
 import { checked, damaged, hashOf, openError, type Stored } from "./sqlite-damage.ts";
-import { prepareSchema, presentClosedParts, readValue, refuseForeign } from "./sqlite-schema.ts";
+import { prepareSchema, presentNewer, readValue, refuseForeign } from "./sqlite-schema.ts";
 import {
   CheckpointError,
   CheckpointFailedError,
@@ -74,7 +75,7 @@ export function readCheckpointStore(
     const said = readValue<string>(database, "PRAGMA integrity_check(1)");
     if (said !== "ok") throw new CheckpointError(damaged(path, said));
     refuseForeign(database, path, jobId);
-    presentClosedParts(database);
+    presentNewer(database);
     return new SqliteCheckpointStore(path, files, database);
   } catch (error) {
     database.close();
@@ -103,6 +104,7 @@ class SqliteCheckpointStore implements CheckpointStore {
       pages: this.#pages(),
       segments: this.#segments(),
       closedWindows: closedWindows(this.#database),
+      answers: allAnswers(this.#database, this.#path),
     };
   }
 
@@ -113,6 +115,7 @@ class SqliteCheckpointStore implements CheckpointStore {
       this.#remove(change);
       this.#insert(change);
       changeClosed(this.#database, { parts: change.closedParts, dropped: change.droppedParts });
+      changeAnswers(this.#database, change);
       this.#files.reach("checkpoint.save.inside");
       this.#database.run("COMMIT");
     });

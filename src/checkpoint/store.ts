@@ -1,5 +1,6 @@
 // Nouns: what a checkpoint holds and how it changes. A checkpoint is the state of all readers of the log at their positions, saved in
 // one transaction, so that a start finds either the whole one before or the whole one after. Adapter: sqlite-store.ts.
+import type { AnswersChange, StoredAnswer } from "../admit/kept-answers.ts";
 import type { ClosedPart, ClosedWindow, DroppedParts } from "../window/closed-part.ts";
 import type { ViewOutput } from "../window/output.ts";
 
@@ -31,7 +32,7 @@ export interface NumberedSegment {
 }
 
 /** What one checkpoint changes against the one before. Removals are carried out first, so that a change may replace what it removes. */
-export interface CheckpointChange {
+export interface CheckpointChange extends AnswersChange {
   /** Readers that moved. A position never goes back. */
   readonly readers: readonly ReaderCheckpoint[];
   /** Readers that are gone, such as removed views. */
@@ -59,7 +60,7 @@ export interface CheckpointChange {
   readonly droppedParts: readonly DroppedParts[];
 }
 
-/** The newest whole checkpoint. Pages and segments are read while they are iterated, each list once, before the first `save`. */
+/** The newest whole checkpoint. Pages, segments and answers are read while they are iterated, each list once, before the first `save`. */
 export interface LoadedCheckpoint {
   readonly readers: readonly ReaderCheckpoint[];
   /** In the order in which they were saved. */
@@ -70,6 +71,8 @@ export interface LoadedCheckpoint {
   readonly segments: Iterable<IdSegment>;
   /** Closed windows with groups outside of memory, by view and start. */
   readonly closedWindows: readonly ClosedWindow[];
+  /** In the order in which their keys came first. */
+  readonly answers: Iterable<StoredAnswer>;
 }
 
 /** A change that changes nothing: spread it and fill in what does. */
@@ -85,6 +88,8 @@ export const NO_CHANGE: CheckpointChange = {
   sealedSegments: [],
   closedParts: [],
   droppedParts: [],
+  expiredAnswers: [],
+  keptAnswers: [],
 };
 
 /** What a new store loads. */
@@ -94,6 +99,7 @@ export const NO_CHECKPOINT: LoadedCheckpoint = {
   pages: [],
   segments: [],
   closedWindows: [],
+  answers: [],
 };
 
 /** Where checkpoints are kept: one store per data folder, used by one thread at a time. */

@@ -65,7 +65,7 @@ export function checkState(place: Place): {
   }
 }
 
-/** Reads everything once: a checksum for each page, segment, output and part. */
+/** Reads everything once: a checksum for each page, segment, output, part and answer. */
 function readAll(
   loaded: LoadedCheckpoint,
   { path, findings }: { readonly path: string; readonly findings: Findings },
@@ -81,6 +81,10 @@ function readAll(
       segments++;
     }
   });
+  let answers = 0;
+  findings.try(() => {
+    for (const _ of loaded.answers) answers++;
+  });
   const parts = findings.try(() => closedParts(path, loaded.closedWindows)) ?? 0;
   const counts = [
     counted(loaded.readers.length, "reader"),
@@ -88,6 +92,7 @@ function readAll(
     `${counted(segments, "segment")} of ids`,
     counted(loaded.outputs.length, "output"),
     `${counted(parts, "part")} of closed windows`,
+    `${counted(answers, "answer")} of Idempotency-Keys`,
   ];
   return counts.join(", ");
 }

@@ -50,6 +50,7 @@ const CONTROL_CODES: Readonly<Record<ControlKind, number>> = {
   partition_paused: 7,
   partition_resumed: 8,
   reconcile: 9,
+  answers: 10,
 };
 
 const NOTHING = new Uint8Array(0);

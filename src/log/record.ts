@@ -40,7 +40,8 @@ export type ControlKind =
   | "partition_disconnected"
   | "partition_paused"
   | "partition_resumed"
-  | "reconcile";
+  | "reconcile"
+  | "answers";
 
 /** A control record. `body` is JSON text of the kind's own shape; for "configuration" the whole normalised configuration. */
 export interface ControlRecord {

@@ -12,6 +12,9 @@ export const EVENTS_PATH = "/v1/events";
 /** The request header that names the source partition that events come from. */
 export const PARTITION_HEADER = "Millrace-Source-Partition";
 
+/** The request header that names a request, so that it is carried out once however often it is sent (draft-ietf-httpapi-idempotency-key-header). */
+export const IDEMPOTENCY_HEADER = "Idempotency-Key";
+
 /** `json`: one object, an array, or `{"events":[...]}`. `ndjson`: an object a line. */
 export type BodyFormat = "json" | "ndjson";
 
@@ -32,16 +35,18 @@ export interface IngestAnswer {
   readonly errors: readonly EventError[];
   /** The log position that holds the last of them (0 when nothing was written). */
   readonly position: number;
+  /** This was said before, to a request with the same Idempotency-Key: nothing was stored now. */
+  readonly isReplay?: true;
 }
 
 /** A request that was not carried out: becomes application/problem+json. `detail` says what to do next. */
 export interface Refusal {
   readonly kind: "refusal";
-  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 415 | 422 | 429 | 500 | 503;
+  readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
   /** Stable, for programs: `log_full`, `query_timeout`, ... */
   readonly code: string;
   readonly detail: string;
-  /** Seconds for Retry-After; with 429 and 503. */
+  /** Seconds for Retry-After; with 409, 429 and 503. */
   readonly retryAfterS?: number;
   /** More members of the problem: `{line: 1, column: 8}`. */
   readonly more?: Readonly<Record<string, string | number | boolean | null>>;
@@ -59,6 +64,8 @@ export interface Offer {
   /** Of all pieces. */
   readonly bytes: number;
   readonly format: BodyFormat;
+  /** The Idempotency-Key; absent: the request has none. */
+  readonly key?: string;
 }
 
 /** Bodies in, counts out, after they are durable. */

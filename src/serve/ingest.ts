@@ -5,6 +5,7 @@ import { similar } from "../base/similar.ts";
 import { readBody } from "./body.ts";
 import {
   EVENTS_PATH,
+  IDEMPOTENCY_HEADER,
   PARTITION_HEADER,
   type BodyFormat,
   type IngestAnswer,
@@ -26,6 +27,11 @@ const FORMATS: Readonly<Record<string, BodyFormat>> = {
 };
 
 const JSON_TYPE = { "content-type": "application/json" };
+/** Of an answer that was given before. */
+const REPLAYED = { ...JSON_TYPE, "idempotency-replayed": "true" };
+
+/** Longest Idempotency-Key, characters. */
+const KEY_CHARS_MAX = 255;
 
 /** Where a plain post goes. */
 export interface IngestTarget {
@@ -70,6 +76,22 @@ export function partitionOf(header: string | null): string | Refusal {
     400,
     "bad_source_partition",
     `${PARTITION_HEADER} ${JSON.stringify(header.slice(0, 100))} is no name: send 1 to ${PARTITION_NAME_BYTES_MAX} letters, digits and . _ : @ - that name the producer, the same with every request of it`,
+  );
+}
+
+/**
+ * The key of an Idempotency-Key header: a string as in RFC 8941 3.3.3, as the draft has it, or bare as most senders write it; both spellings of a key are
+ * one. Null without the header, a refusal when it is no key.
+ */
+export function keyOf(header: string | null): string | null | Refusal {
+  if (header === null) return null;
+  const quoted = /^"((?:[\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"$/.exec(header)?.[1];
+  const key = quoted?.replaceAll(/\\(["\\])/g, "$1") ?? (header.startsWith('"') ? "" : header);
+  if (key.length <= KEY_CHARS_MAX && /^[\x21-\x7e]+$/.test(key)) return key;
+  return refuse(
+    400,
+    "bad_idempotency_key",
+    `${IDEMPOTENCY_HEADER} ${JSON.stringify(header.slice(0, 100))} is no key: send 1 to ${KEY_CHARS_MAX} visible ASCII characters, such as a UUID, bare or in double quotes`,
   );
 }
 
@@ -118,16 +140,19 @@ export class IngestRoute {
     const query = rest.indexOf("?");
     const stream = this.#streamOf(query === -1 ? rest : rest.slice(0, query));
     if (typeof stream !== "string") return this.problem(request, stream);
-    const later = laterFeature(request, query === -1 ? "" : rest.slice(query));
+    const later = laterFeature(query === -1 ? "" : rest.slice(query));
     if (later !== null) return this.problem(request, later);
     const format = formatOf(request.headers.get("content-type"));
     if (typeof format !== "string") return this.problem(request, format);
     const partition = partitionOf(request.headers.get(PARTITION_HEADER));
     if (typeof partition !== "string") return this.problem(request, partition);
+    const key = keyOf(request.headers.get(IDEMPOTENCY_HEADER));
+    if (typeof key === "object" && key !== null) return this.problem(request, key);
     const body = await readBody(request, BODY_BYTES_MAX, this.#deps.requestTimeoutMs);
     if ("kind" in body) return this.problem(request, body);
     if (body.length === 0) return this.problem(request, noEvents());
-    const offer = { stream, partition, body: [body], bytes: body.length, format };
+    const plain = { stream, partition, body: [body], bytes: body.length, format };
+    const offer = key === null ? plain : { ...plain, key };
     const answer = await new Promise<IngestAnswer | Refusal>((reply) =>
       this.#deps.ingest.submit(offer, reply),
     );
@@ -163,7 +188,8 @@ export class IngestRoute {
       return { status: answer.status, ...problemParts(answer, requestId()) };
     const useful = answer.accepted + answer.duplicates;
     if (useful + answer.rejected === 0) return this.#outgoing(noEvents(), requestId);
-    return { status: useful === 0 ? 400 : 200, headers: JSON_TYPE, body: answerText(answer) };
+    const headers = answer.isReplay === true ? REPLAYED : JSON_TYPE;
+    return { status: useful === 0 ? 400 : 200, headers, body: answerText(answer) };
   }
 
   problem(request: Request, refusal: Refusal, headers?: Record<string, string>): Response {
@@ -200,18 +226,11 @@ function noEvents(): Refusal {
 }
 
 /** What later releases serve is refused rather than ignored: a sender would rely on it. */
-function laterFeature(request: Request, query: string): Refusal | null {
-  if (query !== "" && new URLSearchParams(query).has("wait"))
-    return refuse(
-      400,
-      "not_in_this_release",
-      "?wait= is not in this release; every answer is durable",
-    );
-  if (request.headers.has("idempotency-key"))
-    return refuse(
-      400,
-      "not_in_this_release",
-      "Idempotency-Key is not in this release; configure event_id, and a repeated event counts once",
-    );
-  return null;
+function laterFeature(query: string): Refusal | null {
+  if (query === "" || !new URLSearchParams(query).has("wait")) return null;
+  return refuse(
+    400,
+    "not_in_this_release",
+    "?wait= is not in this release; every answer is durable",
+  );
 }

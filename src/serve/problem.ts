@@ -8,6 +8,7 @@ const TITLES: Readonly<Record<Refusal["status"], string>> = {
   404: "There is nothing here",
   405: "This method is not served here",
   408: "The request took too long",
+  409: "The same request is in work",
   413: "The body is too large",
   415: "This content is not understood",
   422: "The request contradicts an earlier one",

@@ -122,6 +122,7 @@ export class EngineCheckpoints {
   saved(): void {
     this.#isSaving = false;
     this.#engine.admission.saved(this.#segments);
+    this.#engine.answers.saved();
     this.#segments = [];
   }
 

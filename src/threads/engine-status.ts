@@ -56,6 +56,7 @@ export function engineStatus(
       reason,
       boundBytes,
     })),
+    keys: { kept: engine.answers.rows, replays: engine.answers.replays },
     foldBytes: engine.windows.stateBytes,
     pendingOutputBytes: engine.windows.pendingBytes,
     isWaiting: backlog.isWaiting,

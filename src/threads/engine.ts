@@ -6,6 +6,7 @@ import { systemClock, type Clock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import type { Engine } from "../engine.ts";
 import { EngineBacklog, type DurableRecord } from "../engine-backlog.ts";
+import { EngineKeys, type Keyed } from "../engine-keys.ts";
 import type { Source } from "../engine-records.ts";
 import type { DecodeCursor } from "../event/decode.ts";
 import { RECORD_REQUESTS_MAX } from "../limits.ts";
@@ -48,6 +49,8 @@ interface QueuedBody extends Body {
   readonly slot: number;
   /** Where it goes on, when its beginning is in a record already. */
   readonly cursor: DecodeCursor | null;
+  /** Null: the request has no Idempotency-Key. */
+  readonly keyed: Keyed | null;
 }
 
 interface Ports {
@@ -60,6 +63,7 @@ class EngineThread {
   readonly #backlog: EngineBacklog;
   readonly #pins: EnginePins;
   readonly #checkpoints: EngineCheckpoints;
+  readonly #keys: EngineKeys;
   readonly #slots: Slots;
   readonly #ports: Ports;
   readonly #clock: Clock;
@@ -80,6 +84,7 @@ class EngineThread {
     this.#engine = engine;
     this.#ports = ports;
     this.#clock = systemClock();
+    this.#keys = new EngineKeys(engine, start.idKey);
     this.#pace = new CatchUpPace(this.#clock.monotonicUs());
     this.#slots = new Slots(engine.decodeMemory, engine.bodiesBase);
     this.#backlog = new EngineBacklog(
@@ -128,12 +133,25 @@ class EngineThread {
     const sources = message.partitions.map((partition): Source => ({ stream, partition }));
     // A record holds events of one source partition: those of a slot come together, each partition's in their order.
     const ordered = this.#slots.parts(slot, parts).toSorted((a, b) => a.partition - b.partition);
+    const keys = new Map(message.keys.map(({ request, key }) => [request, key]));
+    this.#queuedInSlot.set(slot, parts);
     for (const part of ordered) {
       const source = must(sources[part.partition], "the source of a body");
-      this.#queue.push({ ...part, source, slot, cursor: null });
+      const body: QueuedBody = { ...part, source, slot, cursor: null, keyed: null };
+      const key = keys.get(part.request);
+      if (key === undefined) this.#queue.push(body);
+      else this.#submitKeyed(body, key);
     }
-    this.#queuedInSlot.set(slot, parts);
     this.#scheduleTurn();
+  }
+
+  /** A body whose key says that it is to be carried out, or the rest of it, is queued. */
+  #submitKeyed(body: QueuedBody, key: string): void {
+    const { source, request } = body;
+    const decision = this.#keys.decide(source.stream, { ...body, key }, this.#clock.nowUs());
+    if (decision.kind === "go on")
+      this.#queue.push({ ...body, keyed: decision.keyed, cursor: decision.cursor });
+    else toMain({ kind: "decided", request, decision, slots: this.#giveBackSlots([body]) });
   }
 
   pin(message: Extract<MainToEngine, { kind: "pin" }>): void {
@@ -176,7 +194,8 @@ class EngineThread {
   #takeOne(): void {
     const { source, cursor } = must(this.#queue[0], "a queued body");
     const bodies = this.#bodiesOfOneRecord(source);
-    const taken = this.#engine.take(source, bodies, { nowUs: this.#clock.nowUs(), cursor });
+    const nowUs = this.#clock.nowUs();
+    const taken = this.#engine.take(source, bodies, { nowUs, cursor });
     const used = this.#queue.splice(0, taken.used);
     if (taken.cursor !== null) this.#goOnLater(taken.cursor);
     const slots = this.#giveBackSlots(used);
@@ -187,14 +206,16 @@ class EngineThread {
         requests: used.map(({ request }) => request),
         slots,
       });
-    const answers = packAnswers(taken.outcomes, slots);
+    const { outcomes, kept } = this.#keys.record(source.stream, bodies, { taken, nowUs });
+    const answers = packAnswers(outcomes, slots);
     if (taken.sealed === null) {
+      if (kept !== null) this.#append([kept]);
       // the first body may have ended with the record before: only what it said there counts
       const after = cursor === null ? 0 : this.#engine.lastPosition;
       return toMain({ kind: "empty", after, answers });
     }
-    this.#inFlight.push(taken.sealed);
-    return this.#toLog({ kind: "events", ...taken.sealed, answers });
+    this.#inFlight.push(taken.sealed, ...(kept === null ? [] : [kept]));
+    return this.#toLog({ kind: "events", ...taken.sealed, answers, kept });
   }
 
   /** The first queued bodies: of one source, and none that goes on but the first. */
@@ -327,8 +348,9 @@ class EngineThread {
 
   #tick(): void {
     this.#pins.answer();
-    const { admission, windows } = this.#engine;
-    if (admission.checkpointDue || windows.closedWindows.isDue) this.#checkpoints.take();
+    const { admission, answers, windows } = this.#engine;
+    if (admission.checkpointDue || answers.isCheckpointDue || windows.closedWindows.isDue)
+      this.#checkpoints.take();
     this.#scheduleCatchUp();
     toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog, this.#longest) });
   }

@@ -12,6 +12,7 @@ export function registerFleetMetrics(
 ): void {
   readFleet(metrics, fleet);
   readEngine(metrics, () => fleet.status().engine);
+  readKeys(metrics, () => fleet.status().engine);
   readSteps(metrics, () => fleet.status().engine);
   readQueries(metrics, queries);
   metrics.read("millrace_process_bytes", "Resident memory of this process.", () =>
@@ -103,6 +104,20 @@ function readEngine(metrics: MetricRegistry, engine: () => EngineStatus | null):
       labels: { stream },
       value: sealedIds,
     })),
+  );
+}
+
+function readKeys(metrics: MetricRegistry, engine: () => EngineStatus | null): void {
+  metrics.read(
+    "millrace_idempotency_keys",
+    "Requests with an Idempotency-Key whose answers are kept.",
+    () => engine()?.keys.kept ?? 0,
+  );
+  metrics.read(
+    "millrace_idempotency_replays_total",
+    "Requests that were answered as the first with their Idempotency-Key.",
+    () => engine()?.keys.replays ?? 0,
+    "counter",
   );
 }
 

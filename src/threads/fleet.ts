@@ -345,6 +345,8 @@ export class Fleet {
         return this.#answerEnds();
       case "full":
         return this.ingest.full(message);
+      case "decided":
+        return this.ingest.decided(message);
       case "emptied":
         return this.ingest.emptied(message.slots);
       case "appended":

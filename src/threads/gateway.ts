@@ -12,6 +12,7 @@ import {
   WAITING_REQUESTS_MAX,
 } from "../limits.ts";
 import {
+  IDEMPOTENCY_HEADER,
   PARTITION_HEADER,
   type Ingest,
   type IngestAnswer,
@@ -19,14 +20,17 @@ import {
   type Refusal,
 } from "../serve/deps.ts";
 import { unpackAnswers } from "./answers.ts";
-import type { Answers, EngineToMain, MainToEngine } from "./messages.ts";
+import type { Answers, DecidedByKey, EngineToMain, MainToEngine } from "./messages.ts";
 import { LARGE_SLOT, Slots } from "./slots.ts";
 
+type FullReason = AdmissionFull["reason"] | "keys";
 type Reply = (answer: IngestAnswer | Refusal) => void;
 
 /** A request whose events are on their way: counts of the parts decided so far. */
 interface Open {
   readonly reply: Reply;
+  /** Its stream and Idempotency-Key; null = it has none. */
+  readonly place: string | null;
   accepted: number;
   duplicates: number;
   rejected: number;
@@ -42,6 +46,7 @@ interface Waiting {
 interface Filling {
   readonly slot: number;
   readonly partitions: string[];
+  readonly keys: { readonly request: number; readonly key: string }[];
 }
 
 /** Why nothing is taken at the moment, or null. */
@@ -55,15 +60,31 @@ const BUSY: Refusal = {
   retryAfterS: 1,
 };
 
-/** Why admission has no room, and what helps. Earlier parts of a large body may be stored: a retry gives duplicates, not doubles. */
-const FULL: Readonly<Record<Exclude<AdmissionFull["reason"], "partitions">, string>> = {
+const IN_WORK: Refusal = {
+  kind: "refusal",
+  status: 409,
+  code: "request_in_work",
+  detail: `a request with this ${IDEMPOTENCY_HEADER} is in work; send it again after the time in Retry-After for its answer`,
+  retryAfterS: 1,
+};
+
+const ANOTHER_BODY: Refusal = {
+  kind: "refusal",
+  status: 422,
+  code: "key_of_another_body",
+  detail: `this ${IDEMPOTENCY_HEADER} came with another body or format before, and nothing of this one was stored; give each request a key of its own, and send it again unchanged`,
+};
+
+/** Why there is no room, and what helps. Earlier parts of a large body may be stored: a retry gives duplicates, not doubles. */
+const FULL: Readonly<Record<Exclude<FullReason, "partitions">, string>> = {
   ids: "as many event ids are live as dedup_ids_max and dedup_disk_max allow, or the disk is nearly full. Raise them or lower dedup_ttl, or send again later",
   memory: "the memory for event ids is full. Lower dedup_ttl, or send again later",
   checkpoint:
-    "too many event ids wait for a checkpoint: the disk is slow or full. Send again later",
+    "too many event ids or answers wait for a checkpoint: the disk is slow or full. Send again later",
+  keys: `as many requests with an ${IDEMPOTENCY_HEADER} are kept as fit. Lower dedup_ttl, send larger bodies, or configure event_id and send without keys`,
 };
 
-function fullRefusal(reason: AdmissionFull["reason"]): Refusal {
+function fullRefusal(reason: FullReason): Refusal {
   if (reason === "partitions")
     return {
       kind: "refusal",
@@ -75,10 +96,18 @@ function fullRefusal(reason: AdmissionFull["reason"]): Refusal {
   return {
     kind: "refusal",
     status: 503,
-    code: "dedup_full",
-    detail: `${FULL[reason]}; of a body above some 8,000 events the beginning may be stored, and will be told as duplicates`,
+    code: reason === "keys" ? "keys_full" : "dedup_full",
+    detail: `${FULL[reason]}; of a body above some 8,000 events the beginning may be stored: told as duplicates then, or, with an ${IDEMPOTENCY_HEADER}, as accepted`,
     retryAfterS: 5,
   };
+}
+
+/** What a request gets whose key decides. */
+function replyOf(decision: DecidedByKey): IngestAnswer | Refusal {
+  if (decision.kind === "another body") return ANOTHER_BODY;
+  if (decision.kind === "full") return fullRefusal(decision.reason);
+  const { accepted, duplicates, rejected, errors, position } = decision.answer;
+  return { kind: "answer", accepted, duplicates, rejected, errors, position, isReplay: true };
 }
 
 export class Gateway implements Ingest {
@@ -94,6 +123,8 @@ export class Gateway implements Ingest {
   /** Slots that were handed over and have events that are not durable; without the large one. */
   #onTheWay = 0;
   readonly #open = new Map<number, Open>();
+  /** Places of open requests with keys. */
+  readonly #inWork = new Set<string>();
   #nextRequest = 1;
   /** Bodies that wait for a slot, and those that wait for the one large slot: neither holds the other up. */
   #waiting: Waiting[] = [];
@@ -118,9 +149,12 @@ export class Gateway implements Ingest {
   submit(offer: Offer, reply: Reply): void {
     const refusal = this.#refuse() ?? (this.#isBusy() ? BUSY : null);
     if (refusal !== null) return reply(refusal);
+    const place = offer.key === undefined ? null : `${offer.stream}/${offer.key}`;
+    if (place !== null && this.#inWork.has(place)) return reply(IN_WORK);
+    if (place !== null) this.#inWork.add(place);
     const request = this.#nextRequest;
     this.#nextRequest = request === 0xffff_ffff ? 1 : request + 1;
-    this.#open.set(request, { reply, accepted: 0, duplicates: 0, rejected: 0, errors: [] });
+    this.#open.set(request, { reply, place, accepted: 0, duplicates: 0, rejected: 0, errors: [] });
     const waiting = { request, offer };
     const queue = offer.bytes > SLOT_BYTES ? this.#waitingLarge : this.#waiting;
     if (queue.length === 0 && this.#place(waiting)) return undefined;
@@ -147,12 +181,22 @@ export class Gateway implements Ingest {
 
   /** Admission has no room for these requests. */
   full({ reason, requests, slots }: Extract<EngineToMain, { kind: "full" }>): void {
-    for (const request of requests) {
-      const open = this.#open.get(request);
-      this.#open.delete(request);
-      open?.reply(fullRefusal(reason));
-    }
+    for (const request of requests) this.#close(request)?.reply(fullRefusal(reason));
     this.#arrived(slots);
+  }
+
+  /** The key of a request says what it gets. */
+  decided({ request, decision, slots }: Extract<EngineToMain, { kind: "decided" }>): void {
+    this.#close(request)?.reply(replyOf(decision));
+    this.#arrived(slots);
+  }
+
+  /** The request is answered: from now on its key may come again. */
+  #close(request: number): Open | undefined {
+    const open = this.#open.get(request);
+    this.#open.delete(request);
+    if (open !== undefined && open.place !== null) this.#inWork.delete(open.place);
+    return open;
   }
 
   #isBusy(): boolean {
@@ -176,18 +220,19 @@ export class Gateway implements Ingest {
     const slot = this.#free.pop();
     if (slot === undefined) return null;
     this.#slots.empty(slot);
-    const filling = { slot, partitions: [] };
+    const filling = { slot, partitions: [], keys: [] };
     this.#filling.set(stream, filling);
     this.#scheduleHandOver();
     return filling;
   }
 
-  #put({ slot, partitions }: Filling, { request, offer }: Waiting): boolean {
+  #put({ slot, partitions, keys }: Filling, { request, offer }: Waiting): boolean {
     const { partition } = offer;
     const known = partitions.indexOf(partition);
     const ordinal = known === -1 ? partitions.length : known;
     const isPut = this.#slots.put(slot, offer, { request, partition: ordinal });
     if (isPut && known === -1) partitions.push(partition);
+    if (isPut && offer.key !== undefined) keys.push({ request, key: offer.key });
     return isPut;
   }
 
@@ -195,7 +240,7 @@ export class Gateway implements Ingest {
     if (!this.#largeFree) return false;
     this.#largeFree = false;
     this.#slots.empty(LARGE_SLOT);
-    const filling = { slot: LARGE_SLOT, partitions: [] };
+    const filling = { slot: LARGE_SLOT, partitions: [], keys: [] };
     this.#put(filling, waiting);
     this.#send({ kind: "submit", ...filling, parts: 1, stream: waiting.offer.stream });
     return true;
@@ -251,7 +296,7 @@ export class Gateway implements Ingest {
     open.rejected += outcome.rejected;
     if (outcome.errors.length > 0) open.errors = listedErrors([...open.errors, ...outcome.errors]);
     if (!outcome.done) return;
-    this.#open.delete(outcome.request);
+    this.#close(outcome.request);
     const { accepted, duplicates, rejected, errors } = open;
     open.reply({ kind: "answer", accepted, duplicates, rejected, errors, position });
   }

@@ -70,16 +70,17 @@ class LogThread {
   #append(): void {
     this.#scheduled = false;
     const ready = this.#ready;
-    const last = ready.at(-1);
-    if (last === undefined) return;
+    if (ready.length === 0) return;
     this.#ready = [];
-    this.#writer.append(ready.map((message) => this.#encode(message)));
+    const records = ready.flatMap((message) => this.#encode(message));
+    this.#writer.append(records);
+    const { position } = must(records.at(-1), "a record");
     const answers = ready.flatMap((message) =>
       message.kind === "events" ? [{ position: message.position, answers: message.answers }] : [],
     );
     // Main first: senders wait for it, the fold has time.
-    toMain({ kind: "durable", position: last.position, answers, ...this.#room() });
-    const durable: LogToEngine = { kind: "durable", position: last.position };
+    toMain({ kind: "durable", position, answers, ...this.#room() });
+    const durable: LogToEngine = { kind: "durable", position };
     this.#engine.postMessage(durable);
   }
 
@@ -98,11 +99,13 @@ class LogThread {
     this.#hadRoom = room.hasRoom;
   }
 
-  #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord {
-    if (message.kind === "control") return encodeRecord(message);
-    const { address, storedBytes, answers: _, ...record } = message;
+  /** The records of a message: in one transaction, whatever else is in it. */
+  #encode(message: Exclude<EngineToLog, { kind: "memory" }>): EncodedRecord[] {
+    if (message.kind === "control") return [encodeRecord(message)];
+    const { address, storedBytes, answers: _, kept, ...record } = message;
     const image = this.#memory.subarray(address, address + storedBytes);
-    return encodeRecord({ ...record, image }, this.#packer);
+    const events = encodeRecord({ ...record, image }, this.#packer);
+    return kept === null ? [events] : [events, encodeRecord(kept)];
   }
 }
 

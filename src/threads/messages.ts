@@ -11,8 +11,9 @@ import type { LedgerWriter } from "../table/ledger.ts";
 import type { OnTableAhead } from "../table/recovery.ts";
 import type { GenerationsChange } from "../checkpoint/sealer.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
+import type { KeyDecision } from "../engine-keys.ts";
 import type { SealedRecord } from "../engine-records.ts";
-import type { ControlKind } from "../log/record.ts";
+import type { ControlRecord } from "../log/record.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
 import type { SavepointOrder, SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
@@ -85,6 +86,8 @@ export type MainToEngine =
       readonly stream: string;
       /** Names of source partitions; the slot's parts give the number of theirs. */
       readonly partitions: readonly string[];
+      /** Of the requests that have an Idempotency-Key. */
+      readonly keys: readonly { readonly request: number; readonly key: string }[];
     }
   /** Producers are refused from now on since the log has no room, or no longer. */
   | { readonly kind: "hold"; readonly isHeld: boolean }
@@ -169,12 +172,17 @@ export interface EngineStatus {
     readonly boundBytes: number | null;
   }[];
   readonly foldBytes: number;
+  /** Of requests with an Idempotency-Key: how many are kept, and how many were answered again since the start. */
+  readonly keys: { readonly kept: number; readonly replays: number };
   /** Bytes of outputs that no table's ledger covers, and whether the views wait until tables take some. */
   readonly pendingOutputBytes: number;
   readonly isWaiting: boolean;
   /** The longest steps of its thread since the start, µs. */
   readonly longest: { readonly catchUpUs: number; readonly checkpointUs: number };
 }
+
+/** What a key can decide without its body being carried out. */
+export type DecidedByKey = Exclude<KeyDecision, { kind: "go on" }>;
 
 export type EngineToMain =
   | { readonly kind: "memory"; readonly memory: SharedArrayBuffer; readonly slotsBase: number }
@@ -195,6 +203,13 @@ export type EngineToMain =
       readonly kind: "full";
       readonly reason: AdmissionFull["reason"];
       readonly requests: readonly number[];
+      readonly slots: number;
+    }
+  /** The key of a request decides: nothing of it was taken. */
+  | {
+      readonly kind: "decided";
+      readonly request: number;
+      readonly decision: DecidedByKey;
       readonly slots: number;
     }
   /** All events of these slots are in records: others may go in, long before the records are durable. */
@@ -218,15 +233,13 @@ export type EngineToMain =
 
 /** An admitted record on its way to the log: the image lies in the decode memory until the record is durable and folded. */
 export type EngineToLog =
-  | (SealedRecord & { readonly kind: "events"; readonly answers: Answers })
-  | {
-      readonly kind: "control";
-      readonly position: number;
-      readonly receivedAtUs: number;
-      readonly control: ControlKind;
-      readonly stream: string | null;
-      readonly body: string;
-    }
+  | (SealedRecord & {
+      readonly kind: "events";
+      readonly answers: Answers;
+      /** What is kept of requests with keys: must be durable with the events, or neither. */
+      readonly kept: ControlRecord | null;
+    })
+  | ControlRecord
   | { readonly kind: "memory"; readonly memory: SharedArrayBuffer };
 
 export type LogToEngine = { readonly kind: "durable"; readonly position: number };

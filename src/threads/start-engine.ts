@@ -7,6 +7,7 @@ import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import type { Files } from "../base/files.ts";
 import { olderTablesRefusal, recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
+import { SqliteAnswers } from "../checkpoint/sqlite-answers.ts";
 import { SqliteClosedParts } from "../checkpoint/sqlite-closed.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import { Engine, type EngineView } from "../engine.ts";
@@ -120,6 +121,7 @@ async function buildEngine(start: EngineStart, files: Files): Promise<Engine> {
   return new Engine({
     modules: { decode, admit, fold },
     generations: { files, path: generationsFolderOf(start.dataFolder) },
+    keptAnswers: new SqliteAnswers(statePathOf(start.dataFolder)),
     closedParts: new SqliteClosedParts(statePathOf(start.dataFolder)),
     idKey: { k0: key.getBigUint64(0, true), k1: key.getBigUint64(8, true) },
     streams: start.streams,

@@ -316,13 +316,13 @@ describe("a store that is not as it was left", () => {
       "belongs to another data folder (job job, not another)",
     );
     const newer = new Database(ours);
-    newer.run("PRAGMA user_version = 4");
+    newer.run("PRAGMA user_version = 5");
     newer.close();
-    expect(() => open(ours)).toThrow(/state format 4, newer than 3/);
+    expect(() => open(ours)).toThrow(/state format 5, newer than 4/);
     const older = new Database(ours);
     older.run("PRAGMA user_version = 1");
     expect(() => open(ours)).toThrow("state format 1, from before the first release");
-    older.run("PRAGMA user_version = 3");
+    older.run("PRAGMA user_version = 4");
     older.close();
     truncateSync(ours, 20_000);
     expect(() => contentOf(open(ours))).toThrow(CheckpointError);

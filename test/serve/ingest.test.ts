@@ -169,10 +169,10 @@ describe("what is refused", () => {
     ["{}", JSON_TYPE, "/v1/events/clicks?wait=none", 400, "not_in_this_release"],
     [
       "{}",
-      { ...JSON_TYPE, "idempotency-key": "a" },
+      { ...JSON_TYPE, "idempotency-key": "a b" },
       "/v1/events/clicks",
       400,
-      "not_in_this_release",
+      "bad_idempotency_key",
     ],
   ])("%p with %p to %s: %d %s", async (body, headers, path, status, code) => {
     const answer = await post(body, headers, path);

@@ -15,7 +15,7 @@ function one(file: string, find: string, replace: string, count = 1): readonly P
   return [{ file, find, replace, count }];
 }
 
-const RECORD_APPEND = "    this.#writer.append(ready.map((message) => this.#encode(message)));\n";
+const RECORD_APPEND = "    this.#writer.append(records);\n";
 const TOLD_ENGINE = "    this.#engine.postMessage(durable);\n";
 
 export const MUTATIONS: readonly Mutation[] = [

@@ -34,6 +34,7 @@ const EDGES: readonly Patch[] = [
     "src/log/log-file.ts",
     "src/checkpoint/sqlite-store.ts",
     "src/checkpoint/sqlite-damage.ts",
+    "src/checkpoint/sqlite-answers.ts",
     "src/checkpoint/sqlite-closed.ts",
     "src/table/ledger.ts",
   ].map((file) => redirect(file, "bun:sqlite", "sqlite")),
