@@ -1,0 +1,87 @@
+// Starts the independent client and its comparison as processes of their own. How they judge is theirs.
+import { join } from "node:path";
+import type { ClientOptions } from "./client.ts";
+import type { CompareOptions } from "./compare.ts";
+
+const run = (script: string, args: readonly string[]): string[] => [
+  process.execPath,
+  "--no-install",
+  join(import.meta.dir, script),
+  ...args,
+];
+
+/** A client that runs until it is told to end, and goes on from its file when it is started again. */
+export class OutsideClient {
+  readonly journal: string;
+  readonly #name: string;
+  readonly #options: ClientOptions;
+  #child: Bun.Subprocess<"ignore", "inherit", "inherit"> | null = null;
+
+  constructor(name: string, journal: string, options: ClientOptions) {
+    this.#name = name;
+    this.journal = journal;
+    this.#options = options;
+  }
+
+  start(address: string): void {
+    this.#child = this.#spawn(address);
+  }
+
+  #spawn(
+    address: string,
+    ...more: readonly string[]
+  ): Bun.Subprocess<"ignore", "inherit", "inherit"> {
+    return Bun.spawn(
+      run("client.ts", [this.#name, address, this.journal, JSON.stringify(this.#options), ...more]),
+      { stdio: ["ignore", "inherit", "inherit"] },
+    );
+  }
+
+  /** Sends what has no answer until it has one. */
+  async settle(address: string): Promise<void> {
+    const child = this.#spawn(address, "settle");
+    this.#child = child;
+    await child.exited;
+    await this.stop();
+  }
+
+  /** Ends it behind its requests under way. Throws when it ended badly. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === null) return;
+    this.#child = null;
+    child.kill("SIGTERM");
+    const code = await child.exited;
+    if (code !== 0) throw new Error(`the client ended with ${code}`);
+  }
+
+  /** Ends it at once, whatever it does. */
+  dispose(): void {
+    this.#child?.kill("SIGKILL");
+    this.#child = null;
+  }
+
+  /** What it was told against what is there, as `compare`. */
+  compare(address: string, options: CompareOptions): Promise<string> {
+    return compare(address, this.journal, options);
+  }
+}
+
+/** What a journal says against what an appliance answers; the comparison's last line. Throws with what is wrong. */
+export async function compare(
+  address: string,
+  journal: string,
+  options: CompareOptions,
+): Promise<string> {
+  const child = Bun.spawn(run("compare.ts", [address, JSON.stringify(options), journal]), {
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, error] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  if ((await child.exited) !== 0)
+    throw new Error(`what the client was told differs:\n${out}${error}`);
+  return out.trimEnd();
+}
