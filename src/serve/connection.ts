@@ -12,6 +12,8 @@ import type { Tunnel } from "./tunnel.ts";
 /** What a head asks for: how long the body is matters here. */
 export interface PlainTarget {
   readonly length: number;
+  /** No other request has this head. */
+  readonly isOnce?: boolean;
 }
 
 /** What connections share. */

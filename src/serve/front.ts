@@ -130,7 +130,7 @@ export class Front<Target extends PlainTarget> implements Shared<Target> {
     const known = this.#targets.get(head);
     if (known !== undefined) return known;
     const target = this.#parts.service.read(head);
-    if (target === null) return null;
+    if (target === null || target.isOnce === true) return target;
     if (this.#targets.size >= HEADS_MAX) this.#targets.clear();
     this.#targets.set(head, target);
     return target;

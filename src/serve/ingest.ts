@@ -9,6 +9,7 @@ import {
   PARTITION_HEADER,
   type BodyFormat,
   type IngestAnswer,
+  type Offer,
   type Refusal,
   type ServeDeps,
 } from "./deps.ts";
@@ -42,6 +43,9 @@ export interface IngestTarget {
   readonly length: number;
   /** The client's own id of the request. */
   readonly requestId: string | null;
+  readonly key: string | null;
+  /** A key is one request's. */
+  readonly isOnce: boolean;
 }
 
 /** The format of a Content-Type, or a refusal that names the header to send. */
@@ -151,8 +155,7 @@ export class IngestRoute {
     const body = await readBody(request, BODY_BYTES_MAX, this.#deps.requestTimeoutMs);
     if ("kind" in body) return this.problem(request, body);
     if (body.length === 0) return this.problem(request, noEvents());
-    const plain = { stream, partition, body: [body], bytes: body.length, format };
-    const offer = key === null ? plain : { ...plain, key };
+    const offer = offerOf({ stream, partition, format, key }, [body], body.length);
     const answer = await new Promise<IngestAnswer | Refusal>((reply) =>
       this.#deps.ingest.submit(offer, reply),
     );
@@ -167,19 +170,22 @@ export class IngestRoute {
     const stream = this.#streamOf(post.path);
     const format = formatOf(post.contentType);
     const partition = partitionOf(post.partition);
+    const key = keyOf(post.idempotencyKey);
+    if (typeof key === "object" && key !== null) return null;
     if (typeof stream !== "string" || typeof format !== "string" || typeof partition !== "string")
       return null;
-    return { stream, partition, format, length: post.length, requestId: post.requestId };
+    const { length, requestId } = post;
+    return { stream, partition, format, length, requestId, key, isOnce: key !== null };
   }
 
   /** Takes the body of a plain post. */
   submit(
-    { stream, partition, format, length, requestId }: IngestTarget,
+    target: IngestTarget,
     body: readonly Uint8Array[],
     respond: (response: PlainResponse) => void,
   ): void {
-    this.#deps.ingest.submit({ stream, partition, format, body, bytes: length }, (answer) =>
-      respond(this.#outgoing(answer, () => this.#ids.from(requestId))),
+    this.#deps.ingest.submit(offerOf(target, body, target.length), (answer) =>
+      respond(this.#outgoing(answer, () => this.#ids.from(target.requestId))),
     );
   }
 
@@ -219,6 +225,15 @@ export class IngestRoute {
       `there is no stream ${shown}; streams are ${list}.${hint}`,
     );
   }
+}
+
+function offerOf(
+  { stream, partition, format, key }: Pick<IngestTarget, "stream" | "partition" | "format" | "key">,
+  body: readonly Uint8Array[],
+  bytes: number,
+): Offer {
+  const offer = { stream, partition, format, body, bytes };
+  return key === null ? offer : { ...offer, key };
 }
 
 function noEvents(): Refusal {

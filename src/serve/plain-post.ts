@@ -2,7 +2,7 @@
 // second and what can be read in one way only. Everything else (chunked and compressed bodies, Expect, HTTP/1.0, proxies' requests, what is
 // malformed) is null: the library's server reads it, and says what is wrong with it.
 import { SLOT_BYTES } from "../limits.ts";
-import { EVENTS_PATH, PARTITION_HEADER } from "./deps.ts";
+import { EVENTS_PATH, IDEMPOTENCY_HEADER, PARTITION_HEADER } from "./deps.ts";
 
 /** Longest head that is read here, bytes. */
 export const PLAIN_HEAD_BYTES_MAX = 4096;
@@ -16,11 +16,13 @@ export interface PlainPost {
   readonly contentType: string | null;
   readonly authorization: string | null;
   readonly partition: string | null;
+  readonly idempotencyKey: string | null;
   readonly requestId: string | null;
 }
 
 const REQUEST_LINE = new RegExp(`^POST ${EVENTS_PATH}((?:/[\\w.-]*)?) HTTP/1\\.1$`);
 const PARTITION_KEY = PARTITION_HEADER.toLowerCase();
+const IDEMPOTENCY_KEY = IDEMPOTENCY_HEADER.toLowerCase();
 
 /** Headers that say how the message is framed, or what only the library's path does; and those of browsers. */
 const NOT_PLAIN: ReadonlySet<string> = new Set([
@@ -30,7 +32,6 @@ const NOT_PLAIN: ReadonlySet<string> = new Set([
   "upgrade",
   "expect",
   "content-encoding",
-  "idempotency-key",
   "origin",
 ]);
 
@@ -66,6 +67,7 @@ export function readPlainPost(head: string): PlainPost | null {
     contentType: headers.get("content-type") ?? null,
     authorization: headers.get("authorization") ?? null,
     partition: headers.get(PARTITION_KEY) ?? null,
+    idempotencyKey: headers.get(IDEMPOTENCY_KEY) ?? null,
     requestId: headers.get("x-request-id") ?? null,
   };
 }
