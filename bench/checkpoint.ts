@@ -42,8 +42,8 @@ const SCHEMA: EventSchema = {
 };
 
 const RECORD_ROWS = 4000;
-/** As src/threads/engine-checkpoints.ts cuts slices, ms. */
-const SLICE_MS = 4;
+/** As src/threads/slices.ts cuts slices, ms. */
+const SLICE_MS = 3;
 const REPEATS = 3;
 
 /** A view of an hour's categories. */

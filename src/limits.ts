@@ -285,8 +285,9 @@ export const REPLAY_READ_BYTES = 16 * 1024 * 1024;
 export const PIN_WAIT_US = 5_000_000;
 
 /**
- * Longest pause between two pictures of the open windows, µs. Otherwise the pause is nine times what the last one took, so that they take a
- * tenth of the engine's time; one of 300 ms (a million groups) is taken every 2.3 s at most, within the PIN_WAIT_US of a question.
+ * Longest pause between two pictures of the open windows, µs. Otherwise the pause is nine times what the last one took of the engine's thread, so
+ * that they take a tenth of its time; one of 90 ms (a million groups) is made every 0.9 s, and writing it takes as long as the disk wants:
+ * within the PIN_WAIT_US of a question.
  */
 export const PICTURE_PAUSE_US_MAX = 2_000_000;
 

@@ -11,6 +11,7 @@ import { checkpointSteps, ROOM_PAGES, roomOf } from "../engine-state.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { LongestSteps } from "./engine-status.ts";
 import type { EngineToExport } from "./messages.ts";
+import { takeSlice } from "./slices.ts";
 
 /** What the checkpoints are connected with. */
 export interface CheckpointWires {
@@ -31,9 +32,6 @@ interface Taken {
   readonly change: CheckpointChange;
 }
 
-/** Longest time at a stretch, µs; the step that ends it comes on top. */
-const SLICE_US = 4000;
-
 export class EngineCheckpoints {
   readonly #engine: Engine;
   readonly #wires: CheckpointWires;
@@ -44,6 +42,8 @@ export class EngineCheckpoints {
   #segments: CheckpointChange["segments"] = [];
   #durable = 0;
   #isSaving = false;
+  /** One was asked for while a picture was made. */
+  #isDue = false;
   /** The last one is under way or saved: no other follows. */
   #isFinal = false;
 
@@ -79,9 +79,15 @@ export class EngineCheckpoints {
     this.#wires.send({ kind: "folded", position: folded, watermarks, stopped, wanted });
   }
 
-  /** Takes a checkpoint of now, unless one is on its way. */
+  /** Takes a checkpoint of now, unless one is on its way; once a picture is made that is under way. */
   take(): void {
-    if (!this.#isSaving && !this.#isFinal) this.#begin();
+    this.#isDue = this.#wires.backlog.isPaused;
+    if (!this.#isSaving && !this.#isFinal && !this.#isDue) this.#begin();
+  }
+
+  /** Folding goes on: takes the checkpoint that waited for it. */
+  resumed(): void {
+    if (this.#isDue) this.take();
   }
 
   #begin(): void {
@@ -97,14 +103,7 @@ export class EngineCheckpoints {
   /** Copies as much as there is time for; more follows after bodies that have come. A small checkpoint is one slice, and nothing waits. */
   #slice(steps: Iterator<void, CheckpointChange>, position: number): void {
     const { backlog, clock, longest, later } = this.#wires;
-    const beganUs = clock.monotonicUs();
-    let tookUs = 0;
-    let change: CheckpointChange | null = null;
-    while (change === null && tookUs < SLICE_US) {
-      const { done, value } = steps.next();
-      if (done === true) change = value;
-      tookUs = clock.monotonicUs() - beganUs;
-    }
+    const { result: change, tookUs } = takeSlice(steps, clock);
     longest.checkpointUs = Math.max(longest.checkpointUs, tookUs);
     if (change === null) {
       backlog.pause();
@@ -128,7 +127,7 @@ export class EngineCheckpoints {
 
   /** At the end: true once a last checkpoint is on disk. */
   finish(): boolean {
-    if (this.#isSaving) return false;
+    if (this.#isSaving || this.#wires.backlog.isPaused) return false;
     if (this.#isFinal) return true;
     this.#isFinal = true;
     this.#begin();

@@ -1,67 +1,37 @@
-// The engine's part in pins: waits until the views have folded what a query asks for, then writes images of what they hold. Pictures take
-// at most a tenth of the engine's time: a question that comes earlier waits, or sees the last picture if that is new enough for it.
-import { join } from "node:path";
-import type { Clock } from "../base/clock.ts";
+// The engine's part in pins: questions wait until the views have folded what they ask for, then get a picture of what the engine holds: the
+// newest one if that will do, or one that is made for them (engine-pictures.ts), when it is not too early for it.
 import { must } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
 import type { Engine } from "../engine.ts";
-import type { Accounts } from "../reader/accounting.ts";
 import type { EngineBacklog } from "../engine-backlog.ts";
-import { PICTURE_PAUSE_US_MAX, PIN_WAIT_US } from "../limits.ts";
-import { tmpFolderOf } from "../log/data-folder.ts";
-import { ImageFiles, type NamedImage } from "../query/image-files.ts";
-import type { PinnedChange } from "../query/pin.ts";
-import { engineStatus, type LongestSteps } from "./engine-status.ts";
-import type { EngineToMain, EngineViewPin, MainToEngine } from "./messages.ts";
+import { PIN_WAIT_US } from "../limits.ts";
 import type { Coverage } from "../table/exporter.ts";
-import type { ViewOutput } from "../window/output.ts";
-import type { ReconciledRange } from "../window/reconciled.ts";
+import { EnginePictures, type Picture, type PictureWires } from "./engine-pictures.ts";
+import { engineStatus, type LongestSteps } from "./engine-status.ts";
+import type { EngineToMain, MainToEngine } from "./messages.ts";
 
 type Ask = Extract<MainToEngine, { kind: "pin" }>;
 type Pinned = Extract<EngineToMain, { kind: "pinned" }>;
-
-/** What all views looked like at one position. Made view by view, as they are asked for. */
-interface Picture {
-  readonly position: number;
-  readonly views: Map<string, EngineViewPin>;
-  readonly accounts: Accounts;
-  readonly reconciled: readonly ReconciledRange[];
-}
-
-function noPicture(): Picture {
-  const accounts = { streams: [], views: [], watermarks: [] };
-  return { position: -1, views: new Map(), accounts, reconciled: [] };
-}
 
 export class EnginePins {
   readonly #engine: Engine;
   readonly #backlog: EngineBacklog;
   readonly #clock: Clock;
   readonly #longest: Readonly<LongestSteps>;
-  readonly #files: ImageFiles;
+  readonly #pictures: EnginePictures;
   readonly #toMain: (message: EngineToMain) => void;
-  /** Epochs up to which outputs are let go: `rows <view>`, `late <view>`. */
-  readonly #epochs = new Map<string, number>();
   #waiting: { readonly ask: Ask; readonly sinceUs: number }[] = [];
-  #picture: Picture = noPicture();
-  /** No new picture before this. */
-  #pauseUntilUs = 0;
   #wakeScheduled = false;
 
   constructor(
     engine: Engine,
-    wires: {
-      readonly backlog: EngineBacklog;
-      readonly clock: Clock;
-      readonly longest: Readonly<LongestSteps>;
-      readonly dataFolder: string;
-      readonly toMain: (message: EngineToMain) => void;
-    },
+    wires: PictureWires & { readonly toMain: (message: EngineToMain) => void },
   ) {
     this.#engine = engine;
     this.#backlog = wires.backlog;
     this.#clock = wires.clock;
     this.#longest = wires.longest;
-    this.#files = new ImageFiles(join(tmpFolderOf(wires.dataFolder), "images"));
+    this.#pictures = new EnginePictures(engine, wires);
     this.#toMain = wires.toMain;
   }
 
@@ -71,23 +41,20 @@ export class EnginePins {
   }
 
   release(id: number): void {
-    this.#files.release(id);
+    this.#pictures.release(id);
   }
 
-  /** The ledger covers outputs: they are let go, and pictures from now on are completed by files up to its epoch. */
+  /** The ledger covers outputs. */
   covered(coverage: Coverage): void {
-    const { view, output, position, epoch } = coverage;
-    this.#engine.windows.covered(view, output, position);
-    this.#epochs.set(`${output} ${view}`, epoch);
-    this.#picture = noPicture();
+    this.#pictures.covered(coverage);
   }
 
   /**
    * Answers those whose position is folded, those that name none while nothing is folded, and those that have waited too long. Called after
-   * every fold and every second. A picture makes windows of its own: none is taken while pages are copied for a checkpoint.
+   * every fold and every second.
    */
   answer(): void {
-    if (this.#waiting.length === 0 || this.#backlog.isPaused) return;
+    if (this.#waiting.length === 0) return;
     const nowUs = this.#clock.monotonicUs();
     this.#waiting = this.#waiting.filter(({ ask, sinceUs }) => {
       const { folded } = this.#engine;
@@ -100,119 +67,47 @@ export class EnginePins {
     });
   }
 
-  /** False when a new picture is needed and it is too early for one. A picture that cannot be written refuses the question only. */
+  /**
+   * False when a new picture is needed and it is too early for one. A picture makes windows of its own: none is made while pages are copied for
+   * a checkpoint, or for another. One that cannot be written refuses the question only.
+   */
   #tryPin(ask: Ask): boolean {
-    try {
-      return this.#pin(ask);
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error)) throw error;
-      this.#picture = noPicture();
-      this.#toMain({ kind: "no picture", id: ask.id, message: error.message });
+    const picture = this.#pictures.find(ask.views, ask.after);
+    if (picture !== null) {
+      this.#pin(ask, picture);
       return true;
     }
-  }
-
-  #pin(ask: Ask): boolean {
-    const usable =
-      this.#picture.position >= ask.after &&
-      ask.views.every((view) => this.#picture.views.has(view));
-    if (!usable && ask.views.length > 0 && this.#clock.monotonicUs() < this.#pauseUntilUs) {
-      this.#wakeLater();
+    if (!this.#pictures.mayMake) return false;
+    const { pauseUs } = this.#pictures;
+    if (pauseUs > 0) {
+      this.#wakeLater(pauseUs);
       return false;
     }
-    const picture = usable && ask.views.length > 0 ? this.#picture : this.#takePicture(ask.views);
-    const views = ask.views.map((view) => must(picture.views.get(view), `picture of ${view}`));
-    this.#files.pin(
-      ask.id,
-      views.flatMap(({ images, changes, lateImages }) => [
-        ...images,
-        ...changes.map(({ path }) => path),
-        ...lateImages,
-      ]),
-    );
-    const pinned: Pinned = {
-      kind: "pinned",
-      id: ask.id,
-      position: picture.position,
-      views,
-      accounts: picture.accounts,
-      reconciled: picture.reconciled,
-      status: engineStatus(this.#engine, this.#backlog, this.#longest),
-    };
-    this.#toMain(pinned);
+    this.#pictures.make(ask.views, (made) => {
+      if (!(made instanceof Error)) this.#pin(ask, made);
+      else this.#toMain({ kind: "no picture", id: ask.id, message: made.message });
+    });
     return true;
   }
 
-  #takePicture(views: readonly string[]): Picture {
-    const beganUs = this.#clock.monotonicUs();
-    const position = this.#engine.folded;
-    const known =
-      this.#picture.position === position ? this.#picture.views : new Map<string, EngineViewPin>();
-    const { accounts, windows } = this.#engine;
-    const { ranges: reconciled } = windows.reconciled;
-    this.#picture = { position, views: known, accounts, reconciled };
-    for (const view of views) known.set(view, this.#viewPin(view));
-    const endUs = this.#clock.monotonicUs();
-    this.#pauseUntilUs = endUs + Math.min(PICTURE_PAUSE_US_MAX, (endUs - beganUs) * 9);
-    return this.#picture;
+  #pin(ask: Ask, { position, views: shown, accounts, reconciled }: Picture): void {
+    const views = ask.views.map((view) => must(shown.get(view), `picture of ${view}`));
+    this.#pictures.pin(ask.id, views);
+    const status = engineStatus(this.#engine, this.#backlog, this.#longest);
+    const { id } = ask;
+    const pinned: Pinned = { kind: "pinned", id, position, views, accounts, reconciled, status };
+    this.#toMain(pinned);
   }
 
-  #viewPin(view: string): EngineViewPin {
-    const { windows } = this.#engine;
-    const pending = namedOutputs(windows.pending(view));
-    const open = windows.openWindows(view).flatMap(({ startUs, version, images }) =>
-      images.map(({ image }, part) => ({
-        name: `${view}-open-${startUs}-${version}-${part}`,
-        image,
-      })),
-    );
-    const corrected = windows.corrected(view).map(({ op, image }, part) => ({
-      op,
-      name: `${view}-corrected-${windows.position(view)}-${part}`,
-      image,
-    }));
-    const closed = pending.filter(({ kind }) => kind === "rows");
-    const hasChanges = corrected.length > 0 || closed.some(({ op }) => op !== "append");
-    const changes = hasChanges ? [...closed, ...corrected] : [];
-    const late = pending.filter(({ kind }) => kind === "late");
-    return {
-      view,
-      rowsEpoch: this.#epochs.get(`rows ${view}`) ?? 0,
-      lateEpoch: this.#epochs.get(`late ${view}`) ?? 0,
-      images: this.#files.replace(`rows ${view}`, hasChanges ? open : [...closed, ...open]),
-      changes: this.#files
-        .replace(`changes ${view}`, changes)
-        .map((path, index) => ({ path, op: must(changes[index], "change").op })),
-      lateImages: this.#files.replace(`late ${view}`, late),
-      watermarkUs: windows.watermarkUs(view)?.toString() ?? null,
-    };
-  }
-
-  #wakeLater(): void {
+  #wakeLater(pauseUs: number): void {
     if (this.#wakeScheduled) return;
     this.#wakeScheduled = true;
-    const pauseMs = (this.#pauseUntilUs - this.#clock.monotonicUs()) / 1000;
     setTimeout(
       () => {
         this.#wakeScheduled = false;
         this.answer();
       },
-      Math.max(1, Math.ceil(pauseMs)),
+      Math.max(1, Math.ceil(pauseUs / 1000)),
     );
   }
-}
-
-interface HeldImage extends NamedImage, Pick<ViewOutput, "kind"> {
-  readonly op: PinnedChange["op"];
-}
-
-/** Outputs with names that stay theirs: those of one kind and position come and go together. */
-function namedOutputs(outputs: readonly ViewOutput[]): HeldImage[] {
-  const counts = new Map<string, number>();
-  return outputs.map(({ view, kind, op, position, image }) => {
-    const base = `${view}-${kind}-${position}`;
-    const ordinal = counts.get(base) ?? 0;
-    counts.set(base, ordinal + 1);
-    return { kind, op: op ?? "append", name: `${base}-${ordinal}`, image };
-  });
 }

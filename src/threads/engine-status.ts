@@ -7,10 +7,11 @@ function textOf(us: bigint | null): string | null {
   return us === null ? null : us.toString();
 }
 
-/** The longest steps of the engine's thread since the start, µs: of catching up, of copying a checkpoint. */
+/** The longest steps of the engine's thread since the start, µs: of catching up, of copying a checkpoint, of making a picture. */
 export interface LongestSteps {
   catchUpUs: number;
   checkpointUs: number;
+  pictureUs: number;
 }
 
 /** Positions, counts and sizes of now. Times are decimal text: they may exceed 2^53. */

@@ -43,6 +43,8 @@ const COLLECT_AFTER_US = 100_000;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
+/** Runs a step after what has come meanwhile. */
+const later = (step: () => void): unknown => setImmediate(() => latch.run(step));
 
 interface QueuedBody extends Body {
   readonly source: Source;
@@ -68,7 +70,7 @@ class EngineThread {
   readonly #ports: Ports;
   readonly #clock: Clock;
   readonly #pace: CatchUpPace;
-  readonly #longest: LongestSteps = { catchUpUs: 0, checkpointUs: 0 };
+  readonly #longest: LongestSteps = { catchUpUs: 0, checkpointUs: 0, pictureUs: 0 };
   readonly #queue: QueuedBody[] = [];
   /** Bodies of a slot that are still queued. */
   readonly #queuedInSlot = new Map<number, number>();
@@ -97,6 +99,8 @@ class EngineThread {
       longest: this.#longest,
       dataFolder: start.dataFolder,
       toMain,
+      later,
+      resumed: () => this.#resumed(),
     });
     this.#checkpoints = new EngineCheckpoints(engine, {
       applied: started.applied,
@@ -104,7 +108,7 @@ class EngineThread {
       clock: this.#clock,
       longest: this.#longest,
       send: (message: EngineToExport) => ports.export.postMessage(message),
-      later: (step) => setImmediate(() => latch.run(step)),
+      later,
       resumed: () => this.#resumed(),
     });
     for (const coverage of start.covered) this.#pins.covered(coverage);
@@ -302,10 +306,12 @@ class EngineThread {
     else setTimeout(run, CATCH_UP_PAUSE_MS);
   }
 
-  /** A checkpoint was copied: folding goes on, and questions are answered. */
+  /** A checkpoint was copied, or a picture made: folding goes on, and questions are answered. */
   #resumed(): void {
+    this.#checkpoints.resumed();
     this.#pins.answer();
     this.#scheduleCatchUp();
+    this.#finishWhenIdle();
   }
 
   /** Folds a piece of what was left to the log, after the bodies that have come. Not at a stop: the next start goes on. */

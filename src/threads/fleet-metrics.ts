@@ -132,6 +132,7 @@ function readSteps(metrics: MetricRegistry, engine: () => EngineStatus | null): 
       return [
         { labels: { step: "catch_up" }, value: longest.catchUpUs / 1_000_000 },
         { labels: { step: "checkpoint" }, value: longest.checkpointUs / 1_000_000 },
+        { labels: { step: "picture" }, value: longest.pictureUs / 1_000_000 },
       ];
     },
   );

@@ -178,7 +178,11 @@ export interface EngineStatus {
   readonly pendingOutputBytes: number;
   readonly isWaiting: boolean;
   /** The longest steps of its thread since the start, µs. */
-  readonly longest: { readonly catchUpUs: number; readonly checkpointUs: number };
+  readonly longest: {
+    readonly catchUpUs: number;
+    readonly checkpointUs: number;
+    readonly pictureUs: number;
+  };
 }
 
 /** What a key can decide without its body being carried out. */

@@ -147,8 +147,11 @@ export interface Fold {
   advance(record: RecordFacts): ViewOutput[];
   /** Folds a batch whose columns are loaded, after `prepare` for it. */
   fold(batch: Batch, record: RecordFacts): ViewOutput[];
-  /** The open windows as images; those that did not change since the last call are the same objects. */
-  openWindows(): OpenWindow[];
+  /**
+   * The open windows as images; those that did not change since the last call are the same objects. By steps, all of which must be taken:
+   * between them nothing is folded and nobody uses scratch.
+   */
+  openWindows(): Generator<void, OpenWindow[]>;
   /** Rows of closed windows that late events changed since they were put out last, and those that are no longer part of the view. */
   corrected(): ChangedRows[];
   /** What a rollup of this view reads; null: there can be none. */

@@ -9,6 +9,7 @@ import {
   WINDOW_START_AT,
 } from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
+import { lastOf } from "../base/steps.ts";
 import { OUTPUT_IMAGE_BYTES_MAX, OUTPUT_ROWS_MAX } from "../limits.ts";
 import { shownOf } from "./emit.ts";
 import type { OutputLayout, RowLayout } from "./layout.ts";
@@ -33,8 +34,19 @@ export function windowImages(
   layout: RowLayout,
   windows: readonly number[],
 ): RowsImage[] {
+  return lastOf(windowImageSteps(memory, layout, windows));
+}
+
+/** The same by steps of some ms at most, but for the one that finds which groups are part of the view. Between them nobody may use scratch or change a page. */
+export function* windowImageSteps(
+  memory: FoldMemory,
+  layout: RowLayout,
+  windows: readonly number[],
+): Generator<void, RowsImage[]> {
   const mark = memory.mark;
-  const images = imagesOf(memory, layout, listWindows(memory, layout, windows));
+  const list = listWindows(memory, layout, windows);
+  yield;
+  const images = yield* imageSteps(memory, layout, list);
   memory.rewind(mark);
   return images;
 }
@@ -46,7 +58,7 @@ export function rowImages(
   groups: readonly number[],
 ): RowsImage[] {
   const mark = memory.mark;
-  const images = writeImages(memory, layout, listGroups(memory, groups));
+  const images = lastOf(writeImages(memory, layout, listGroups(memory, groups)));
   memory.rewind(mark);
   return images;
 }
@@ -73,7 +85,7 @@ export function shownGroups(
   if (layout.shown === null || groups.length === 0) return groups;
   const mark = memory.mark;
   const list = listGroups(memory, groups);
-  const images = writeImages(memory, layout, list);
+  const images = lastOf(writeImages(memory, layout, list));
   const kept = shownOf(memory, layout.shown, images, firstsOf(list));
   memory.rewind(mark);
   return kept.map((number) => must(groups[number], "group"));
@@ -122,13 +134,13 @@ function listGroups(memory: FoldMemory, groups: readonly number[]): RowList {
   return { rows, count: groups.length, segments };
 }
 
-/** The rows whose addresses are listed at `rows`, as images. Their layout has the bounds of windows in the rows. */
-export function listedImages(
+/** The rows whose addresses are listed at `rows`, as images, by steps as windowImageSteps. Their layout has the bounds of windows in the rows. */
+export function listedImageSteps(
   memory: FoldMemory,
   layout: RowLayout,
   list: { readonly rows: number; readonly count: number },
-): RowsImage[] {
-  return imagesOf(memory, layout, { ...list, segments: [] });
+): Generator<void, RowsImage[]> {
+  return imageSteps(memory, layout, { ...list, segments: [] });
 }
 
 /** Rows whose addresses are listed, and whose windows they are. */
@@ -138,13 +150,17 @@ interface RowList {
   readonly segments: readonly Segment[];
 }
 
-function imagesOf(memory: FoldMemory, layout: RowLayout, list: RowList): RowsImage[] {
-  const images = writeImages(memory, layout, list);
+function* imageSteps(
+  memory: FoldMemory,
+  layout: RowLayout,
+  list: RowList,
+): Generator<void, RowsImage[]> {
+  const images = yield* writeImages(memory, layout, list);
   if (layout.shown === null || list.count === 0) return images;
   const kept = shownOf(memory, layout.shown, images, firstsOf(list));
   if (kept.length === list.count) return images;
   const mark = memory.mark;
-  const shown = writeImages(memory, layout, keptRows(memory, list, kept));
+  const shown = yield* writeImages(memory, layout, keptRows(memory, list, kept));
   memory.rewind(mark);
   return shown;
 }
@@ -169,11 +185,15 @@ function keptRows(memory: FoldMemory, list: RowList, kept: readonly number[]): R
   return { rows, count: kept.length, segments };
 }
 
-function writeImages(memory: FoldMemory, layout: RowLayout, list: RowList): RowsImage[] {
+function* writeImages(
+  memory: FoldMemory,
+  layout: RowLayout,
+  list: RowList,
+): Generator<void, RowsImage[]> {
   const images: RowsImage[] = [];
   const writer = new ImageWriter(memory, layout, list.rows, list.segments);
   for (let from = 0; from < list.count; from += OUTPUT_ROWS_MAX)
-    writer.write(images, from, Math.min(list.count, from + OUTPUT_ROWS_MAX));
+    yield* writer.write(images, from, Math.min(list.count, from + OUTPUT_ROWS_MAX));
   return images;
 }
 
@@ -197,17 +217,17 @@ class ImageWriter {
   }
 
   /** Appends the image of rows `from` to `to`, or of their halves when it would be too large. */
-  write(images: RowsImage[], from: number, to: number): void {
+  *write(images: RowsImage[], from: number, to: number): Generator<void, void> {
     if (to - from > 1 && this.#bytes(from, to) > OUTPUT_IMAGE_BYTES_MAX) {
       const middle = (from + to) >> 1;
-      this.write(images, from, middle);
-      this.write(images, middle, to);
+      yield* this.write(images, from, middle);
+      yield* this.write(images, middle, to);
       return;
     }
     const { outputs } = this.#layout;
     const columns = outputs.length + 1;
     const image = new ScratchImage(this.#memory, { rows: to - from, columns });
-    outputs.forEach((output, ordinal) => {
+    for (const [ordinal, output] of outputs.entries()) {
       const { physical } = output;
       if (output.from !== "row")
         image.fixed(ordinal, physical, (values) => this.#bounds(output, { from, to }, values));
@@ -219,11 +239,13 @@ class ImageWriter {
         image.fixed(ordinal, physical, (values, bits) =>
           this.#fixed(output, { from, to }, { values, bits }),
         );
-    });
+      yield;
+    }
     image.fixed(outputs.length, PHYSICAL_I64, (values, bits) =>
       this.#revision({ from, to }, { values, bits }),
     );
     images.push(image.finish());
+    yield;
   }
 
   /** About the bytes of an image. */

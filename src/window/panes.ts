@@ -16,7 +16,7 @@ import {
 import type { CompiledView } from "./compile.ts";
 import type { OpenWindow, RecordFacts, ViewCounts, ViewState, ViewStats } from "./fold.ts";
 import type { Grid, Range } from "./grid.ts";
-import { windowImages, type RowsImage } from "./images.ts";
+import { windowImages, windowImageSteps, type RowsImage } from "./images.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
@@ -214,7 +214,7 @@ export class Panes {
   }
 
   /** The windows that are open and have an event, as images; those that did not change since the last call are the same objects. */
-  openWindows(): OpenWindow[] {
+  *openWindows(): Generator<void, OpenWindow[]> {
     const memory = this.#memory;
     this.#tree.dropStaleNodes();
     const before = this.#open;
@@ -231,7 +231,8 @@ export class Panes {
         continue;
       }
       const window = this.#tree.assemble(range, this.#closedUs);
-      const images = windowImages(memory, this.#layout, [window]);
+      yield;
+      const images = yield* windowImageSteps(memory, this.#layout, [window]);
       memory.call.freeWindow(window);
       this.#open.set(startUs, { startUs, version, images });
     }

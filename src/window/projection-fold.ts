@@ -136,7 +136,8 @@ export class ProjectionFold implements Fold {
     return image.finish();
   }
 
-  openWindows(): OpenWindow[] {
+  *openWindows(): Generator<void, OpenWindow[]> {
+    yield;
     return [];
   }
 

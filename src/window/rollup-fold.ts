@@ -26,7 +26,7 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import { Grid, type Range } from "./grid.ts";
-import { windowImages } from "./images.ts";
+import { windowImageSteps } from "./images.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
 import { mergeWindow } from "./merge.ts";
@@ -201,7 +201,7 @@ export class RollupFold implements Fold, Upper, Lower {
   }
 
   /** Open windows with what is in open windows below. */
-  openWindows(): OpenWindow[] {
+  *openWindows(): Generator<void, OpenWindow[]> {
     const before = this.#pictures;
     this.#pictures = new Map();
     const parts = new Map<bigint, number[]>();
@@ -212,14 +212,16 @@ export class RollupFold implements Fold, Upper, Lower {
       else list.push(window);
     }
     const starts = [...parts.keys()].toSorted((a, b) => (a < b ? -1 : 1));
-    return starts.map((startUs) => {
+    const all: OpenWindow[] = [];
+    for (const startUs of starts) {
       const windows = must(parts.get(startUs), "parts");
       const made = windows.map((window) => this.#versionOf(window)).join(" ");
       const known = before.get(startUs);
-      const open = known?.made === made ? known.open : this.#picture(startUs, windows);
+      const open = known?.made === made ? known.open : yield* this.#picture(startUs, windows);
       this.#pictures.set(startUs, { made, open });
-      return open;
-    });
+      all.push(open);
+    }
+    return all;
   }
 
   #versionOf(window: number): string {
@@ -227,12 +229,15 @@ export class RollupFold implements Fold, Upper, Lower {
     return `${window} ${startUs} ${this.#memory.pageU32(window + WINDOW_VERSION_AT)}`;
   }
 
-  #picture(startUs: bigint, windows: readonly number[]): OpenWindow {
+  *#picture(startUs: bigint, windows: readonly number[]): Generator<void, OpenWindow> {
     const memory = this.#memory;
     const { endUs } = this.#rangeOf(startUs);
     const to = memory.call.createWindow(startUs, endUs);
-    for (const from of windows) mergeWindow(memory, this.#layout, { from, to });
-    const images = windowImages(memory, this.#layout, [to]);
+    for (const from of windows) {
+      mergeWindow(memory, this.#layout, { from, to });
+      yield;
+    }
+    const images = yield* windowImageSteps(memory, this.#layout, [to]);
     memory.call.freeWindow(to);
     this.#pictureCount++;
     return { startUs, version: this.#pictureCount, images };

@@ -17,6 +17,7 @@ import {
   WORK_RESULT_AT,
 } from "../../kernels/abi.ts";
 import { assert, must } from "../base/assert.ts";
+import { lastOf } from "../base/steps.ts";
 import { OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { Batch } from "./batch.ts";
@@ -32,7 +33,7 @@ import type {
   ViewState,
   ViewStats,
 } from "./fold.ts";
-import { listedImages, rowImages, shownGroups, type RowsImage } from "./images.ts";
+import { listedImageSteps, rowImages, shownGroups, type RowsImage } from "./images.ts";
 import { lateImage, type LateEvent } from "./late.ts";
 import { rowLayout, type RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -252,9 +253,10 @@ export class SessionFold implements Fold {
   }
 
   /** The sessions listed that are part of the view. */
-  #images(list: number, count: number): RowsImage[] {
+  *#images(list: number, count: number): Generator<void, RowsImage[]> {
     const rows = { rows: list, count };
-    if (this.#layout.passing === null) return listedImages(this.#memory, this.#layout, rows);
+    if (this.#layout.passing === null)
+      return yield* listedImageSteps(this.#memory, this.#layout, rows);
     return rowImages(this.#memory, this.#layout, this.#shown(this.#rowsAt(list, count)));
   }
 
@@ -270,7 +272,7 @@ export class SessionFold implements Fold {
   /** Sessions that close: those that are no part of the view are marked, so that a correction has nothing to take back. */
   #closedImages(list: number, count: number): RowsImage[] {
     if (this.#layout.shown === null && this.#layout.passing === null)
-      return this.#images(list, count);
+      return lastOf(this.#images(list, count));
     const memory = this.#memory;
     const rows = this.#rowsAt(list, count);
     const shown = new Set(this.#shown(rows));
@@ -313,16 +315,17 @@ export class SessionFold implements Fold {
   }
 
   /** The open sessions as one picture: it is made again when any of them changed. */
-  openWindows(): OpenWindow[] {
+  *openWindows(): Generator<void, OpenWindow[]> {
     const memory = this.#memory;
     const version = memory.pageU32(this.#root + WINDOW_VERSION_AT);
     if (this.#open?.version === version) return [this.#open];
     const mark = memory.mark;
     const list = memory.take(memory.pageU32(this.#root + SESSION_OPEN_AT) * 4);
     const count = memory.call.listBlocks(this.#root, SESSION_OPEN, list);
-    this.#open = { startUs: 0n, version, images: this.#images(list, count) };
+    const open = { startUs: 0n, version, images: yield* this.#images(list, count) };
     memory.rewind(mark);
-    return [this.#open];
+    this.#open = open;
+    return [open];
   }
 
   corrected(): ChangedRows[] {

@@ -90,7 +90,8 @@ export class SuspendedFold implements Fold {
     return this.advance(record);
   }
 
-  openWindows(): OpenWindow[] {
+  *openWindows(): Generator<void, OpenWindow[]> {
+    yield;
     return [];
   }
 

@@ -275,7 +275,7 @@ export class ViewFold implements Fold, Lower {
     return watermarkUs === null ? [] : this.#windows.close(record, watermarkUs, this.counts);
   }
 
-  openWindows(): OpenWindow[] {
+  openWindows(): Generator<void, OpenWindow[]> {
     return this.#windows.openWindows();
   }
 

@@ -19,7 +19,7 @@ import type {
   ViewStats,
 } from "./fold.ts";
 import type { Grid } from "./grid.ts";
-import { windowImages } from "./images.ts";
+import { windowImages, windowImageSteps } from "./images.ts";
 import { LateUpdate, type Closed } from "./late-update.ts";
 import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
@@ -98,18 +98,24 @@ export class WindowSet {
     return windows;
   }
 
-  /** The open windows as images; those that did not change since the last call are the same objects. */
-  openWindows(): OpenWindow[] {
+  /** As Fold has it. */
+  *openWindows(): Generator<void, OpenWindow[]> {
     const memory = this.#memory;
-    return this.open.map((window) => {
+    const all: OpenWindow[] = [];
+    for (const window of this.open) {
       const startUs = memory.pageI64(window + WINDOW_START_AT);
       const version = memory.pageU32(window + WINDOW_VERSION_AT);
       const known = this.#open.get(startUs);
-      if (known?.version === version) return known;
-      const open = { startUs, version, images: windowImages(memory, this.#layout, [window]) };
+      if (known?.version === version) {
+        all.push(known);
+        continue;
+      }
+      const images = yield* windowImageSteps(memory, this.#layout, [window]);
+      const open = { startUs, version, images };
       this.#open.set(startUs, open);
-      return open;
-    });
+      all.push(open);
+    }
+    return all;
   }
 
   addUpper(upper: Upper): void {

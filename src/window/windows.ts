@@ -274,10 +274,18 @@ export class Windows {
     return this.#outputs.of(view);
   }
 
-  /** Open windows of a view as images of its output columns and `revision`. */
+  /** Open windows of a view as images of its output columns and `revision`: all steps at once. */
   openWindows(view: string): OpenWindow[] {
+    return lastOf(this.openWindowSteps(view));
+  }
+
+  /** The same by steps of some ms, all of which must be taken: between them nothing is folded, and no other window is looked at. */
+  *openWindowSteps(view: string): Generator<void, OpenWindow[]> {
     this.#memory.clearScratch();
-    return this.#charged(view, (fold) => fold.openWindows());
+    this.#meter.charge(view);
+    const windows = yield* this.#view(view).openWindows();
+    this.#meter.charge(null);
+    return windows;
   }
 
   /** Rows of a view's closed windows that late events changed since they were put out, and those that go away. */
