@@ -43,8 +43,6 @@ const COLLECT_AFTER_US = 100_000;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
-/** Runs a step after what has come meanwhile. */
-const later = (step: () => void): unknown => setImmediate(() => latch.run(step));
 
 interface QueuedBody extends Body {
   readonly source: Source;
@@ -93,23 +91,18 @@ class EngineThread {
       engine,
       openSqliteLogReader(logFolderOf(start.dataFolder), openDiskFiles(start.failpoint)),
     );
-    this.#pins = new EnginePins(engine, {
+    const wires = {
       backlog: this.#backlog,
       clock: this.#clock,
       longest: this.#longest,
-      dataFolder: start.dataFolder,
-      toMain,
-      later,
+      later: (step: () => void) => latch.later(step),
       resumed: () => this.#resumed(),
-    });
+    };
+    this.#pins = new EnginePins(engine, { ...wires, dataFolder: start.dataFolder, toMain });
     this.#checkpoints = new EngineCheckpoints(engine, {
+      ...wires,
       applied: started.applied,
-      backlog: this.#backlog,
-      clock: this.#clock,
-      longest: this.#longest,
       send: (message: EngineToExport) => ports.export.postMessage(message),
-      later,
-      resumed: () => this.#resumed(),
     });
     for (const coverage of start.covered) this.#pins.covered(coverage);
     ports.log.onmessage = ({ data }: { data: LogToEngine }) =>
@@ -175,7 +168,7 @@ class EngineThread {
   #scheduleTurn(): void {
     if (this.#turnScheduled) return;
     this.#turnScheduled = true;
-    setImmediate(() => latch.run(() => this.#turn()));
+    latch.later(() => this.#turn());
   }
 
   /** Makes records of what is queued, as long as there is room for images. */
@@ -301,9 +294,9 @@ class EngineThread {
   #scheduleCatchUp(): void {
     if (this.#catchUpScheduled || !this.#backlog.isBehind) return;
     this.#catchUpScheduled = true;
-    const run = (): void => latch.run(() => this.#catchUp());
-    if (this.#pace.mayGoOn(this.#clock.monotonicUs())) setImmediate(run);
-    else setTimeout(run, CATCH_UP_PAUSE_MS);
+    const run = (): void => this.#catchUp();
+    if (this.#pace.mayGoOn(this.#clock.monotonicUs())) latch.later(run);
+    else setTimeout(() => latch.run(run), CATCH_UP_PAUSE_MS);
   }
 
   /** A checkpoint was copied, or a picture made: folding goes on, and questions are answered. */

@@ -64,7 +64,7 @@ class LogThread {
     this.#ready.push(message);
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => latch.run(() => this.#append()));
+    latch.later(() => this.#append());
   }
 
   #append(): void {

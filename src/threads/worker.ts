@@ -24,6 +24,11 @@ export class FailureLatch {
     }
   }
 
+  /** Runs a step after what has come meanwhile. */
+  later(step: () => void): void {
+    setImmediate(() => this.run(step));
+  }
+
   /** The thread's first failure, found outside `run`. */
   fail(error: unknown): void {
     if (this.#failed) return;
