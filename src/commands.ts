@@ -127,9 +127,10 @@ async function reconcile(line: CommandLine, tools: CommandTools): Promise<number
   const isDry = line.own.has("dry-run");
   let told = 0;
   const report = await tools.withClient(line, checked, (client) =>
-    client.reconcile({ view: plan.name, ...range, isDry }, ({ windowsDone, windowsAll }) => {
-      if (windowsDone > told) tools.say(`${windowsDone} of ${counted(windowsAll, "window")}`);
-      told = windowsDone;
+    client.reconcile({ view: plan.name, ...range, isDry }, ({ lateEventsDone, lateEventsAll }) => {
+      if (lateEventsDone > told)
+        tools.say(`${lateEventsDone} of ${counted(lateEventsAll, "late event")}`);
+      told = lateEventsDone;
     }),
   );
   tools.say(reconcileSummary(report, isDry));

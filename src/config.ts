@@ -126,7 +126,7 @@ export const VIEW_KEYS = {
     type: "duration",
     default: null,
     description:
-      "How often late events are brought into final windows, as millrace reconcile does; unset: only by that command. Not for sessions.",
+      "How often late events are brought into final windows, as millrace reconcile does; unset: only by that command. Not for sessions under drop.",
   },
   memory_max: {
     type: "size",

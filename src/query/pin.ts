@@ -54,9 +54,8 @@ export interface PinnedRange {
   readonly fromUs: string;
   readonly toUs: string;
   readonly position: number;
-  /** Windows of the view begin every slideUs and are sizeUs long. */
-  readonly sizeUs: number;
-  readonly slideUs: number;
+  /** Windows of the view begin every slideUs and are sizeUs long. Null: it has sessions, and the events' own times lie in the range. */
+  readonly grid: { readonly sizeUs: number; readonly slideUs: number } | null;
 }
 
 /** A small system relation, given by value: columns and rows of JSON values (BIGINT and times as decimal text). */

@@ -232,7 +232,10 @@ function planLateEvents(planner: Planner, pin: Pin): void {
 /** Whether all windows that an event came too late for were reconciled since: they may lie in several ranges. */
 function reconciledText(ranges: readonly PinnedRange[]): string {
   const views = [...Map.groupBy(ranges, ({ view }) => view)].map(([view, of]) => {
-    const { sizeUs, slideUs } = must(of[0], "a range");
+    const { grid } = must(of[0], "a range");
+    const isOf = `view = ${quoteText(view)}`;
+    if (grid === null) return `(${isOf} AND (${of.map(timeText).join(" OR ")}))`;
+    const { sizeUs, slideUs } = grid;
     const [first, last] = ["epoch_us(window_start)", `(epoch_us(window_end) - ${sizeUs})`];
     const within = of.map((range) => {
       const [from, to] = [BigInt(range.fromUs), BigInt(range.toUs)];
@@ -241,9 +244,15 @@ function reconciledText(ranges: readonly PinnedRange[]): string {
       const count = `(${most} - ${first}) // ${slideUs} - (${least} - ${first} + ${slideUs - 1}) // ${slideUs} + 1`;
       return `CASE WHEN _position <= ${range.position} AND ${least} <= ${most} THEN ${count} ELSE 0 END`;
     });
-    return `(view = ${quoteText(view)} AND ${within.join(" + ")} = (${last} - ${first}) // ${slideUs} + 1)`;
+    return `(${isOf} AND ${within.join(" + ")} = (${last} - ${first}) // ${slideUs} + 1)`;
   });
   return views.length === 0 ? "false" : `(${views.join(" OR ")})`;
+}
+
+/** Whether a range holds an event's own time. */
+function timeText({ fromUs, toUs, position }: PinnedRange): string {
+  const time = "epoch_us(event_time)";
+  return `(_position <= ${position} AND ${time} >= ${BigInt(fromUs)} AND ${time} < ${BigInt(toUs)})`;
 }
 
 function planDeadLetters(planner: Planner, pin: Pin): void {

@@ -5,6 +5,7 @@ import { buildImage, type Cell } from "../event/image.ts";
 import { OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { ReconciledRows } from "../log/reconcile-control.ts";
 import { keyColumns, rowColumns, rowKey } from "../rehearsal/last-rows.ts";
+import { askedCell } from "../rehearsal/relation.ts";
 import type { ViewPlan } from "../view/plan.ts";
 
 type Row = readonly Cell[];
@@ -39,4 +40,12 @@ function imagesOf(
     images.push({ view: plan.name, op, rowCount: part.length, image });
   }
   return images;
+}
+
+/** Cells of a row that was asked for. FLOAT is told by its shortest digits: the number that a float is, as images have it. */
+export function presentCells(plan: ViewPlan, row: readonly unknown[]): Cell[] {
+  return rowColumns(plan).map((column, at) => {
+    const cell = askedCell(row[at], column);
+    return column.type.kind === "FLOAT" && typeof cell === "number" ? Math.fround(cell) : cell;
+  });
 }

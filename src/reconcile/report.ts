@@ -1,6 +1,6 @@
 // Verb (pure): what an operator reads of a run.
 import { counted } from "../base/counted.ts";
-import type { ReconcileReport } from "./reconcile.ts";
+import type { ReconcileReport } from "./tally.ts";
 
 /** Lines: what was (dry: would be) done, then what was skipped. */
 export function reconcileSummary(report: ReconcileReport, isDry: boolean): string {

@@ -15,12 +15,12 @@ export function everCorrected(plan: ViewPlan): ViewPlan {
 
 /** Why a view cannot be reconciled, for the operator; null: it can. */
 export function reconcileRefusal(plan: ViewPlan): string | null {
-  const { name, window, rollupOf } = plan;
+  const { name, window, late, rollupOf } = plan;
   if (rollupOf !== null)
     return `${name} is a rollup: reconcile ${rollupOf}, and it is made anew with it`;
   if (window === null) return `${name} has no windows: no event is late for it`;
-  if (window.kind === "session")
-    return `${name} has sessions, which are not reconciled in this release; late.policy: update lets late events join them for a while`;
+  if (window.kind === "session" && late.policy === "drop")
+    return `${name} has sessions, and with late.policy: drop nothing tells which events were late for them: write side or update`;
   return null;
 }
 

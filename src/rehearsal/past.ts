@@ -25,6 +25,8 @@ export interface PastRange {
 export interface PastEvents {
   readonly range: PastRange | null;
   readonly where?: readonly string[];
+  /** None of them is late: it was decided before which ones count. */
+  readonly isInTime?: boolean;
 }
 
 /** Rows of one question; every value a text or null. */
@@ -62,7 +64,7 @@ export class Past {
     let after: readonly [string, string] | null = null;
     for (;;) {
       const rows = await ask(this.#pageText({ ...events, after }));
-      this.#fold(rows.map((row) => this.#cells(row)));
+      this.#fold(rows.map((row) => this.#cells(row, events.isInTime === true)));
       refuseStopped(this.#windows);
       const last = rows.at(-1);
       if (last === undefined || rows.length < PREVIEW_PAGE_ROWS) return;
@@ -85,7 +87,10 @@ export class Past {
     return { name, columns: rowColumns(plan), keys: keyColumns(plan), rows };
   }
 
-  #cells(row: readonly unknown[]): {
+  #cells(
+    row: readonly unknown[],
+    isInTime: boolean,
+  ): {
     readonly cells: Cell[];
     readonly receivedAtUs: number;
     readonly position: string;
@@ -94,6 +99,7 @@ export class Past {
     const cells = this.#columns.map((column) =>
       column.isRead ? askedCell(row[at++], column) : null,
     );
+    if (isInTime) cells[cells.length - 1] = 0n;
     const [receivedAt, position] = row.slice(at).map(String);
     return { cells, receivedAtUs: Number(receivedAt), position: must(position, "position") };
   }

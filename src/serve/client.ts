@@ -1,6 +1,6 @@
 // Adapter: a client of a running appliance, over its own HTTP interface. Used by the commands that ask one.
 import { isoTime } from "../base/iso-time.ts";
-import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { ReconcileProgress, ReconcileReport } from "../reconcile/tally.ts";
 import type { SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { ReconcileRequest } from "./deps.ts";
 

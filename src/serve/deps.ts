@@ -2,7 +2,7 @@
 // (paths, headers, status codes), never what an event or an answer means.
 import type { RejectReason } from "../event/reject.ts";
 import type { QuestionParam } from "../query/wire.ts";
-import type { ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { ReconcileProgress, ReconcileReport } from "../reconcile/tally.ts";
 import type { SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { MetricRegistry } from "./metrics.ts";
 

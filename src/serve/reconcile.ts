@@ -2,7 +2,7 @@
 // Owns the wire; what is reconciled is decided elsewhere.
 import { timeUs } from "../base/iso-time.ts";
 import { SQL_BODY_BYTES_MAX } from "../limits.ts";
-import type { ReconcileProgress } from "../reconcile/reconcile.ts";
+import type { ReconcileProgress } from "../reconcile/tally.ts";
 import { readBody } from "./body.ts";
 import type { Reconcile, ReconcileRequest, Refusal } from "./deps.ts";
 import { refuse } from "./problem.ts";
@@ -37,6 +37,6 @@ export function reconcileResponse(
   request: ReconcileRequest,
   aliveMs?: number,
 ): Promise<Response | Refusal> {
-  const first: ReconcileProgress = { windowsDone: 0, windowsAll: 0 };
+  const first: ReconcileProgress = { lateEventsDone: 0, lateEventsAll: 0 };
   return progressResponse((tell) => reconcile.start(request, tell), first, aliveMs);
 }

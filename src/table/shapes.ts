@@ -94,11 +94,6 @@ function dayOrdinal({ output }: ViewPlan): number {
   );
 }
 
-/** Whether rows may change after they were put out: late events correct them, or a reconcile does, which sessions know nothing of. */
-function rowsChange({ window, late }: ViewPlan): boolean {
-  return late.policy === "update" || (window !== null && window.kind !== "session");
-}
-
 /** Closed windows of a view, or rows of a projection: its output columns, then revision; parted by day (`dayOrdinal`). */
 export function viewTable(namespace: string, plan: ViewPlan): TableSpec {
   const output = plan.output.map((column, ordinal) =>
@@ -119,7 +114,8 @@ export function viewTable(namespace: string, plan: ViewPlan): TableSpec {
     ],
     day: day === undefined ? null : { name: day.name, ordinal: start },
     keys:
-      day !== undefined && rowsChange(plan)
+      // late events may correct rows of windows, and a reconcile may change them
+      day !== undefined && plan.window !== null
         ? plan.output.flatMap(({ source }, ordinal) =>
             source.kind === "aggregate" ? [] : [ordinal],
           )

@@ -17,7 +17,7 @@ import type { ControlRecord } from "../log/record.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
 import type { SavepointOrder, SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
-import type { ReconcileOrder, ReconcileProgress, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { ReconcileOrder, ReconcileProgress, ReconcileReport } from "../reconcile/tally.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { ReconciledRange } from "../window/reconciled.ts";

@@ -1,7 +1,7 @@
 // Pins of queries: asks the engine for a position and images, then the export thread for exactly the files that complete them, and
 // puts both together. Holds every pin until its query is answered. Wiring: what a pin means is in query/pin.ts.
 import { must } from "../base/assert.ts";
-import type { Pin } from "../query/pin.ts";
+import type { Pin, PinnedRange } from "../query/pin.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
 import { finalityOf, windowSizeUs, windowSlideUs, type ViewPlan } from "../view/plan.ts";
@@ -150,8 +150,7 @@ export class PinBoard {
           fromUs: fromUs.toString(),
           toUs: toUs.toString(),
           position,
-          sizeUs: windowSizeUs(this.#plan(view)),
-          slideUs: windowSlideUs(this.#plan(view)),
+          grid: gridOf(this.#plan(view)),
         })),
       },
       deadLetters: exported.deadLetters,
@@ -168,4 +167,10 @@ export class PinBoard {
       `view ${view}`,
     );
   }
+}
+
+/** What the ranges of a view that were reconciled are of: see PinnedRange. */
+function gridOf(plan: ViewPlan): PinnedRange["grid"] {
+  if (plan.window?.kind === "session") return null;
+  return { sizeUs: windowSizeUs(plan), slideUs: windowSlideUs(plan) };
 }

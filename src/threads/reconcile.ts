@@ -2,7 +2,8 @@
 // computed is src/reconcile's.
 import { kernelModule } from "../../kernels/modules.ts";
 import { must } from "../base/assert.ts";
-import { reconcile, ReconcileError, type ReconcilePorts } from "../reconcile/reconcile.ts";
+import { reconcile } from "../reconcile/reconcile.ts";
+import { ReconcileError, type ReconcilePorts } from "../reconcile/tally.ts";
 import type { FromReconcile, ToReconcile } from "./messages.ts";
 
 declare const self: Worker;

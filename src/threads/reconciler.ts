@@ -4,7 +4,7 @@ import type { EngineStream } from "../engine.ts";
 import type { ViewConfig } from "../config.ts";
 import { must } from "../base/assert.ts";
 import { YEAR_1_US, YEAR_10000_US } from "../base/iso-time.ts";
-import type { ReconcileOrder, ReconcileReport } from "../reconcile/reconcile.ts";
+import type { ReconcileOrder, ReconcileReport } from "../reconcile/tally.ts";
 import { reconcileSummary } from "../reconcile/report.ts";
 import { reconcileRefusal, withRollups } from "../reconcile/scope.ts";
 import type { QuestionAnswer, Questions, Reconcile, Refusal } from "../serve/deps.ts";

@@ -4,7 +4,8 @@
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
 import { isoTime } from "../base/iso-time.ts";
-import { batchText, rollupStartsText } from "../view/batch.ts";
+import { batchText, PLACE, rollupStartsText } from "../view/batch.ts";
+import { RANGE } from "../view/macros.ts";
 import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 
@@ -45,9 +46,6 @@ const AVERAGE_BOUND = 2 ** -50;
 const EPSILON = 2 ** -52;
 
 const RAW = "verify raw";
-
-/** An event's place in the log as one number: a record has fewer than 2^20 rows. */
-export const PLACE = "(_position * 1048576 + _index)";
 
 type Closeness =
   | { readonly kind: "exact" | "sketch" | "average" }
@@ -143,8 +141,8 @@ function formerText({ name, stream, window }: ViewPlan, { schema }: ComparisonOp
 }
 
 /** The windows of a view whose late events count after all, as the window macros take them. */
-function reconciledOf(view: string): string {
-  return `(SELECT list(r) FROM millrace.reconciled AS r WHERE view = ${quoteText(view)})`;
+export function reconciledOf(view: string): string {
+  return `(SELECT list(${RANGE}) FROM millrace.reconciled AS ${RANGE} WHERE view = ${quoteText(view)})`;
 }
 
 /** HAVING and QUALIFY over a sketch or a sum of doubles may keep another row in batch, and be right. */

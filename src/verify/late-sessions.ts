@@ -4,15 +4,16 @@ import { ReferenceSessions } from "../../kernels/reference/session.ts";
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
-import { columnText } from "../view/batch.ts";
+import { columnText, PLACE } from "../view/batch.ts";
+import { RANGE } from "../view/macros.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { quoteName, renderExpr } from "../view/render.ts";
-import { PLACE, sinceText } from "./comparison.ts";
+import { reconciledOf, sinceText } from "./comparison.ts";
 
-/** The late events up to a position of the log. */
+/** The late events up to a position of the log, without those that were reconciled. */
 export interface LateInSessions {
   readonly position: number;
-  /** Places (comparison.ts), in the log's order. */
+  /** Places (PLACE in view/batch.ts), in the log's order. */
   readonly late: readonly bigint[];
 }
 
@@ -28,10 +29,11 @@ export async function lateInSessions(
   for (let after = -1n; ;) {
     const answer = await client.ask(eventsText(plan, schema, { after, upTo: position }));
     position ??= answer.position;
-    for (const [place, timeUs, behindUs, ...keys] of answer.rows) {
+    for (const [place, timeUs, behindUs, isReconciled, ...keys] of answer.rows) {
       after = BigInt(String(place));
       const at = { timeUs: BigInt(String(timeUs)), behindUs: BigInt(String(behindUs)) };
-      if (model.isLate(JSON.stringify(keys), at)) late.push(after);
+      const isLate = model.isLate(JSON.stringify(keys), at);
+      if (isLate && isReconciled !== "true") late.push(after);
     }
     if (answer.rows.length < VERIFY_PAGE_ROWS) return { position, late };
   }
@@ -67,7 +69,7 @@ class SessionModel {
   }
 }
 
-/** Place, time, `_behind` and keys of the next events, as texts. */
+/** Place, time, `_behind`, whether a late one counts after all, and keys of the next events, as texts. */
 function eventsText(
   plan: ViewPlan,
   schema: EventSchema,
@@ -84,7 +86,11 @@ function eventsText(
     const isFloating = type.kind === "DOUBLE" || type.kind === "FLOAT";
     return `CAST(${isFloating ? `${text} + 0` : text} AS VARCHAR)`;
   });
-  const items = [PLACE, `epoch_us(${time})`, "_behind"].map((item) => `CAST(${item} AS VARCHAR)`);
+  const holds = `_position <= ${RANGE}.raw_position AND ${time} >= ${RANGE}.window_from AND ${time} < ${RANGE}.window_to`;
+  const isReconciled = `coalesce(len(list_filter(${reconciledOf(plan.name)}, lambda ${RANGE}: ${holds})) > 0, false)`;
+  const items = [PLACE, `epoch_us(${time})`, "_behind", isReconciled].map(
+    (item) => `CAST(${item} AS VARCHAR)`,
+  );
   const conditions = [`_position > ${sinceText(plan.name)}`, `${PLACE} > ${page.after}`];
   if (page.upTo !== null) conditions.push(`_position <= ${page.upTo}`);
   return `SELECT ${[...items, ...keys].join(", ")} FROM ${quoteName(plan.stream)} WHERE ${conditions.join(" AND ")}

@@ -17,6 +17,9 @@ import {
 } from "./plan.ts";
 import { quoteName, quoteText, renderExpr, type RenderOptions } from "./render.ts";
 
+/** An event's place in the log as one number: a record has fewer than 2^20 rows. */
+export const PLACE = "(_position * 1048576 + _index)";
+
 export interface BatchOptions {
   /**
    * Name of a relation with the raw columns of the stream (`_behind`, `received_at`, `_position`, `_index` included), without a schema.
@@ -28,7 +31,7 @@ export interface BatchOptions {
   readonly exactDistinct?: boolean;
   /** For a rollup: the view at the bottom, whose windows decide what was late. */
   readonly bottom?: ViewPlan;
-  /** SQL of the reconciled windows, a list as `tumble_corrected` takes it (macros.ts); absent: none was. Sessions are not reconciled. */
+  /** SQL of the reconciled windows, a list as `tumble_corrected` takes it (macros.ts); absent: none was. Sessions have none: see `relation`. */
   readonly reconciled?: string;
 }
 

@@ -4,6 +4,9 @@
 // into endless recursion there: relations are named without.
 import { SESSION_KEYS_MAX } from "../limits.ts";
 
+/** A reconciled range where SQL goes through a list of them. A column of the same name would hide it: those of streams are plain words. */
+export const RANGE = '"millrace range"';
+
 const ORIGIN = "TIMESTAMPTZ '1970-01-01 00:00:00+00'";
 
 /** What a macro's window is cut by: names of its parameters, or SQL. */
@@ -23,8 +26,8 @@ function counts(start: string, { allowed, reconciled }: Cut): string {
   const bound = `${start} + size${allowed === null ? "" : ` + ${allowed}`}`;
   const inTime = `t + to_microseconds(_behind) < ${bound}`;
   if (reconciled === null) return inTime;
-  const holds = `_position <= r.raw_position AND ${start} >= r.window_from AND ${start} < r.window_to`;
-  return `(${inTime} OR len(list_filter(${reconciled}, lambda r: ${holds})) > 0)`;
+  const holds = `_position <= ${RANGE}.raw_position AND ${start} >= ${RANGE}.window_from AND ${start} < ${RANGE}.window_to`;
+  return `(${inTime} OR len(list_filter(${reconciled}, lambda ${RANGE}: ${holds})) > 0)`;
 }
 
 function bucket(width: string, { offset }: Cut): string {

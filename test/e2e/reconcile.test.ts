@@ -20,6 +20,7 @@ const SCHEMA = {
 };
 
 const ROLLUPS = ["per_10s", "per_10s_5m", "per_10s_30m"];
+const SESSIONS = ["visits", "kept"];
 const VIEWS = [...ROLLUPS, "corrected", "dropped", "trend", "top", "fine"];
 
 const configText = (unattended: string): string => `
@@ -50,6 +51,14 @@ views:
     ${unattended}
   visits:
     sql: "SELECT window_start, sensor, count(*) AS n FROM session(readings, taken_at, INTERVAL 3 SECONDS, sensor) GROUP BY ALL"
+  stays:
+    sql: "SELECT window_start, sensor, count(*) AS n FROM session(readings, taken_at, INTERVAL 9 SECONDS, sensor) GROUP BY ALL"
+    late: { policy: drop }
+  kept:
+    sql: |
+      SELECT window_start, window_end, sensor, count(*) AS n, sum(cents) AS paid, first(id) AS entry, last(id) AS exit
+      FROM session(readings, taken_at, INTERVAL 2 SECONDS, sensor) WHERE id % 5 > 0 GROUP BY ALL HAVING n > 1
+    late: { policy: update, allowed: 1s }
   copies:
     sql: "SELECT taken_at, id FROM readings"
 `;
@@ -124,7 +133,7 @@ async function verified(): Promise<void> {
   const lines = out.trimEnd().split("\n");
   expect(
     lines.map((line) => line.replace(/: [\d,]+ rows at position \d+$/, "")).toSorted(),
-  ).toEqual([...VIEWS, "copies", "visits"].map((view) => `${view}: same`).toSorted());
+  ).toEqual([...VIEWS, ...SESSIONS, "stays", "copies"].map((view) => `${view}: same`).toSorted());
   expect({ code, err }).toEqual({ code: 0, err: "" });
 }
 
@@ -144,7 +153,10 @@ test("what cannot be reconciled is said", async () => {
     [["per_10s", "2024-01-02", "2024-01-01"], /the range ends at 2024-01-01, not after 2024-01-02/],
     [["per_10s", "2024-01-02"], /^write millrace reconcile VIEW FROM TO \[--dry-run\]\n$/],
     [["per_10s_5m", ...WHOLE], /per_10s_5m is a rollup: reconcile per_10s/],
-    [["visits", ...WHOLE], /visits has sessions, which are not reconciled in this release/],
+    [
+      ["stays", ...WHOLE],
+      /stays has sessions, and with late.policy: drop nothing tells which events/,
+    ],
     [["copies", ...WHOLE], /copies has no windows: no event is late for it/],
   ];
   for (const [words, message] of cases) {
@@ -213,7 +225,7 @@ test("killed in the middle, and started again: what was told is done, the next r
   let text = "";
   for await (const part of streamed.body ?? []) {
     text += new TextDecoder().decode(part);
-    if (/"windowsDone":[1-9]/.test(text)) break;
+    if (/"lateEventsDone":[1-9]/.test(text)) break;
   }
   await appliance.kill();
   await serve();
@@ -257,6 +269,48 @@ test("windows that overlap, and rows that HAVING and a top let in and take away"
     await value(`SELECT count(*) FROM ${late} AND reconciled <> (window_end <= ${lasts})`),
   ).toBe(0);
 }, 120_000);
+
+test("sessions: whole ones are made anew, rows that they replace are gone; what comes late after it waits", async () => {
+  for (const view of SESSIONS) {
+    const dry = await run("reconcile", view, ...WHOLE, "--dry-run");
+    expect(dry.out).toMatch(/would reconcile [\d,]+ late events in [\d,]+ windows up to/);
+    expect(
+      await value("SELECT count(*) FROM millrace.reconciled WHERE view = '" + view + "'"),
+    ).toBe(0);
+    const { out, err } = await run("reconcile", view, ...WHOLE);
+    expect(err).toBe("");
+    expect(out).toMatch(/: [\d,]+ rows changed, [\d,]+ rows gone\n/);
+    expect((await run("reconcile", view, ...WHOLE)).out).toMatch(/nothing to do/);
+  }
+  await verified();
+  // all that is left is near sessions that are open
+  const left = "SELECT count(*) FROM millrace.late_events WHERE view = 'visits' AND NOT reconciled";
+  expect(
+    await value(
+      `${left} AND event_time < (SELECT min(window_start) FROM visits WHERE NOT is_final)`,
+    ),
+  ).toBe(0);
+  expect(await value("SELECT sum(revision) FROM visits")).toBeGreaterThan(100);
+  await appliance.kill();
+  await serve();
+  await verified();
+  const n = await value("SELECT sum(n) FROM visits");
+  const late = {
+    id: 1_000_002,
+    taken_at: "2024-01-01T00:10:30.5Z",
+    sensor: "s1",
+    weight: 1,
+    cents: "1",
+  };
+  await appliance.send(JSON.stringify(late));
+  await verified();
+  expect(await value("SELECT sum(n) FROM visits")).toBe(n);
+  expect((await run("reconcile", "visits", "2024-01-01T00:10", "2024-01-01T00:11")).out).toMatch(
+    /visits: reconciled 1 late event in 1 window /,
+  );
+  expect(await value("SELECT sum(n) FROM visits")).toBe(n + 1);
+  await verified();
+}, 180_000);
 
 test("corrected windows take what came beyond the allowed lateness; what is late after it waits for the next run", async () => {
   const range = ["2024-01-01T00:05:00Z", "2024-01-01T00:25:00Z"];

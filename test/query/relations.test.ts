@@ -184,7 +184,13 @@ function reconciledRange(
   [from, to, position]: readonly [number, number, number],
   sizeUs: number,
 ): PinnedRange {
-  return { view, fromUs: String(T0 + from), toUs: String(T0 + to), position, sizeUs, slideUs: 5 };
+  return {
+    view,
+    fromUs: String(T0 + from),
+    toUs: String(T0 + to),
+    position,
+    grid: { sizeUs, slideUs: 5 },
+  };
 }
 
 test("late events name their view, from files and images", async () => {

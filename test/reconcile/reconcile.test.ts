@@ -11,7 +11,8 @@ import {
   type reconcileControl,
   type ReconcileControl,
 } from "../../src/log/reconcile-control.ts";
-import { reconcile, type ReconcileReport } from "../../src/reconcile/reconcile.ts";
+import { reconcile } from "../../src/reconcile/reconcile.ts";
+import type { ReconcileReport } from "../../src/reconcile/tally.ts";
 import { rowColumns } from "../../src/rehearsal/last-rows.ts";
 import { batchText } from "../../src/view/batch.ts";
 import { WINDOW_MACROS } from "../../src/view/macros.ts";
@@ -109,7 +110,7 @@ function run(pagesMax?: number): Promise<ReconcileReport> {
       steps.push(`publish ${position}`);
       return Promise.resolve(position);
     },
-    tell: ({ windowsDone }) => void steps.push(`tell ${windowsDone}`),
+    tell: ({ lateEventsDone }) => void steps.push(`tell ${lateEventsDone}`),
   });
 }
 

@@ -93,9 +93,11 @@ test("what cannot be reconciled is refused with a reason", async () => {
   const of = async (sql: string): Promise<string | null> =>
     reconcileRefusal(await planOf(parser, sql));
   expect(await of("SELECT event_time, i FROM clicks")).toMatch(/has no windows/);
-  expect(
-    await of(
-      "SELECT window_start, user_id, count(*) AS n FROM session(clicks, event_time, INTERVAL 1 MINUTE, user_id) GROUP BY ALL",
-    ),
-  ).toMatch(/sessions, which are not reconciled/);
+  const sessions = await planOf(
+    parser,
+    "SELECT window_start, user_id, count(*) AS n FROM session(clicks, event_time, INTERVAL 1 MINUTE, user_id) GROUP BY ALL",
+  );
+  expect(reconcileRefusal(sessions)).toBeNull();
+  const late = { policy: "drop", allowedUs: 0 } as const;
+  expect(reconcileRefusal({ ...sessions, late })).toMatch(/nothing tells which events were late/);
 });

@@ -33,7 +33,7 @@ async function reconciled(lines: readonly object[]): Promise<readonly unknown[]>
 }
 
 test("lines whose characters are cut between two pieces of the answer", async () => {
-  const progress = { windowsDone: 1, windowsAll: 2 };
+  const progress = { lateEventsDone: 1, lateEventsAll: 2 };
   const report = { view: RANGE.view, windows: 2, skipped: [{ why: "zu spät – „€“ 🕰" }] };
   expect(await reconciled([{ progress }, { report }])).toEqual([[progress], report]);
 });

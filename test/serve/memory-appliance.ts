@@ -67,7 +67,7 @@ export class MemoryAppliance {
       },
       reconcile: {
         start: ({ view, isDry }, tell) => {
-          tell({ windowsDone: 0, windowsAll: 2 });
+          tell({ lateEventsDone: 0, lateEventsAll: 2 });
           const report = { view, rawPosition: 7, windows: isDry ? 1 : 2, lateEvents: 3 };
           const outcome =
             view === "v"

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/base/clock.ts";
 import { carriesKey, chooseKey, keyHash, KeyError } from "../../src/serve/key.ts";
-import type { ReconcileReport } from "../../src/reconcile/reconcile.ts";
+import type { ReconcileReport } from "../../src/reconcile/tally.ts";
 import { reconcileResponse } from "../../src/serve/reconcile.ts";
 import { ListenError, startServer } from "../../src/serve/server.ts";
 import type { RunningServer } from "../../src/serve/server.ts";
@@ -35,7 +35,7 @@ describe("/v1/reconcile", () => {
     const done = await post(JSON.stringify({ view: "v", dry_run: true, ...range }));
     expect(done.headers.get("content-type")).toBe("application/x-ndjson");
     expect((await done.text()).trimEnd().split("\n")).toEqual([
-      '{"progress":{"windowsDone":0,"windowsAll":2}}',
+      '{"progress":{"lateEventsDone":0,"lateEventsAll":2}}',
       '{"report":{"view":"v","rawPosition":7,"windows":1,"lateEvents":3,"rows":[],"skipped":[]}}',
     ]);
     const refused = await post(JSON.stringify({ view: "w", ...range }));
@@ -57,7 +57,7 @@ describe("/v1/reconcile", () => {
     }
     const lines = text.trimEnd().split("\n");
     expect(lines.slice(0, 2)).toEqual(
-      Array(2).fill('{"progress":{"windowsDone":0,"windowsAll":0}}'),
+      Array(2).fill('{"progress":{"lateEventsDone":0,"lateEventsAll":0}}'),
     );
     expect(lines.at(-1)).toStartWith('{"report":{"view":"v"');
   });

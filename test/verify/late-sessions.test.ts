@@ -17,6 +17,7 @@ beforeAll(async () => {
   duckdb = await db.connect();
   await duckdb.execute([
     "CREATE SCHEMA millrace",
+    "CREATE TABLE millrace.reconciled (view VARCHAR, window_from TIMESTAMPTZ, window_to TIMESTAMPTZ, raw_position BIGINT)",
     "CREATE TABLE millrace.readers AS SELECT 'view:v' AS reader, 0 AS since",
     `CREATE TABLE clicks (${columnList(SCHEMA)})`,
   ]);
