@@ -131,7 +131,7 @@ export class Appliance {
     );
     if (key.hash === null && !isLoopback(settings.server.listen.host))
       throw new Error("broken invariant: an address beyond loopback has a key");
-    reconciler.schedule(checked.config.views);
+    void reconciler.schedule(checked.config.views);
     const { shutdownTimeoutUs } = settings.server;
     const running = { fleet, queries, server, reconciler, savepointer };
     const parts = { ...running, folder, shutdownTimeoutUs };
@@ -195,6 +195,7 @@ function reconcilerOf(
     streams: engineStreams(checked),
     plans: checked.plans,
     hasRaw: checked.config.settings.export.raw,
+    clock: systemClock(),
     suspended: () => (fleet.status().engine?.suspended ?? []).map(({ view }) => view),
     say,
   });

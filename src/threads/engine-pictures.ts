@@ -13,7 +13,7 @@ import type { PinnedChange } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { ViewOutput } from "../window/output.ts";
-import type { ReconciledRange } from "../window/reconciled.ts";
+import type { RecordedRange } from "../window/reconciled.ts";
 import type { LongestSteps } from "./engine-status.ts";
 import type { EngineViewPin } from "./messages.ts";
 import { takeSlice } from "./slices.ts";
@@ -23,7 +23,7 @@ export interface Picture {
   readonly position: number;
   readonly views: ReadonlyMap<string, EngineViewPin>;
   readonly accounts: Accounts;
-  readonly reconciled: readonly ReconciledRange[];
+  readonly reconciled: readonly RecordedRange[];
 }
 
 /** What pictures are connected with. */

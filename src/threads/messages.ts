@@ -20,7 +20,7 @@ import type { SavepointOrder, SavepointProgress, SavepointReport } from "../save
 import type { ReconcileOrder, ReconcileProgress, ReconcileReport } from "../reconcile/tally.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import type { ViewOutput } from "../window/output.ts";
-import type { ReconciledRange } from "../window/reconciled.ts";
+import type { RecordedRange } from "../window/reconciled.ts";
 
 /** Everything that a thread starts with. Plain data: it is posted. */
 export interface ThreadStart {
@@ -225,7 +225,7 @@ export type EngineToMain =
       readonly views: readonly EngineViewPin[];
       /** At `position`, as `reconciled` is; the status is of now. */
       readonly accounts: Accounts;
-      readonly reconciled: readonly ReconciledRange[];
+      readonly reconciled: readonly RecordedRange[];
       readonly status: EngineStatus;
     }
   | { readonly kind: "lagging"; readonly id: number; readonly position: number }

@@ -3,6 +3,7 @@
 import type { EngineStream } from "../engine.ts";
 import type { ViewConfig } from "../config.ts";
 import { must } from "../base/assert.ts";
+import type { Clock } from "../base/clock.ts";
 import { YEAR_1_US, YEAR_10000_US } from "../base/iso-time.ts";
 import type { ReconcileOrder, ReconcileReport } from "../reconcile/tally.ts";
 import { reconcileSummary } from "../reconcile/report.ts";
@@ -23,6 +24,7 @@ export interface ReconcilerWires {
   readonly streams: readonly EngineStream[];
   readonly plans: readonly ViewPlan[];
   readonly hasRaw: boolean;
+  readonly clock: Pick<Clock, "nowUs">;
   /** Views that stopped. */
   readonly suspended: () => readonly string[];
   /** A line for the operator. */
@@ -50,16 +52,39 @@ export class Reconciler implements Reconcile {
     this.#wires = wires;
   }
 
-  /** Reconciles everything that is final, again and again, of the views that want it. */
-  schedule(views: readonly ViewConfig[]): void {
-    for (const { name, lateReconcileEveryUs } of views)
-      if (lateReconcileEveryUs !== null)
-        this.#timers.push(
-          setInterval(() => {
-            this.#due.add(name);
-            this.#runDue();
-          }, lateReconcileEveryUs / 1000),
-        );
+  /** Reconciles everything that is final, again and again, of the views that want it: from when that is due, by what the log says of the last run. */
+  async schedule(views: readonly ViewConfig[]): Promise<void> {
+    const wanting = views.flatMap(({ name, lateReconcileEveryUs: everyUs }) =>
+      everyUs === null ? [] : [{ name, everyUs }],
+    );
+    if (wanting.length === 0) return;
+    const lasts = await this.#lastRuns();
+    if (this.#stop.signal.aborted) return;
+    const nowUs = this.#wires.clock.nowUs();
+    for (const { name, everyUs } of wanting) {
+      const due = (): void => {
+        this.#due.add(name);
+        this.#runDue();
+      };
+      const first = (): void => {
+        this.#timers.push(setInterval(due, everyUs / 1000));
+        due();
+      };
+      const waitUs = dueInUs({ lastUs: lasts.get(name) ?? null, everyUs }, nowUs);
+      this.#timers.push(setTimeout(first, waitUs / 1000));
+    }
+  }
+
+  /** When each view was reconciled last, µs. Those of which nothing is known are due; so are all when there is no answer. */
+  async #lastRuns(): Promise<ReadonlyMap<string, number>> {
+    const sql =
+      "SELECT view, CAST(max(epoch_us(received_at)) AS VARCHAR) FROM millrace.reconciled GROUP BY view";
+    const reply = await this.#try({ kind: "ask", sql, after: null });
+    if (reply.kind !== "rows") return new Map();
+    const { rows } = JSON.parse(new TextDecoder().decode(reply.body)) as {
+      readonly rows: readonly (readonly [string, string])[];
+    };
+    return new Map(rows.map(([view, us]) => [view, Number(us)]));
   }
 
   start: Reconcile["start"] = (request, tell) => {
@@ -200,4 +225,13 @@ export class Reconciler implements Reconcile {
     });
     return answer.kind === "refusal" ? answer : { kind: "rows", body: answer.body };
   }
+}
+
+/** How long after `nowUs` a view's next unattended run is due, µs: `everyUs` after the last one that changed something; at once when there was none. */
+export function dueInUs(
+  { lastUs, everyUs }: { readonly lastUs: number | null; readonly everyUs: number },
+  nowUs: number,
+): number {
+  if (lastUs === null) return 0;
+  return Math.min(everyUs, Math.max(0, lastUs + everyUs - nowUs));
 }

@@ -1,7 +1,7 @@
 // The millrace.* relations that a pin holds as rows: how streams, views and readers stood. Text of numbers and µs, as query/pin.ts wants it.
 import type { InlineRelation } from "../query/pin.ts";
 import { unaccounted, type Accounts } from "../reader/accounting.ts";
-import type { ReconciledRange } from "../window/reconciled.ts";
+import type { RecordedRange } from "../window/reconciled.ts";
 import type { EngineStatus, ReaderPosition, StreamStatus } from "./messages.ts";
 
 type Row = (string | null)[];
@@ -11,7 +11,7 @@ export function systemRelations(
   engine: {
     readonly status: EngineStatus;
     readonly accounts: Accounts;
-    readonly reconciled: readonly ReconciledRange[];
+    readonly reconciled: readonly RecordedRange[];
   },
   log: { readonly durablePosition: number; readonly readers: readonly ReaderPosition[] },
 ): InlineRelation[] {
@@ -24,8 +24,8 @@ export function systemRelations(
   ];
 }
 
-/** Late events up to `raw_position` count for windows that start from `window_from` on and before `window_to`. */
-function reconciled(ranges: readonly ReconciledRange[]): InlineRelation {
+/** Late events up to `raw_position` count for windows that start from `window_from` on and before `window_to`, and since `received_at`. */
+function reconciled(ranges: readonly RecordedRange[]): InlineRelation {
   return {
     name: "millrace.reconciled",
     columns: [
@@ -33,12 +33,14 @@ function reconciled(ranges: readonly ReconciledRange[]): InlineRelation {
       { name: "window_from", type: "TIMESTAMPTZ" },
       { name: "window_to", type: "TIMESTAMPTZ" },
       { name: "raw_position", type: "BIGINT" },
+      { name: "received_at", type: "TIMESTAMPTZ" },
     ],
-    rows: ranges.map(({ view, fromUs, toUs, position }) => [
+    rows: ranges.map(({ view, fromUs, toUs, position, receivedAtUs }) => [
       view,
       fromUs.toString(),
       toUs.toString(),
       String(position),
+      String(receivedAtUs),
     ]),
   };
 }

@@ -9,22 +9,29 @@ export interface ReconciledRange {
   readonly position: number;
 }
 
+/** A range, and when the log took the record that says so, µs; neighbours that became one have the time of one of them. */
+export interface RecordedRange extends ReconciledRange {
+  readonly receivedAtUs: number;
+}
+
 /** A range with its times as decimal text, as a checkpoint has it. */
 export type SavedRange = Omit<ReconciledRange, "fromUs" | "toUs"> & {
   readonly fromUs: string;
   readonly toUs: string;
+  /** Absent in checkpoints of before it was kept. */
+  readonly receivedAtUs?: number;
 };
 
 export class Reconciled {
-  readonly #views = new Map<string, readonly ReconciledRange[]>();
+  readonly #views = new Map<string, readonly RecordedRange[]>();
 
   /** In order: a later range has a higher position. */
-  add(range: ReconciledRange): void {
+  add(range: RecordedRange): void {
     this.#views.set(range.view, withRange(this.#views.get(range.view) ?? [], range));
   }
 
   /** Every range, each view's in the order of time. */
-  get ranges(): ReconciledRange[] {
+  get ranges(): RecordedRange[] {
     return [...this.#views.values()].flat();
   }
 
@@ -42,20 +49,25 @@ export class Reconciled {
 
   restore(saved: readonly SavedRange[]): void {
     for (const range of saved)
-      this.add({ ...range, fromUs: BigInt(range.fromUs), toUs: BigInt(range.toUs) });
+      this.add({
+        ...range,
+        fromUs: BigInt(range.fromUs),
+        toUs: BigInt(range.toUs),
+        receivedAtUs: range.receivedAtUs ?? 0,
+      });
   }
 }
 
 /** The ranges of one view with a newer one over them; neighbours of one position are one range. */
-export function withRange(
-  ranges: readonly ReconciledRange[],
-  newer: ReconciledRange,
-): ReconciledRange[] {
+export function withRange<Range extends ReconciledRange>(
+  ranges: readonly Range[],
+  newer: Range,
+): Range[] {
   const around = ranges.flatMap((range) => [
     { ...range, toUs: range.toUs < newer.fromUs ? range.toUs : newer.fromUs },
     { ...range, fromUs: range.fromUs > newer.toUs ? range.fromUs : newer.toUs },
   ]);
-  const merged: ReconciledRange[] = [];
+  const merged: Range[] = [];
   const ordered = [...around, newer]
     .filter(({ fromUs, toUs }) => fromUs < toUs)
     .toSorted((a, b) => (a.fromUs < b.fromUs ? -1 : 1));

@@ -196,7 +196,7 @@ export class Windows {
     if (clock !== null)
       return this.advance(clock.stream, { ...record, watermarkUs: clock.watermarkUs });
     const said = reconcileControlOf(record);
-    return said === null ? [] : this.#reconcile(said, record.position);
+    return said === null ? [] : this.#reconcile(said, record);
   }
 
   /** Folds a durable record into the views of its stream that stand before it, and gives what they put out. */
@@ -221,7 +221,10 @@ export class Windows {
   }
 
   /** Passes a durable record that reconciles windows, and gives the rows in it; a view that begins behind it has none. */
-  #reconcile(said: ReconcileControl, position: number): ViewOutput[] {
+  #reconcile(
+    said: ReconcileControl,
+    { position, receivedAtUs }: Pick<RecordFacts, "position" | "receivedAtUs">,
+  ): ViewOutput[] {
     const { others } = this.#behind(null, position);
     for (const view of others) view.skip(position);
     // one that stopped has them when it goes on from there
@@ -229,7 +232,7 @@ export class Windows {
     const names = new Set(running.map(({ plan }) => plan.name));
     if (!names.has(said.view)) return [];
     const { view, fromUs, toUs, rawPosition } = said;
-    this.reconciled.add({ view, fromUs, toUs, position: rawPosition });
+    this.reconciled.add({ view, fromUs, toUs, position: rawPosition, receivedAtUs });
     return said.rows
       .map((rows): ViewOutput => ({ ...rows, kind: "rows", position }))
       .filter((output) => names.has(output.view) && this.#outputs.keep(output));

@@ -19,7 +19,9 @@ test("the newest range over a start says up to which position its late events co
       let position = 0;
       for (const { view, from, size, isSame } of given) {
         if (!isSame) position += 3;
-        reconciled.add({ view, fromUs: BigInt(from), toUs: BigInt(from + size), position });
+        const receivedAtUs = position * 1000;
+        const bounds = { fromUs: BigInt(from), toUs: BigInt(from + size) };
+        reconciled.add({ view, ...bounds, position, receivedAtUs });
         for (let start = from; start < from + size; start++)
           model.set(`${view} ${start}`, position);
         const { saved } = reconciled;
@@ -28,11 +30,13 @@ test("the newest range over a start says up to which position its late events co
       }
       const { ranges } = reconciled;
       const found = new Map<string, number>();
-      for (const { view, fromUs, toUs, position: at } of ranges)
+      for (const { view, fromUs, toUs, position: at, receivedAtUs } of ranges) {
+        expect(receivedAtUs).toBe(at * 1000);
         for (let start = fromUs; start < toUs; start++) {
           expect(found.has(`${view} ${start}`)).toBe(false);
           found.set(`${view} ${start}`, at);
         }
+      }
       expect(found.size).toBe(model.size);
       for (const [start, at] of model) expect(found.get(start)).toBe(at);
       for (const a of ranges)
