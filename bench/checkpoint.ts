@@ -12,9 +12,10 @@ import { openCheckpointStore } from "../src/checkpoint/sqlite-store.ts";
 import { NO_CHANGE, type CheckpointStore } from "../src/checkpoint/store.ts";
 import { ROOM_PAGES, roomOf } from "../src/engine-state.ts";
 import { buildImage, type Cell } from "../src/event/image.ts";
-import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
+import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { ViewParser } from "../src/view/parse.ts";
 import { Windows, type WindowsCheckpoint } from "../src/window/windows.ts";
+import { plainSchema } from "./columns.ts";
 import { numberText, type BenchLine } from "./line.ts";
 import { seeded } from "./load-body.ts";
 import { CLICKS_CONFIG, caughtUp, gauges, load, withAppliance, withFolder } from "./running.ts";
@@ -22,24 +23,11 @@ import { CLICKS_CONFIG, caughtUp, gauges, load, withAppliance, withFolder } from
 const SQL = `SELECT window_start, category, count(*) AS events, sum(price) AS revenue
 FROM tumble(clicks, event_time, INTERVAL 1 HOUR) GROUP BY ALL`;
 
-const COLUMNS: readonly (readonly [name: string, type: SqlType])[] = [
-  ["event_time", { kind: "TIMESTAMPTZ" }],
-  ["category", { kind: "VARCHAR" }],
-  ["price", { kind: "BIGINT" }],
-];
-
-const SCHEMA: EventSchema = {
-  id: 1,
-  columns: COLUMNS.map(([name, type], index) => ({
-    name,
-    type,
-    nullable: false,
-    fieldId: index + 1,
-    decoding: { kind: "plain" },
-  })),
-  eventTime: 0,
-  eventId: null,
-};
+const SCHEMA = plainSchema({
+  event_time: { kind: "TIMESTAMPTZ" },
+  category: { kind: "VARCHAR" },
+  price: { kind: "BIGINT" },
+});
 
 const RECORD_ROWS = 4000;
 /** As src/threads/slices.ts cuts slices, ms. */

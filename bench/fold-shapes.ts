@@ -7,32 +7,21 @@ import { instantiate } from "../kernels/host.ts";
 import { must } from "../src/base/assert.ts";
 import { DuckDb } from "../src/base/duckdb.ts";
 import { buildImage, type Cell } from "../src/event/image.ts";
-import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
+import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
 import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
+import { plainSchema } from "./columns.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
 
-const COLUMNS: readonly (readonly [name: string, type: SqlType])[] = [
-  ["event_time", { kind: "TIMESTAMPTZ" }],
-  ["page", { kind: "VARCHAR" }],
-  ["user_id", { kind: "BIGINT" }],
-  ["price", { kind: "DECIMAL", precision: 10, scale: 2 }],
-];
-const SCHEMA: EventSchema = {
-  id: 1,
-  columns: COLUMNS.map(([name, type], index) => ({
-    name,
-    type,
-    nullable: false,
-    fieldId: index + 1,
-    decoding: { kind: "plain" },
-  })),
-  eventTime: 0,
-  eventId: null,
-};
+const SCHEMA = plainSchema({
+  event_time: { kind: "TIMESTAMPTZ" },
+  page: { kind: "VARCHAR" },
+  user_id: { kind: "BIGINT" },
+  price: { kind: "DECIMAL", precision: 10, scale: 2 },
+});
 
 const RECORD_ROWS = 4096;
 /** Records before the values repeat at later times. */

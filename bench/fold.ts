@@ -8,11 +8,12 @@ import { instantiate } from "../kernels/host.ts";
 import { DuckDb, duckText } from "../src/base/duckdb.ts";
 import { must } from "../src/base/assert.ts";
 import { buildImage, imageRows, type Cell } from "../src/event/image.ts";
-import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
+import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
 import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
+import { plainSchema } from "./columns.ts";
 import { shapeLines } from "./fold-shapes.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
@@ -20,26 +21,13 @@ import { LongColumn } from "./long-column.ts";
 const SQL = `SELECT window_start, category, country, count(*) AS n, sum(price) AS total, approx_count_distinct(user_id) AS users
 FROM tumble(clicks, event_time, INTERVAL 1 MINUTE) GROUP BY ALL`;
 
-const COLUMNS: readonly (readonly [name: string, type: SqlType])[] = [
-  ["event_time", { kind: "TIMESTAMPTZ" }],
-  ["category", { kind: "VARCHAR" }],
-  ["country", { kind: "VARCHAR" }],
-  ["user_id", { kind: "BIGINT" }],
-  ["price", { kind: "DECIMAL", precision: 10, scale: 2 }],
-];
-
-const SCHEMA: EventSchema = {
-  id: 1,
-  columns: COLUMNS.map(([name, type], index) => ({
-    name,
-    type,
-    nullable: false,
-    fieldId: index + 1,
-    decoding: { kind: "plain" },
-  })),
-  eventTime: 0,
-  eventId: null,
-};
+const SCHEMA = plainSchema({
+  event_time: { kind: "TIMESTAMPTZ" },
+  category: { kind: "VARCHAR" },
+  country: { kind: "VARCHAR" },
+  user_id: { kind: "BIGINT" },
+  price: { kind: "DECIMAL", precision: 10, scale: 2 },
+});
 
 /** Rows of one record, and records before the values repeat at later times. */
 const RECORD_ROWS = 4096;

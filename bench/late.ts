@@ -6,36 +6,24 @@ import { buildKernels } from "../kernels/build.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
 import { instantiate } from "../kernels/host.ts";
 import { buildImage } from "../src/event/image.ts";
-import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
+import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
+import { plainSchema } from "./columns.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
 
 const SQL = `SELECT window_start, page, count(*) AS n, sum(price) AS total, approx_count_distinct(user_id) AS users
 FROM tumble(clicks, event_time, INTERVAL 1 MINUTE) GROUP BY ALL`;
 
-const COLUMNS: readonly (readonly [name: string, type: SqlType])[] = [
-  ["event_time", { kind: "TIMESTAMPTZ" }],
-  ["page", { kind: "BIGINT" }],
-  ["user_id", { kind: "BIGINT" }],
-  ["price", { kind: "DECIMAL", precision: 10, scale: 2 }],
-];
-
-const SCHEMA: EventSchema = {
-  id: 1,
-  columns: COLUMNS.map(([name, type], index) => ({
-    name,
-    type,
-    nullable: false,
-    fieldId: index + 1,
-    decoding: { kind: "plain" },
-  })),
-  eventTime: 0,
-  eventId: null,
-};
-const BEHIND = COLUMNS.length + 1;
+const SCHEMA = plainSchema({
+  event_time: { kind: "TIMESTAMPTZ" },
+  page: { kind: "BIGINT" },
+  user_id: { kind: "BIGINT" },
+  price: { kind: "DECIMAL", precision: 10, scale: 2 },
+});
+const BEHIND = SCHEMA.columns.length + 1;
 
 const RECORD_ROWS = 4096;
 const RECORDS = 64;

@@ -7,35 +7,23 @@ import { buildKernels } from "../kernels/build.ts";
 import { instantiate } from "../kernels/host.ts";
 import { DuckDb, duckText } from "../src/base/duckdb.ts";
 import { buildImage, imageRows } from "../src/event/image.ts";
-import { IMAGE_EXTRA_COLUMNS, type EventSchema, type SqlType } from "../src/event/schema.ts";
+import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
 import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
+import { plainSchema } from "./columns.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
 
 const SQL = `SELECT window_start, window_end, user_id, count(*) AS n, sum(amount) AS total
 FROM session(clicks, event_time, INTERVAL 30 MINUTE, user_id) GROUP BY ALL`;
 
-const COLUMNS: readonly (readonly [name: string, type: SqlType])[] = [
-  ["event_time", { kind: "TIMESTAMPTZ" }],
-  ["user_id", { kind: "BIGINT" }],
-  ["amount", { kind: "BIGINT" }],
-];
-
-const SCHEMA: EventSchema = {
-  id: 1,
-  columns: COLUMNS.map(([name, type], index) => ({
-    name,
-    type,
-    nullable: false,
-    fieldId: index + 1,
-    decoding: { kind: "plain" },
-  })),
-  eventTime: 0,
-  eventId: null,
-};
+const SCHEMA = plainSchema({
+  event_time: { kind: "TIMESTAMPTZ" },
+  user_id: { kind: "BIGINT" },
+  amount: { kind: "BIGINT" },
+});
 
 const RECORD_ROWS = 4096;
 const OUT_OF_ORDERNESS_US = 10_000_000;

@@ -1,26 +1,22 @@
 // The doctor over folders that real instances leave: killed at a durable step, again and again, with late events, closed windows outside of
 // memory and sealed ids, they are sound, and no look says otherwise. And the command: what it prints, its exit codes, and a start after a repair.
 import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { findingsOf, visit } from "../doctor/doctor-fixture.ts";
-import { Appliance, FROM_SOURCE, temporaryFolder } from "./appliance.ts";
+import { type Appliance, temporaryFolder } from "./appliance.ts";
+import {
+  body,
+  countsOf,
+  EVENTS,
+  millrace,
+  type Said,
+  start,
+  writeConfig,
+} from "./full-instance.ts";
 
 setDefaultTimeout(300_000);
 
-const BENCH = join(import.meta.dir, "..", "..", "bench");
-const EVENTS = 1000;
-const FLAGS = [
-  "--streams.clicks.out_of_orderness=10s",
-  "--streams.clicks.dedup_ids_max=65536",
-  "--streams.clicks.dedup_ttl=24h",
-  "--views.per_minute.late.policy=update",
-  "--views.per_minute.late.allowed=1h",
-  "--views.per_minute.memory_max=1MB",
-  "--log.file_size=1MB",
-  "--export.interval=200ms",
-  "--checkpoint.interval=100ms",
-];
 /** Where the runs are killed, one after the other. */
 const KILLS = [
   "checkpoint.save.inside:3",
@@ -42,41 +38,7 @@ const BODIES_MAX = 60;
 const folder = temporaryFolder();
 afterAll(folder.dispose);
 
-const CONFIG = join(folder.path, "clicks.yaml");
-const text = readFileSync(join(BENCH, "clicks.yaml"), "utf8");
-writeFileSync(
-  CONFIG,
-  `${text.replace("clicks.avsc", join(BENCH, "clicks.avsc")).trimEnd()}\n    rollups: [1 hour]\n`,
-);
-
-/** Ten events a second; one of ten is up to an hour and a half late. */
-function body(number: number): string {
-  return Array.from({ length: EVENTS }, (_, row) => {
-    const index = number * EVENTS + row;
-    const pick = Math.imul(index + 1, 0x9e3779b1) >>> 8;
-    const timeS = Math.floor(index / 10) - (pick % 10 === 0 ? pick % 5400 : 0);
-    return JSON.stringify({
-      event_id: `e${index}`,
-      event_time: new Date(Date.UTC(2025, 5, 1, 12) + timeS * 1000).toISOString(),
-      event_type: pick % 2 === 0 ? "view" : "cart",
-      user_id: `u${pick % 50}`,
-      session_id: "s",
-      page_url: "/",
-      category: `c${pick % 7}`,
-      brand: "b",
-      price: (index % 100) / 4,
-      country: "DE",
-    });
-  }).join("\n");
-}
-
-const start = (data: string, failpoint: string | null): Promise<Appliance> =>
-  Appliance.start({
-    config: CONFIG,
-    data,
-    flags: FLAGS,
-    env: failpoint === null ? {} : { MILLRACE_FAILPOINT: `${failpoint}:kill` },
-  });
+const config = writeConfig(folder.path);
 
 /** Sends a body until it is answered. False when the process ended meanwhile. */
 async function send(to: Appliance, events: string): Promise<boolean> {
@@ -103,7 +65,7 @@ interface Run {
 /** Runs from body `from` on until the process is killed. */
 async function runUntilKilled(data: string, failpoint: string, from: number): Promise<Run> {
   // a start may come to the failpoint itself
-  const appliance = await start(data, failpoint).catch(() => null);
+  const appliance = await start({ config, data, failpoint: `${failpoint}:kill` }).catch(() => null);
   if (appliance === null) return { next: from, isReached: true };
   let number = from;
   while (number < from + BODIES_MAX && (await send(appliance, body(number)))) number++;
@@ -130,44 +92,23 @@ test("folders of killed instances are clean, however they were killed", async ()
   expect(sealed).toBeGreaterThan(0);
   const mended = await visit(data, { isRepair: true, isDeep: true });
   expect([findingsOf(mended), mended.code]).toEqual([[], 0]);
-  const appliance = await start(data, null);
+  const appliance = await start({ config, data });
   expect(await send(appliance, body(number))).toBe(true);
-  const { rows } = await appliance.rows(
-    `SELECT count(*), count(DISTINCT event_id), (SELECT sum(events) FROM per_minute) - count(*) FILTER (
-       event_time + to_microseconds(_behind) - time_bucket(INTERVAL 1 MINUTE, event_time) < to_seconds(3660)) FROM clicks`,
-  );
   const sent = (number + 1) * EVENTS;
-  expect(rows[0]?.map(Number)).toEqual([sent, sent, 0]);
+  expect(await countsOf(appliance)).toEqual([sent, sent, 0]);
   expect(await appliance.stop()).toBe(0);
   const stopped = await visit(data, { isDeep: true });
   expect([findingsOf(stopped), stopped.code]).toEqual([[], 0]);
 });
 
-interface Said {
-  readonly code: number;
-  readonly out: string;
-  readonly error: string;
-}
+const doctor = (...args: readonly string[]): Promise<Said> => millrace(["doctor", ...args]);
 
-const doctor = (...args: readonly string[]): Promise<Said> => doctorThatFails(null, args);
-
-/** With a failpoint at which the process is killed. */
-async function doctorThatFails(failpoint: string | null, args: readonly string[]): Promise<Said> {
-  const child = Bun.spawn([...FROM_SOURCE, "doctor", ...args], {
-    stdout: "pipe",
-    stderr: "pipe",
-    env: { ...process.env, ...(failpoint === null ? {} : { MILLRACE_FAILPOINT: failpoint }) },
-  });
-  const [out, error] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-  ]);
-  return { code: await child.exited, out, error };
-}
+const repairThatFails = (data: string, failpoint: string): Promise<Said> =>
+  millrace(["doctor", "--data", data, "--repair"], { MILLRACE_FAILPOINT: failpoint });
 
 test("the command says what it finds, repairs, and the appliance goes on with the same rows", async () => {
   const data = join(folder.path, "command");
-  const appliance = await start(data, null);
+  const appliance = await start({ config, data });
   for (let number = 0; number < 5; number++) expect(await send(appliance, body(number))).toBe(true);
   const busy = await doctor("--data", data);
   expect(busy).toMatchObject({ code: 2, out: "" });
@@ -175,7 +116,7 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   expect(await appliance.stop()).toBe(0);
 
   // with the configuration that names the folder, or the folder alone
-  const well = await doctor("--config", CONFIG, "--data", data, "--deep");
+  const well = await doctor("--config", config, "--data", data, "--deep");
   expect(well).toMatchObject({ code: 0, error: "" });
   expect(well.out).toMatch(/^ok +log: records 1 to /m);
   expect(well.out).toMatch(/all is well\n$/);
@@ -191,11 +132,11 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   expect(found.out).toContain(`with --repair it would\n  rewrite the hint of ${raw}`);
   expect(found.out).toContain(`  remove ${orphan} (neither ledger nor any snapshot has it)`);
 
-  const failed = await doctorThatFails("doctor.remove.before:1:eio", ["--data", data, "--repair"]);
+  const failed = await repairThatFails(data, "doctor.remove.before:1:eio");
   expect(failed).toMatchObject({ code: 2, error: expect.stringMatching(/^EIO.*run it again\n$/) });
   // killed with some done, the next run does the rest
   writeFileSync(orphan.replace("-999", "-998"), "0123456789");
-  const killed = await doctorThatFails("doctor.remove.before:2:kill", ["--data", data, "--repair"]);
+  const killed = await repairThatFails(data, "doctor.remove.before:2:kill");
   expect(killed.code).toBe(137);
   expect(killed.out.split("\n").filter((line) => line.startsWith("done: ")).length).toBe(1);
   const json = await doctor("--data", data, "--json", "--repair");
@@ -207,7 +148,7 @@ test("the command says what it finds, repairs, and the appliance goes on with th
   expect([exitCode, done.filter((line) => line.includes(orphan)).length]).toEqual([0, 1]);
   expect((await doctor("--data", data)).code).toBe(0);
 
-  const again = await start(data, null);
+  const again = await start({ config, data });
   const { rows } = await again.rows("SELECT count(*), count(DISTINCT event_id) FROM clicks");
   expect(rows[0]?.map(Number)).toEqual([5 * EVENTS, 5 * EVENTS]);
   expect(await again.stop()).toBe(0);

@@ -15,7 +15,7 @@ import {
   sendUntil,
   start,
   writeConfig,
-} from "./savepoint-fixture.ts";
+} from "./full-instance.ts";
 
 setDefaultTimeout(300_000);
 

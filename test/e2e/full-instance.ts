@@ -1,4 +1,4 @@
-// A running instance with late events, sealed ids, closed windows outside of memory and corrections, that savepoints are made of; and the command line.
+// A running instance with late events, sealed ids, closed windows outside of memory and corrections: what savepoints are made of and the doctor looks at. And the command line.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, FROM_SOURCE, type EventsAnswer } from "./appliance.ts";
