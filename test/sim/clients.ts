@@ -17,6 +17,8 @@ interface Body {
   readonly partition: string;
   readonly bytes: Uint8Array;
   readonly format: "json" | "ndjson";
+  /** What was answered first. */
+  said: string | null;
 }
 
 /** What producers were told. */
@@ -37,6 +39,8 @@ export interface ClientParts {
   readonly random: Random;
   readonly told: Told;
   readonly violated: (what: string) => void;
+  /** Events have no ids: requests have keys. */
+  readonly hasKeys: boolean;
   /** When producers make no new bodies any more, µs of the run. */
   readonly untilUs: number;
   /** Mean pause between bodies of one producer, µs. */
@@ -74,7 +78,8 @@ export class Client {
     if (this.#open !== null) return;
     const event = this.#makeNew(BEGAN_US + this.#parts.scheduler.nowUs);
     const bytes = Buffer.from(event.text);
-    this.#open = { events: [event], partition: this.#partition, bytes, format: "json" };
+    const partition = this.#partition;
+    this.#open = { events: [event], partition, bytes, format: "json", said: null };
     this.#parts.told.sent.add(event.id);
     this.#send(this.#open);
   }
@@ -109,7 +114,7 @@ export class Client {
         const { fleet } = appliance;
         if (fleet === null) return;
         const { partition, bytes, format } = body;
-        const sent = { body: [bytes.slice()], bytes: bytes.length };
+        const sent = { body: [bytes.slice()], bytes: bytes.length, ...this.#keyOf(body) };
         fleet.ingest.submit({ stream: "hits", partition, format, ...sent }, (answer) => {
           // a process that has ended sends nothing
           if (main.isDead) return;
@@ -117,6 +122,11 @@ export class Client {
         });
       });
     });
+  }
+
+  /** The first event names its request: it is in no other. */
+  #keyOf({ events }: Body): { readonly key?: string } {
+    return this.#parts.hasKeys ? { key: events[0]?.id ?? "" } : {};
   }
 
   /** The way over the network: now, later, or never. */
@@ -132,6 +142,8 @@ export class Client {
     const { told, random, pauseUs, violated, scheduler } = this.#parts;
     if (answer.kind === "refusal") {
       told.refusals++;
+      // the timeout sends it again
+      if (answer.status === 409 && this.#parts.hasKeys) return;
       if (answer.status !== 503) violated(`refused with ${answer.status}: ${answer.detail}`);
       const waitUs = (answer.retryAfterS ?? 1) * 1_000_000;
       scheduler.after(waitUs + random.between(0, 500_000), this.#actor, () => this.#send(body));
@@ -143,12 +155,23 @@ export class Client {
       violated(
         `${accepted} + ${duplicates} + ${rejected} events were answered of ${body.events.length}`,
       );
+    if (this.#parts.hasKeys) this.#checkSame(body, answer);
     const refused = new Set(errors.map(({ index }) => index));
     for (const [index, { id }] of body.events.entries())
       if (!refused.has(index) && !told.acknowledged.has(id)) told.acknowledged.set(id, position);
     if (this.#open !== body) return;
     this.#open = null;
     this.#later(random.between(0, 2 * pauseUs));
+  }
+
+  /** A request with a key is carried out once, and answered alike ever after. */
+  #checkSame(body: Body, given: IngestAnswer): void {
+    const { violated } = this.#parts;
+    const { isReplay: _, ...answer } = given;
+    const said = JSON.stringify(answer);
+    body.said ??= said;
+    if (body.said !== said) violated(`a request was answered ${body.said}, then ${said}`);
+    if (answer.duplicates > 0) violated(`${answer.duplicates} duplicates where nothing has an id`);
   }
 
   #makeBody(): Body {
@@ -158,13 +181,13 @@ export class Client {
     const format = random.pick(["json", "ndjson"] as const);
     const texts = events.map(({ text }) => text);
     const text = format === "json" ? `[${texts.join(",")}]` : texts.join("\n");
-    return { events, partition: this.#partition, bytes: Buffer.from(text), format };
+    return { events, partition: this.#partition, bytes: Buffer.from(text), format, said: null };
   }
 
   #makeEvent(): SentEvent {
     const { random } = this.#parts;
     const old = this.#old[random.between(0, Math.max(0, this.#old.length - 1))];
-    if (old !== undefined && random.chance(0.04)) return old;
+    if (old !== undefined && random.chance(0.04) && !this.#parts.hasKeys) return old;
     const event = this.#makeNew(this.#someTimeUs());
     this.#old.push(event);
     return event;

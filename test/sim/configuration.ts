@@ -21,13 +21,13 @@ const LOG = { fileSizeBytes: 256 * 1024, sizeMaxBytes: 96 * 1024 * 1024 };
 
 const ROWS = "SELECT window_start, user, count(*) AS hits, sum(value) AS total";
 
-function yaml(idleAfter: string | null): string {
+function yaml(idleAfter: string | null, hasKeys: boolean): string {
   return `
 streams:
   hits:
     schema: hits.avsc
     event_time: time
-    event_id: id
+${hasKeys ? "" : "    event_id: id"}
     out_of_orderness: 2s
     max_future: 5m
 ${idleAfter === null ? "" : `    idle_after: ${idleAfter}`}
@@ -53,13 +53,16 @@ export:
 `;
 }
 
-/** What a process of the appliance starts with. */
-export async function configurationOf(idleAfter: string | null): Promise<ThreadStart> {
+/** What a process of the appliance starts with. `hasKeys`: events have no ids, requests have keys. */
+export async function configurationOf(
+  idleAfter: string | null,
+  hasKeys: boolean,
+): Promise<ThreadStart> {
   const parser = await ViewParser.open();
   const checked = await checkConfig(
     { configFlag: "millrace.yaml", workingFolder: "/", flags: new Map(), env: {} },
     {
-      readText: (path) => (path.endsWith(".avsc") ? SCHEMA : yaml(idleAfter)),
+      readText: (path) => (path.endsWith(".avsc") ? SCHEMA : yaml(idleAfter, hasKeys)),
       parseSchema: ({ text, eventTime, eventId }) => {
         const parsed = parseAvroSchema(text, { eventTime, eventId, id: 1 });
         if ("faults" in parsed) throw new Error(JSON.stringify(parsed.faults));

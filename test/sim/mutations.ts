@@ -253,4 +253,40 @@ export const MUTATIONS: readonly Mutation[] = [
       "        this.#ledger.markCommitted(name, last.epoch, 1);\n        const result = this.#commit(name, table.iceberg, pending);\n",
     ),
   },
+  {
+    name: "answers of keyed requests are written in a transaction of their own",
+    from: 5,
+    patches: one(
+      "src/threads/log.ts",
+      RECORD_APPEND,
+      "    for (const record of records) this.#writer.append([record]);\n",
+    ),
+  },
+  {
+    name: "a replay does not repeat answers of keyed requests",
+    from: 5,
+    patches: one(
+      "src/engine.ts",
+      'this.answers.keep(record.stream ?? "", record.receivedAtUs, answers);',
+      "void answers;",
+    ),
+  },
+  {
+    name: "answers of keyed requests are not in the checkpoint",
+    from: 5,
+    patches: one(
+      "src/engine-state.ts",
+      "    ...answers,\n",
+      "    ...answers,\n    keptAnswers: [],\n",
+    ),
+  },
+  {
+    name: "a key is free before its answer is durable",
+    from: 5,
+    patches: one(
+      "src/threads/gateway.ts",
+      "if (place !== null && this.#inWork.has(place)) return reply(IN_WORK);",
+      "",
+    ),
+  },
 ];

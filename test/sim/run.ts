@@ -40,6 +40,9 @@ export interface RunResult {
   readonly records: number;
 }
 
+/** In one of so many seeds events have no ids, and requests have keys instead. */
+const KEYED_EVERY = 5;
+
 const SECOND_US = 1_000_000;
 /** Producers send so long, with faults; then nothing fails any more. */
 const SEND_US = 25 * SECOND_US;
@@ -65,9 +68,10 @@ const workers = Promise.all([
 
 const configurations = new Map<string, Promise<ThreadStart>>();
 
-function configured(idleAfter: string | null): Promise<ThreadStart> {
-  const known = configurations.get(String(idleAfter)) ?? configurationOf(idleAfter);
-  configurations.set(String(idleAfter), known);
+function configured(idleAfter: string | null, hasKeys: boolean): Promise<ThreadStart> {
+  const name = `${idleAfter} ${hasKeys}`;
+  const known = configurations.get(name) ?? configurationOf(idleAfter, hasKeys);
+  configurations.set(name, known);
   return known;
 }
 
@@ -139,6 +143,7 @@ class Run {
           random: new Random(this.#seed, `client ${client}`),
           told: this.#told,
           violated: (what) => this.#violated(what),
+          hasKeys: this.#seed % KEYED_EVERY === 0,
           untilUs: SEND_US,
           pauseUs: random.between(200_000, 2_000_000),
         }),
@@ -266,7 +271,7 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   await workers;
   const { seed } = options;
   const random = new Random(seed, "run");
-  const start = await configured(random.chance(0.4) ? "2s" : null);
+  const start = await configured(random.chance(0.4) ? "2s" : null, seed % KEYED_EVERY === 0);
   const drawn = drawFaults(new Random(seed, "faults"), SEND_US);
   const faults =
     options.faults === null ? drawn : drawn.filter((_, index) => options.faults?.includes(index));
