@@ -73,6 +73,7 @@ const GLOBALS: Readonly<Record<string, { readonly from: string; readonly names: 
   "src/base/clock.ts": { from: "threads", names: "wallUs, monotonicUs" },
   "src/threads/fleet.ts": { from: "threads", names: "Worker, MessageChannel" },
   "src/threads/gateway.ts": { from: "threads", names: "setImmediate" },
+  "src/threads/worker.ts": { from: "threads", names: "setImmediate" },
   "src/threads/engine-pins.ts": { from: "threads", names: "setTimeout" },
   "src/threads/engine.ts": { from: "threads", names: "setImmediate, setInterval, setTimeout" },
   "src/threads/log.ts": { from: "threads", names: "setImmediate, setInterval" },
