@@ -255,7 +255,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "answers of keyed requests are written in a transaction of their own",
-    from: 5,
+    from: 10,
     patches: one(
       "src/threads/log.ts",
       RECORD_APPEND,
@@ -264,7 +264,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a replay does not repeat answers of keyed requests",
-    from: 5,
+    from: 15,
     patches: one(
       "src/engine.ts",
       'this.answers.keep(record.stream ?? "", record.receivedAtUs, answers);',
@@ -282,7 +282,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a key is free before its answer is durable",
-    from: 5,
+    from: 15,
     patches: one(
       "src/threads/gateway.ts",
       "if (place !== null && this.#inWork.has(place)) return reply(IN_WORK);",
