@@ -12,6 +12,9 @@ export interface ClientOptions {
   readonly largeEvents: number;
   /** Between an answer and the next body, ms. */
   readonly pauseMs: number;
+  /** Every so many ms of wall time, for so long, bodies have ten times the events. 0: never. */
+  readonly burstEveryMs: number;
+  readonly burstMs: number;
   /** Wall time at which the events' time is `eventsBeginMs`, and how much faster it passes. */
   readonly beganMs: number;
   readonly speed: number;
@@ -55,6 +58,13 @@ function textOf(body: Body, before: Body | null): string {
   return [...lines, ...REJECTED.slice(0, body.rejected)].join("\n");
 }
 
+const BURST = 10;
+function isBurst(): boolean {
+  const { burstEveryMs, burstMs, beganMs } = options;
+  const intoMs = (Date.now() - beganMs) % burstEveryMs;
+  return burstEveryMs > 0 && intoMs >= burstEveryMs - burstMs;
+}
+
 function nextBody(lane: Lane): Body {
   const count = lane.bodies.length;
   const last = lane.bodies.at(-1);
@@ -62,7 +72,7 @@ function nextBody(lane: Lane): Body {
   return {
     lane: lane.name,
     first: last === undefined ? 0 : last.first + last.events,
-    events: isLarge ? options.largeEvents : options.events,
+    events: isLarge ? options.largeEvents : options.events * (isBurst() ? BURST : 1),
     atMs: EVENTS_BEGIN_MS + Math.floor((Date.now() - options.beganMs) * options.speed),
     repeated: count % REPEATS_EVERY === 1 ? Math.min(REPEATED, last?.events ?? 0) : 0,
     rejected: count % REJECTS_EVERY === 1 ? REJECTED.length : 0,

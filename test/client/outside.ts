@@ -10,6 +10,11 @@ const run = (script: string, args: readonly string[]): string[] => [
   ...args,
 ];
 
+/** What a client does unless it is said: bodies of one size at one rate. */
+const STEADY = { largeEvery: 0, largeEvents: 0, burstEveryMs: 0, burstMs: 0 };
+
+type Options = Omit<ClientOptions, keyof typeof STEADY> & Partial<ClientOptions>;
+
 /** A client that runs until it is told to end, and goes on from its file when it is started again. */
 export class OutsideClient {
   readonly journal: string;
@@ -17,10 +22,10 @@ export class OutsideClient {
   readonly #options: ClientOptions;
   #child: Bun.Subprocess<"ignore", "inherit", "inherit"> | null = null;
 
-  constructor(name: string, journal: string, options: ClientOptions) {
+  constructor(name: string, journal: string, options: Options) {
     this.#name = name;
     this.journal = journal;
-    this.#options = options;
+    this.#options = { ...STEADY, ...options };
   }
 
   start(address: string): void {

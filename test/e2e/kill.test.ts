@@ -26,8 +26,6 @@ const client = new OutsideClient("c", join(folder.path, "journal"), {
   stream: "clicks",
   lanes: 6,
   events: 40,
-  largeEvery: 0,
-  largeEvents: 0,
   pauseMs: 1,
   beganMs: Date.now(),
   speed: 120,

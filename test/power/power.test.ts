@@ -78,8 +78,6 @@ class Machine {
       stream: "clicks",
       lanes: 4,
       events: 500,
-      largeEvery: 0,
-      largeEvents: 0,
       pauseMs: 1,
       beganMs: Date.now(),
       speed: 120,
