@@ -1,6 +1,6 @@
 // Verbs: `verify`, `test`, `preview`, which look at views and change nothing, `reconcile`, `savepoint`, `restore` and `doctor`. Each returns its exit code; what it prints goes to
 // `CommandTools`, as do the configuration and whom to ask, which main decides.
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { isAbsolute, resolve } from "node:path";
 import { kernelModule } from "../kernels/modules.ts";
 import { engineStreams } from "./appliance.ts";
@@ -313,6 +313,8 @@ function rehearseFile(
     `stream ${plan.stream}`,
   );
   let text: string;
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory() === true)
+    throw new CommandError(`${file} is a folder; name a file with an event a line`);
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {

@@ -1,6 +1,6 @@
 // Verb: a file of events -> lines as they come in. A line is an event's JSON, or {"received_at": "...", "event": {...}} (with "partition" if
 // it matters): then it says when it was received and from which source partition. Owns that envelope; what an event is, decode says.
-import { timeUs } from "../base/iso-time.ts";
+import { isoTime, timeUs } from "../base/iso-time.ts";
 
 /** An event as it comes in. */
 export interface EventLine {
@@ -15,6 +15,9 @@ export interface EventLine {
 export class EventLineError extends Error {
   override readonly name = "EventLineError";
 }
+
+/** Times of receipt are whole numbers below 2^53, in whole ms: up to June of the year 2255. */
+export const RECEIVED_AT_US_MAX = BigInt(Number.MAX_SAFE_INTEGER - 991);
 
 /** The event's text stays as it is written: its numbers keep their digits. */
 const ENVELOPE =
@@ -43,6 +46,10 @@ export function readEventLines(text: string): EventLine[] {
     if (us === null || us % 1000n !== 0n)
       throw new EventLineError(
         `line ${index + 1}: received_at ${JSON.stringify(receivedAt)} is not a time in whole ms; write 2019-10-01T00:30:00.250Z`,
+      );
+    if (us > RECEIVED_AT_US_MAX)
+      throw new EventLineError(
+        `line ${index + 1}: received_at ${receivedAt} is beyond ${isoTime(RECEIVED_AT_US_MAX)}, where times of receipt end`,
       );
     if (last !== null && Number(us) < last)
       throw new EventLineError(

@@ -5,10 +5,16 @@ import type { EngineStream, KernelModules } from "../engine.ts";
 import { faultText } from "../config/fault.ts";
 import { parseValue } from "../config/values.ts";
 import { readYaml } from "../config/yaml.ts";
-import { timeUs } from "../base/iso-time.ts";
+import { isoTime, timeUs } from "../base/iso-time.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { differencesFrom } from "./compare.ts";
-import { EventLineError, readEventLines, withoutMark, type EventLine } from "./event-lines.ts";
+import {
+  EventLineError,
+  readEventLines,
+  RECEIVED_AT_US_MAX,
+  withoutMark,
+  type EventLine,
+} from "./event-lines.ts";
 import { ExpectedRowsError, readCsv, readJsonRows } from "./expected.ts";
 import { NoRoomError } from "./last-rows.ts";
 import { Rehearsal } from "./rehearsal.ts";
@@ -126,6 +132,11 @@ function newestEventTimeUs(
   const trial = new Rehearsal(modules, { streams: [timeless], plans: [] });
   trial.send(stream.name, lines, Number.MAX_SAFE_INTEGER);
   const newestUs = trial.newestEventTimeUs(stream.name) ?? 0n;
+  // The newest as far as it is not ahead of its receipt.
+  if (newestUs >= RECEIVED_AT_US_MAX)
+    throw new EventLineError(
+      `an event is beyond ${isoTime(RECEIVED_AT_US_MAX)}, where times of receipt end: say when it was received, received_at in ${SETTINGS_FILE} or {"received_at": "...", "event": {...}} lines`,
+    );
   return Math.max(0, Math.ceil(Number(newestUs) / 1000) * 1000);
 }
 
@@ -150,7 +161,7 @@ function readSettings(text: string, { streams }: RehearsalConfig): Settings | st
   const [receivedAtUs, untilUs] = ["received_at", "until"].map((key) => timeOf(given.get(key)));
   for (const [key, us] of Object.entries({ received_at: receivedAtUs, until: untilUs }))
     if (us === undefined)
-      return `${SETTINGS_FILE}: ${key} ${JSON.stringify(given.get(key))} is not a time`;
+      return `${SETTINGS_FILE}: ${key} ${JSON.stringify(given.get(key))} is not a time up to ${isoTime(RECEIVED_AT_US_MAX)}`;
   const times = { receivedAtUs: receivedAtUs ?? null, untilUs: untilUs ?? null };
   const distance = given.get("out_of_orderness");
   if (distance === undefined) return { stream, ...times };
@@ -162,10 +173,10 @@ function readSettings(text: string, { streams }: RehearsalConfig): Settings | st
   return { stream: { ...stream, outOfOrdernessUs: Number(parsed.value) }, ...times };
 }
 
-/** In whole ms; null: it is not given, undefined: it is no time. */
+/** In whole ms; null: it is not given, undefined: it is no time of receipt. */
 function timeOf(text: string | undefined): number | null | undefined {
   const us = text === undefined ? null : timeUs(text);
-  if (us !== null) return Number(us / 1000n) * 1000;
+  if (us !== null) return us > RECEIVED_AT_US_MAX ? undefined : Number(us / 1000n) * 1000;
   return text === undefined ? null : undefined;
 }
 

@@ -9,16 +9,26 @@ export function fixtureFolders(folder: string): string[] | string {
     return `${folder} is not a folder; name the one that holds the tests`;
   const found = readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name === EVENTS_FILE || name.endsWith(`/${EVENTS_FILE}`))
-    .map((name) => dirname(join(folder, name)))
+    .map((name) => join(folder, name))
+    .filter(isFile)
+    .map((path) => dirname(path))
     .toSorted();
   return found.length > 0 ? found : `no folder below ${folder} holds ${EVENTS_FILE}`;
 }
 
 export function folderFiles(folder: string): FixtureFiles {
   return {
-    names: () => readdirSync(folder).toSorted(),
+    names: () =>
+      readdirSync(folder)
+        .filter((name) => isFile(join(folder, name)))
+        .toSorted(),
     text: (name) => readFileSync(join(folder, name), "utf8"),
   };
+}
+
+/** Not a folder of that name. */
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }
 
 /** The millrace.yaml of the folder or the nearest one above it; undefined when there is none. */

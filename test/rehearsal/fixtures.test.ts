@@ -223,6 +223,7 @@ test("files may begin with a byte order mark; events that were refused explain r
 
 test("a fixture that is not right says what to write", async () => {
   const events = hit(1, "00:10");
+  const hitOf2300 = JSON.stringify({ id: 1, time: "2300-01-01T00:00:00Z" });
   const cases: readonly (readonly [Readonly<Record<string, string>>, RegExp])[] = [
     [{ "events.ndjson": events }, /there are no expected rows/],
     [
@@ -248,6 +249,18 @@ test("a fixture that is not right says what to write", async () => {
       /until "soon" is not a time/,
     ],
     [
+      { "events.ndjson": hitOf2300, "pages.csv": "n\n1\n" },
+      /an event is beyond 2255-06-05T23:47:34.74Z, where times of receipt end: say when/,
+    ],
+    [
+      { "events.ndjson": events, "pages.csv": "n\n1\n", "test.yaml": "received_at: 2300-01-01" },
+      /received_at "2300-01-01" is not a time up to 2255-06-05T/,
+    ],
+    [
+      { "events.ndjson": `{"received_at":"2300-01-01","event":${events}}`, "pages.csv": "n\n" },
+      /line 1: received_at 2300-01-01 is beyond 2255-06-05T/,
+    ],
+    [
       { "events.ndjson": '{"received_at":"soon","event":{}}', "pages.csv": "n\n" },
       /line 1: received_at "soon" is not a time/,
     ],
@@ -258,4 +271,9 @@ test("a fixture that is not right says what to write", async () => {
     expect([1, 2]).toContain(code);
   }
   expect(await run(join(folder.path, "nowhere"))).toMatchObject({ code: 2 });
+  // a folder of that name is no file
+  mkdirSync(join(folder.path, "odd/events.ndjson"), { recursive: true });
+  const { code, out } = await run(join(folder.path, "odd"));
+  expect(out).toMatch(/no folder below .*odd holds events.ndjson\n$/);
+  expect(code).toBe(2);
 }, 60_000);

@@ -185,6 +185,7 @@ test("what is wrong is said", async () => {
     ],
     [["tumbled", "--from", "2024-01-01"], /a range has two times/],
     [["tumbled", "--file", "nowhere.ndjson"], /ENOENT/],
+    [["tumbled", "--file", "src"], /src is a folder; name a file with an event a line/],
     [["tumbled", "--url", "http://127.0.0.1:9"], /does not answer/],
     [["tumbled", "--data", join(folder.path, "nothing")], /is not a data folder of Millrace/],
   ];

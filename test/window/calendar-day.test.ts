@@ -72,6 +72,30 @@ test("days begin at the first instant of each local date, as DuckDB has it; and 
   db.close();
 }, 120_000);
 
+test("days of before 1970, whose offsets have seconds, are DuckDB's too", async () => {
+  const db = await DuckDb.open({ threads: "1" });
+  const connection = await db.connect();
+  const beginUs = BigInt(Date.UTC(1850, 0, 1)) * 1000n;
+  for (const timeZone of [...ZONES, "Europe/Amsterdam", "Africa/Monrovia", "Asia/Kathmandu"]) {
+    const days = new CalendarDays(timeZone);
+    const values = Array.from({ length: 120 }, (_, n) => {
+      // 366 days and some hours apart, so that days of all seasons come up
+      const timeUs = beginUs + BigInt(n) * 31_640_000_123_000n;
+      const { startUs, endUs } = days.dayOf(timeUs);
+      return `(${timeUs}, ${startUs}, ${endUs})`;
+    });
+    const date = (us: string): string =>
+      `date_trunc('day', timezone('${timeZone}', make_timestamptz(${us})))`;
+    const { rows } = await connection.run(
+      `SELECT t, s, e FROM (VALUES ${values.join(", ")}) v(t, s, e)
+       WHERE t < s OR t >= e OR ${date("s")} <> ${date("t")} OR ${date("s - 1")} >= ${date("s")} OR ${date("e - 1")} <> ${date("s")} OR ${date("e")} <= ${date("s")}`,
+    );
+    expect(rows).toEqual([]);
+  }
+  connection.close();
+  db.close();
+}, 60_000);
+
 test("an unknown zone is refused", () => {
   expect(() => new CalendarDays("Europe/Atlantis")).toThrow(RangeError);
 });
