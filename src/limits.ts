@@ -390,7 +390,7 @@ export const VERIFY_LATE_MAX = 40_000;
 /** How often verify begins anew with a view over sessions, whose two questions must be of one position. */
 export const VERIFY_ATTEMPTS_MAX = 5;
 /** What `reconcile` computes together: windows with late events, and events in them (250 MB as rows of JavaScript). One window may have more. */
-export const RECONCILE_CHUNK_WINDOWS = 64;
+export const RECONCILE_CHUNK_WINDOWS = 1024;
 export const RECONCILE_CHUNK_EVENTS = 250_000;
 
 /** Bytes of the rows that one record reconciles: 100,000 rows of 80 bytes; a third more as text in the log. A window with more is skipped. */

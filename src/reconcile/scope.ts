@@ -53,8 +53,11 @@ export interface ShortWindow {
 
 /** Windows that are computed together: whole ones of the topmost rollups. */
 export interface Chunk {
+  /** What is read: windows that are near each other are one range, with what lies between them. */
   readonly ranges: readonly Range[];
   readonly windows: readonly ShortWindow[];
+  /** How many windows of the topmost rollups they lie in. */
+  readonly topCount: number;
 }
 
 /**
@@ -63,7 +66,7 @@ export interface Chunk {
  */
 export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWindow[]): Chunk[] {
   const wholes = plans.map((plan) => rangeOf(plan));
-  const chunks: { ranges: Range[]; windows: ShortWindow[]; events: number; topUs: bigint }[] = [];
+  const chunks: Growing[] = [];
   for (const window of windows) {
     const [own, ...above] = wholes.map((of) => of(window.startUs)) as [Range, ...Range[]];
     const top = above.reduce((a, b) => (lengthOf(b) > lengthOf(a) ? b : a), own);
@@ -76,19 +79,38 @@ export function chunksOf(plans: readonly ViewPlan[], windows: readonly ShortWind
       chunk.windows.push(window);
       continue;
     }
-    const events = window.eventCount * Number(lengthOf(whole) / lengthOf(own));
+    // One question with few long ranges is cheaper than one with many short ones: what is between is read and not kept.
+    const near = last !== undefined && whole.startUs - last.endUs <= lengthOf(own) ? last : null;
+    const joined = near === null ? whole : union(near, whole);
+    const addedUs = lengthOf(joined) - (near === null ? 0n : lengthOf(near));
+    const events = window.eventCount * (Number(addedUs) / Number(lengthOf(own)));
     if (
       chunk !== undefined &&
-      chunk.ranges.length < RECONCILE_CHUNK_WINDOWS &&
+      chunk.topCount < RECONCILE_CHUNK_WINDOWS &&
       chunk.events + events <= RECONCILE_CHUNK_EVENTS
     ) {
-      chunk.ranges.push(whole);
+      if (near !== null) chunk.ranges.pop();
+      chunk.ranges.push(joined);
       chunk.windows.push(window);
       chunk.events += events;
       chunk.topUs = top.startUs;
-    } else chunks.push({ ranges: [whole], windows: [window], events, topUs: top.startUs });
+      chunk.topCount++;
+    } else {
+      const all = window.eventCount * (Number(lengthOf(whole)) / Number(lengthOf(own)));
+      const begun = { ranges: [whole], windows: [window], events: all };
+      chunks.push({ ...begun, topUs: top.startUs, topCount: 1 });
+    }
   }
   return chunks;
+}
+
+/** A chunk that windows are added to. `topUs`: the window of the topmost rollup that the last one lies in. */
+interface Growing extends Chunk {
+  readonly ranges: Range[];
+  readonly windows: ShortWindow[];
+  events: number;
+  topUs: bigint;
+  topCount: number;
 }
 
 /**

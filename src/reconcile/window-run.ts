@@ -131,7 +131,7 @@ class Run {
 
   /** There is no room for the state of a chunk: fewer windows of rollups may do. */
   #tooLarge(chunk: Chunk, range: TimeRange, why: string): Promise<boolean> {
-    if (chunk.ranges.length > 1) return this.#halves(chunk, range);
+    if (chunk.topCount > 1) return this.#halves(chunk, range);
     this.skip(chunk.windows, why);
     return Promise.resolve(false);
   }
@@ -149,8 +149,9 @@ class Run {
       return false;
     }
     const whole = (part: readonly ShortWindow[]): Chunk => {
-      const ranges = chunksOf(this.#order.plans, part).flatMap((chunk) => chunk.ranges);
-      return { ranges, windows: part };
+      const chunks = chunksOf(this.#order.plans, part);
+      const topCount = chunks.reduce((sum, chunk) => sum + chunk.topCount, 0);
+      return { ranges: chunks.flatMap(({ ranges }) => ranges), windows: part, topCount };
     };
     const isDone = await this.#chunk(whole(first), { fromUs: range.fromUs, toUs: middleUs });
     const rest = { fromUs: middleUs, toUs: range.toUs };
