@@ -1,5 +1,5 @@
 // `npm test`: builds the kernels, runs every test in random order with a printed seed, lists what was skipped and why, repeats what
-// failed (so that the end of a long run says it), and ends with `N passed, N failed, N skipped`. Arguments go to `bun test` (paths, --seed N). Keeps Bun's exit code.
+// failed (so that the end of a long run says it), names the slowest files, and ends with `N passed, N failed, N skipped`. Arguments go to `bun test` (paths, --seed N). Keeps Bun's exit code.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -26,6 +26,21 @@ function readReport(path: string): { tests: number; failed: number; skipped: str
     },
   );
   return { tests: count("tests"), failed: count("failures") + count("errors"), skipped };
+}
+
+/** Files that the end of the run names: who wants it shorter begins there. */
+const SLOWEST_FILES = 12;
+
+/** The files that took longest, `SECONDS s  PATH` each. */
+function slowestFiles(path: string): string[] {
+  const suites = readFileSync(path, "utf8").matchAll(
+    /<testsuite name="([^"]*)" file="\1"[^>]*\btime="([\d.]+)"/g,
+  );
+  return [...suites]
+    .map(([, file = "", seconds]) => ({ file, seconds: Math.round(Number(seconds)) }))
+    .toSorted((one, two) => two.seconds - one.seconds)
+    .slice(0, SLOWEST_FILES)
+    .map(({ file, seconds }) => `${String(seconds).padStart(5)} s  ${file}`);
 }
 
 /** Lines of a failure that the end of the run repeats: the assertion and where it stands. */
@@ -91,6 +106,7 @@ const failures = await passOn(child.stderr, process.stderr);
 let code = await child.exited;
 try {
   const { tests, failed, skipped } = readReport(report);
+  console.log(["slowest files:", ...slowestFiles(report)].join("\n"));
   for (const failure of failures) console.log(failure);
   for (const name of skipped) console.log(`skipped ${name}`);
   console.log(`seed ${seed} (npm test -- --seed ${seed} repeats this order and these properties)`);
