@@ -1,5 +1,6 @@
 // One running appliance: data folder, threads, query process, HTTP, from a checked configuration. Puts adapters together; decides nothing
 // about events. Used by `serve` and `demo`.
+import { must } from "./base/assert.ts";
 import { systemClock } from "./base/clock.ts";
 import { openDiskFiles } from "./base/disk-files.ts";
 import type { EngineStream } from "./engine.ts";
@@ -19,12 +20,16 @@ import type { Question, QuestionAnswer, Questions, Refusal } from "./serve/deps.
 import { checkGivenKey, chooseKey, isLoopback } from "./serve/key.ts";
 import { MetricRegistry } from "./serve/metrics.ts";
 import { startServer, type RunningServer } from "./serve/server.ts";
+import type { Credentials } from "./ship/signature.ts";
+import { shipTarget } from "./ship/target.ts";
 import type { OnTableAhead } from "./table/recovery.ts";
 import { registerFleetMetrics } from "./threads/fleet-metrics.ts";
 import { Fleet, type WorkerUrls } from "./threads/fleet.ts";
 import type { Failed, ThreadStart } from "./threads/messages.ts";
+import { Freezer } from "./threads/freezer.ts";
 import { Reconciler } from "./threads/reconciler.ts";
 import { Savepointer } from "./threads/savepointer.ts";
+import { registerShipMetrics, Shipping } from "./threads/shipping.ts";
 
 export interface ApplianceOptions {
   readonly checked: CheckedConfig;
@@ -35,6 +40,8 @@ export interface ApplianceOptions {
   /** MILLRACE_KEY and MILLRACE_FAILPOINT, as the environment has them. */
   readonly key: string | undefined;
   readonly failpoint: string | undefined;
+  /** Where the configuration has `ship.to`. */
+  readonly shipCredentials: Credentials | null;
   /** Absent: refuse. */
   readonly onTableAhead?: OnTableAhead;
   /** A line for the operator. */
@@ -55,6 +62,7 @@ export class Appliance {
   readonly #server: RunningServer;
   readonly #reconciler: Reconciler;
   readonly #savepointer: Savepointer;
+  readonly #shipping: Shipping | null;
 
   private constructor(parts: {
     readonly folder: DataFolder;
@@ -63,6 +71,7 @@ export class Appliance {
     readonly server: RunningServer;
     readonly reconciler: Reconciler;
     readonly savepointer: Savepointer;
+    readonly shipping: Shipping | null;
     readonly madeKey: string | null;
     readonly shutdownTimeoutUs: number;
   }) {
@@ -75,6 +84,7 @@ export class Appliance {
     this.#server = parts.server;
     this.#reconciler = parts.reconciler;
     this.#savepointer = parts.savepointer;
+    this.#shipping = parts.shipping;
   }
 
   /** Resolves once events are accepted. Throws DataFolderError, KeyError and ListenError with advice. */
@@ -108,14 +118,15 @@ export class Appliance {
     registerFleetMetrics(metrics, fleet, queries);
     const questions = new FleetQuestions(fleet, queries, settings.query.timeoutUs / 1000);
     const reconciler = reconcilerOf(options, fleet, questions);
-    const savepointer = savepointerOf(options, fleet, folder);
+    const { savepointer, shipping } = copiersOf(options, new Freezer(fleet), folder);
+    if (shipping !== null) registerShipMetrics(metrics, shipping, () => fleet.health().position);
     const server = startServer(
       {
         ingest: fleet.ingest,
         questions,
         reconcile: reconciler,
         savepoints: savepointer,
-        status: () => fleet.health(),
+        status: () => shipping?.health(fleet.health()) ?? fleet.health(),
         metrics,
         keyHash: key.hash,
         version: options.version,
@@ -133,7 +144,7 @@ export class Appliance {
       throw new Error("broken invariant: an address beyond loopback has a key");
     void reconciler.schedule(checked.config.views);
     const { shutdownTimeoutUs } = settings.server;
-    const running = { fleet, queries, server, reconciler, savepointer };
+    const running = { fleet, queries, server, reconciler, savepointer, shipping };
     const parts = { ...running, folder, shutdownTimeoutUs };
     return new Appliance({ ...parts, madeKey: key.made });
   }
@@ -141,11 +152,13 @@ export class Appliance {
   /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */
   async stop(): Promise<void> {
     this.#reconciler.close();
+    this.#shipping?.noMore();
     // an eighth of the time, so that a savepoint that is given up is removed; a half is for what comes after
     await this.#savepointer.close(this.shutdownTimeoutUs / 8000);
     await this.#server.stop(Math.min(DRAIN_MS, (this.shutdownTimeoutUs * 3) / 8000));
     await this.#queries.close();
     await this.#fleet.stop();
+    await this.#shipping?.close(this.shutdownTimeoutUs / 8000);
     this.#folder.close();
   }
 }
@@ -201,27 +214,46 @@ function reconcilerOf(
   });
 }
 
-function savepointerOf(
-  { checked, workers, version, failpoint }: ApplianceOptions,
-  fleet: Fleet,
+/** What copies everything: into a folder when it is asked for, and to a store all the time. */
+function copiersOf(
+  { checked, workers, version, failpoint, shipCredentials, say }: ApplianceOptions,
+  freezer: Freezer,
   folder: DataFolder,
-): Savepointer {
-  return new Savepointer({
+): { readonly savepointer: Savepointer; readonly shipping: Shipping | null } {
+  const order = {
+    dataFolder: folder.path,
+    jobId: folder.jobId,
+    hashKey: folder.hashKey,
+    configurationText: checked.record.body,
+    logFileSizeBytes: checked.config.settings.log.fileSizeBytes,
+    millrace: version,
+  };
+  const savepointer = new Savepointer({
     url: workers.savepoint,
-    order: {
-      dataFolder: folder.path,
-      jobId: folder.jobId,
-      hashKey: folder.hashKey,
-      configurationText: checked.record.body,
-      logFileSizeBytes: checked.config.settings.log.fileSizeBytes,
-      millrace: version,
-    },
+    order,
     failpoint: failpoint ?? null,
     nowUs: () => systemClock().nowUs(),
-    freeze: () => fleet.freeze(),
-    thaw: () => fleet.thaw(),
-    letGo: () => fleet.letGo(),
+    freezer: freezer.user(),
   });
+  const to = shipTarget(checked.config.settings.ship);
+  if (to === null) return { savepointer, shipping: null };
+  const { intervalUs, logIntervalUs, keep: keepMax } = checked.config.settings.ship;
+  const shipping = new Shipping({
+    url: workers.ship,
+    order: {
+      savepoint: order,
+      intervalUs,
+      logIntervalUs,
+      keepMax,
+      target: to,
+      credentials: must(shipCredentials, "credentials where something is shipped"),
+    },
+    failpoint: failpoint ?? null,
+    freezer: freezer.user(),
+    nowUs: () => systemClock().nowUs(),
+    say,
+  });
+  return { savepointer, shipping };
 }
 
 /** Questions of the HTTP routes over the query process and the fleet's pins. */

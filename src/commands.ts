@@ -35,6 +35,12 @@ import type { Relation } from "./rehearsal/relation.ts";
 import { SavepointError } from "./savepoint/manifest.ts";
 import { megabytes, progressText, restoreLines, savepointLines } from "./savepoint/report.ts";
 import { restoreSavepoint } from "./savepoint/restore.ts";
+import { shipRestoreLines } from "./ship/report.ts";
+import { restoreShipment } from "./ship/restore.ts";
+import { S3Store } from "./ship/s3-store.ts";
+import { CredentialsError, type Credentials } from "./ship/signature.ts";
+import { StoreError } from "./ship/store.ts";
+import { readShipmentNumber, readShipTarget } from "./ship/target.ts";
 import type { CheckedConfig, CheckTools } from "./serve/check.ts";
 import { ApplianceError, type Client } from "./serve/client.ts";
 import { tableText } from "./serve/demo.ts";
@@ -54,6 +60,8 @@ export interface CommandTools {
   readonly parseView: CheckTools["parseView"];
   /** MILLRACE_FAILPOINT, for tests. */
   readonly failpoint: string | null;
+  /** Those of the environment; throws CredentialsError when it has none. */
+  readonly credentials: () => Credentials;
   /** Something to ask about the configuration's data folder, until `use` is done; ends the process when there is none. Null only with --url. */
   readonly withClient: <T>(
     line: CommandLine,
@@ -73,7 +81,7 @@ export async function runCommand(line: CommandLine, tools: CommandTools): Promis
     if (line.command === "verify") return await verify(line, tools);
     if (line.command === "reconcile") return await reconcile(line, tools);
     if (line.command === "savepoint") return await savepoint(line, tools);
-    if (line.command === "restore") return restore(line, tools);
+    if (line.command === "restore") return await restore(line, tools);
     if (line.command === "doctor") return await doctor(line, tools);
     return await (line.command === "test" ? runTests(line, tools) : preview(line, tools));
   } catch (error) {
@@ -83,6 +91,8 @@ export async function runCommand(line: CommandLine, tools: CommandTools): Promis
       error instanceof DataFolderError ||
       error instanceof EventLineError ||
       error instanceof SavepointError ||
+      error instanceof StoreError ||
+      error instanceof CredentialsError ||
       error instanceof NoRoomError;
     if (!isTheirs) throw error;
     const advice = error instanceof NoRoomError ? "; preview fewer events" : "";
@@ -191,24 +201,40 @@ async function savepoint(line: CommandLine, tools: CommandTools): Promise<number
   return 0;
 }
 
-/** A new data folder out of a savepoint. Needs no configuration, and no process. */
-function restore(line: CommandLine, tools: CommandTools): number {
+/** A new data folder out of a savepoint or of what was shipped. Needs no configuration, and no process. */
+async function restore(line: CommandLine, tools: CommandTools): Promise<number> {
   const [from, ...more] = line.words;
   const to = line.flags.get("data") ?? line.flags.get("storage.path");
-  if (from === undefined || to === undefined || more.length > 0 || line.flags.size > 1)
-    throw new CommandError("write millrace restore DIR --data NEW_FOLDER");
+  const shipFlags = [...line.flags].filter(([name]) => name.startsWith("ship."));
+  const isStore = from?.startsWith("s3:") === true;
+  if (from === undefined || to === undefined || more.length > 0)
+    throw new CommandError("write millrace restore DIR-OR-S3-PREFIX --data NEW_FOLDER");
+  if (line.flags.size > 1 + (isStore ? shipFlags.length : 0))
+    throw new CommandError(
+      `besides --data a restore takes ${isStore ? "--ship.endpoint, --ship.region, --ship.path_style and --shipment" : "no flags from a folder"}`,
+    );
+  const dataFolder = resolve(to);
+  const files = openDiskFiles(tools.failpoint);
   let told = 0;
-  const report = restoreSavepoint({
-    from: resolve(from),
-    dataFolder: resolve(to),
-    files: openDiskFiles(tools.failpoint),
-    tell: (bytes, all) => {
-      const tenth = Math.floor((10 * bytes) / all);
-      if (tenth > told) tools.say(`${tenth * 10} % of ${megabytes(all)}`);
-      told = tenth;
-    },
-  });
-  for (const text of restoreLines(report)) tools.say(text);
+  const tell = (bytes: number, all: number): void => {
+    const tenth = Math.floor((10 * bytes) / all);
+    if (tenth > told) tools.say(`${tenth * 10} % of ${megabytes(all)}`);
+    told = tenth;
+  };
+  if (!isStore) {
+    const report = await restoreSavepoint({ from: resolve(from), dataFolder, files, tell });
+    for (const text of restoreLines(report)) tools.say(text);
+    return 0;
+  }
+  const number = readShipmentNumber(line.own.get("shipment"));
+  const target = readShipTarget(from, new Map(shipFlags));
+  if (typeof target === "string") throw new CommandError(target);
+  if (typeof number === "string") throw new CommandError(number);
+  const { signal } = new AbortController();
+  const options = { target, credentials: tools.credentials(), clock: systemClock(), signal };
+  const store = new S3Store(options);
+  const report = await restoreShipment({ store, number, dataFolder, files, tell });
+  for (const text of shipRestoreLines(report)) tools.say(text);
   return 0;
 }
 

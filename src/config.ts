@@ -219,6 +219,47 @@ export const SETTING_KEYS = {
     default: "2",
     description: "DuckDB's threads for one question.",
   },
+  "ship.to": {
+    type: "text",
+    default: null,
+    description:
+      "s3://BUCKET/PREFIX of an S3-compatible store, to which the log and, from time to time, everything else is copied (see Off the disk); unset: nothing is.",
+  },
+  "ship.endpoint": {
+    type: "text",
+    default: null,
+    description: "URL of the store, https://minio.example:9000; unset: Amazon's.",
+  },
+  "ship.region": {
+    type: "text",
+    default: "us-east-1",
+    description: "Region of the bucket.",
+  },
+  "ship.path_style": {
+    type: "switch",
+    default: "off",
+    description: "Whether the bucket is in the URL's path, not in its host, as MinIO has it.",
+  },
+  "ship.interval": {
+    type: "duration",
+    default: "5m",
+    least: "1s",
+    most: "7d",
+    description: "How often state, ledger and tables are shipped: a restore replays the log since.",
+  },
+  "ship.log_interval": {
+    type: "duration",
+    default: "5s",
+    least: "100ms",
+    most: "1h",
+    description:
+      "How often the log is shipped: with the time of an upload, what is lost with the machine.",
+  },
+  "ship.keep": {
+    type: "count",
+    default: "3",
+    description: "Shipments that are kept, each with the log since; older ones are removed.",
+  },
 } as const satisfies Table;
 
 /** Keys of later releases: refused as such, not as unknown. `*` stands for any name. */

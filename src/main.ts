@@ -24,6 +24,7 @@ import { runDemo } from "./serve/demo.ts";
 import { KeyError } from "./serve/key.ts";
 import { play } from "./serve/play.ts";
 import { ListenError } from "./serve/server.ts";
+import { CredentialsError, readCredentials, type Credentials } from "./ship/signature.ts";
 import type { OnTableAhead } from "./table/recovery.ts";
 import { startQueryChild } from "./threads/query-child.ts";
 import { runViewCheck, ViewCheck } from "./threads/view-check.ts";
@@ -39,6 +40,7 @@ const WORKERS = {
   export: new URL("./threads/export.ts", import.meta.url).href,
   reconcile: new URL("./threads/reconcile.ts", import.meta.url).href,
   savepoint: new URL("./threads/savepoint.ts", import.meta.url).href,
+  ship: new URL("./threads/ship.ts", import.meta.url).href,
 };
 
 /** How this program starts itself again as another process: from source by its path, as an executable by itself. */
@@ -91,7 +93,7 @@ async function checkedConfig(line: CommandLine): Promise<CheckedConfig> {
 }
 
 /** Starts the appliance, or throws why not. What goes wrong later ends the process. */
-function launch(
+async function launch(
   checked: CheckedConfig,
   notice: (text: string) => void,
   onTableAhead: OnTableAhead = "refuse",
@@ -109,6 +111,7 @@ function launch(
     version: manifest.version,
     key: process.env["MILLRACE_KEY"],
     failpoint: process.env["MILLRACE_FAILPOINT"],
+    shipCredentials: checked.config.settings.ship.to === null ? null : readCredentials(process.env),
     onTableAhead,
     say: notice,
     failed,
@@ -118,7 +121,10 @@ function launch(
 /** Says why the appliance did not start and ends the process. */
 function endUnstarted(error: unknown): never {
   const isAdvice =
-    error instanceof DataFolderError || error instanceof KeyError || error instanceof ListenError;
+    error instanceof DataFolderError ||
+    error instanceof KeyError ||
+    error instanceof ListenError ||
+    error instanceof CredentialsError;
   complain(isAdvice ? error.message : String(error instanceof Error ? error.stack : error));
   return process.exit(isAdvice ? 2 : 1);
 }
@@ -155,7 +161,9 @@ async function withClient<T>(
     return process.exit(2);
   }
   const server = { ...settings.server, listen: { host: "127.0.0.1", port: 0 } };
-  const own = { ...known, config: { ...known.config, settings: { ...settings, server } } };
+  // it lives for a question: who serves the folder ships it
+  const ship = { ...settings.ship, to: null };
+  const own = { ...known, config: { ...known.config, settings: { ...settings, server, ship } } };
   const started = await launch(own, complain).catch((error: unknown) =>
     error instanceof FolderInUseError ? null : endUnstarted(error),
   );
@@ -181,7 +189,16 @@ async function look(line: CommandLine): Promise<never> {
     }
   };
   const failpoint = process.env["MILLRACE_FAILPOINT"] ?? null;
-  const tools = { say, complain, configOf: checkedConfig, parseView, withClient, failpoint };
+  const credentials = (): Credentials => readCredentials(process.env);
+  const tools = {
+    say,
+    complain,
+    configOf: checkedConfig,
+    parseView,
+    withClient,
+    failpoint,
+    credentials,
+  };
   return process.exit(await runCommand(line, tools));
 }
 

@@ -31,6 +31,7 @@ const LAYERS: readonly string[] = [
   "pipeline",
   "doctor",
   "savepoint",
+  "ship",
   "rehearsal",
   "reconcile",
   "serve",

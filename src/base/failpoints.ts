@@ -82,6 +82,10 @@ export const STEPS = {
   "restore.table.write": "write",
   "restore.place.rename": "change",
   "restore.identity.rename": "change",
+  // ship: claim.ts
+  "ship.note.unlink": "change",
+  "ship.note.write": "write",
+  "ship.note.rename": "change",
   // doctor: repair.ts
   "doctor.remove": "change",
   "doctor.move": "change",

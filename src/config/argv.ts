@@ -18,7 +18,7 @@ export const COMMANDS = {
   savepoint:
     "copy everything while it runs, into a new folder of its machine: savepoint DIR --config FILE; exit code 0 done, 2 could not",
   restore:
-    "make a data folder of a savepoint: restore DIR --data NEW_FOLDER; exit code 0 done, 2 could not",
+    "make a data folder of a savepoint, or of what was shipped: restore DIR-OR-S3-PREFIX --data NEW_FOLDER; exit code 0 done, 2 could not",
   doctor:
     "audit a data folder that no millrace uses: doctor --data DIR [--deep] [--repair] [--json]; exit code 0 all well, 1 something that --repair mends, 2 damage or refused",
   play: "play the bundled clicks into a running appliance: play clicks [--url URL] [--rate N]",
@@ -40,6 +40,7 @@ export const COMMAND_FLAGS: Readonly<Record<string, string>> = {
   file: "preview: events of a file, one JSON text a line, in place of the past",
   "on-table-ahead":
     "serve: when a table has rows that the data folder, an older copy, does not know: refuse (default), or rollback: take it back to the data folder's moment",
+  shipment: "restore: the number of an older shipment, in place of the newest",
   rate: "play: events per second at most (default: as fast as it goes)",
 };
 

@@ -3,7 +3,7 @@ import { Findings, type Check } from "./report.ts";
 import type { Place } from "./place.ts";
 
 const KNOWN =
-  /^((lock|state|ledger)\.db(-(journal|wal|shm))?|log|warehouse|ids|tmp|doctor|key\.sha256|lost\+found)$/;
+  /^((lock|state|ledger)\.db(-(journal|wal|shm))?|log|warehouse|ids|tmp|doctor|ship\.json|key\.sha256|lost\+found)$/;
 /** Of a start that was killed while it looked whether it may write. */
 const PROBE = /^\.write-probe-\d+$/;
 

@@ -4,7 +4,7 @@
 //   lock.db       identity, and the exclusive lock     log/         the log (sqlite-log.ts)
 //   state.db      checkpoints                           warehouse/   Iceberg tables
 //   ledger.db     epochs of the tables                  ids/         sealed event ids (checkpoint/sealer.ts)
-//   tmp/          emptied at every start
+//   tmp/          emptied at every start                ship.json    the prefix that it is shipped to (ship/claim.ts)
 import { randomBytes, randomUUID } from "node:crypto";
 import { closeSync, openSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -42,6 +42,9 @@ export const ledgerPathOf = (dataFolder: string): string => join(dataFolder, "le
 export const warehouseFolderOf = (dataFolder: string): string => join(dataFolder, "warehouse");
 export const generationsFolderOf = (dataFolder: string): string => join(dataFolder, "ids");
 export const tmpFolderOf = (dataFolder: string): string => join(dataFolder, "tmp");
+
+/** Which prefix of an object store the folder is shipped to (src/ship/claim.ts). */
+export const SHIP_NAME = "ship.json";
 
 /** Where a savepoint is restored inside the folder that becomes a data folder: gone when that is done. */
 export const RESTORING_NAME = ".restoring";

@@ -12,7 +12,7 @@ import {
   logNames,
   PREPARED_NAME,
 } from "../log/log-file.ts";
-import type { EncodedRecord } from "../log/log.ts";
+import type { EncodedRecord, LogWriter } from "../log/log.ts";
 import { openSqliteLogWriter } from "../log/sqlite-log.ts";
 import { SavepointError } from "./manifest.ts";
 
@@ -39,6 +39,45 @@ export function logMoment(folder: string, files: Files): LogMoment {
   }
 }
 
+/** How the log files of a copy are made. */
+export interface LogCopyOptions {
+  readonly files: Files;
+  readonly jobId: string;
+  readonly fileSizeBytes: number;
+}
+
+/** A log that is being written anew, from `first` on, into the new folder `to`, synced. Throws SQLite and OS errors. */
+export class LogCopy {
+  readonly #to: string;
+  readonly #files: Files;
+  readonly #writer: LogWriter;
+
+  constructor(to: string, first: number, { files, jobId, fileSizeBytes }: LogCopyOptions) {
+    files.makeFolder(to);
+    const path = join(to, logFileName(first));
+    files.writeSynced(path, [emptyLogFile(jobId)], "savepoint.log.make");
+    const options = { jobId, fileSizeBytes, sizeMaxBytes: Number.MAX_SAFE_INTEGER };
+    this.#to = to;
+    this.#files = files;
+    this.#writer = openSqliteLogWriter(to, files, options);
+  }
+
+  append(records: readonly EncodedRecord[]): void {
+    durably(this.#files, "savepoint.log.append", () => this.#writer.append(records));
+  }
+
+  /** After `close`: leaves the log's files alone in the folder. */
+  tidy(): void {
+    for (const name of this.#files.list(this.#to))
+      if (name === PREPARED_NAME || name.endsWith("-shm"))
+        this.#files.unlink(join(this.#to, name), "savepoint.log.unlink");
+  }
+
+  close(): void {
+    this.#writer.close();
+  }
+}
+
 /**
  * Writes all records of `moment` to the new folder `to`, synced, and yields the bytes of each piece. Throws SavepointError for a record that is
  * missing, CorruptRecordError for a damaged head, SQLite and OS errors.
@@ -46,34 +85,30 @@ export function logMoment(folder: string, files: Files): LogMoment {
 export function* copyLog(
   moment: LogMoment,
   to: string,
-  { files, jobId, fileSizeBytes }: { files: Files; jobId: string; fileSizeBytes: number },
+  options: LogCopyOptions,
 ): Generator<number> {
-  files.makeFolder(to);
-  const first = join(to, logFileName(moment.first));
-  files.writeSynced(first, [emptyLogFile(jobId)], "savepoint.log.make");
-  const options = { jobId, fileSizeBytes, sizeMaxBytes: Number.MAX_SAFE_INTEGER };
-  const writer = openSqliteLogWriter(to, files, options);
+  const copy = new LogCopy(to, moment.first, options);
   try {
-    for (const piece of readPieces(moment, jobId)) {
-      durably(files, "savepoint.log.append", () => writer.append(piece));
+    for (const piece of recordPieces(moment, options.jobId)) {
+      copy.append(piece);
       yield piece.reduce((sum, { header, payload }) => sum + header.length + payload.length, 0);
     }
   } finally {
-    writer.close();
+    copy.close();
   }
-  for (const name of files.list(to))
-    if (name === PREPARED_NAME || name.endsWith("-shm"))
-      files.unlink(join(to, name), "savepoint.log.unlink");
+  copy.tidy();
 }
 
-/** Records in order, some MB at a time. */
-function* readPieces(moment: LogMoment, jobId: string): Generator<EncodedRecord[]> {
+/** Records from `moment.first` to `moment.last` in order, some MB at a time. Throws as `copyLog` does. */
+export function* recordPieces(moment: LogMoment, jobId: string): Generator<EncodedRecord[]> {
   let at = moment.first;
   for (const [index, first] of moment.firsts.entries()) {
+    const end = moment.firsts[index + 1] ?? Infinity;
+    if (end <= at) continue;
     const path = join(moment.folder, logFileName(first));
     const reader = new LogFileReader(path, first, jobId);
     try {
-      const last = Math.min(moment.last, (moment.firsts[index + 1] ?? Infinity) - 1);
+      const last = Math.min(moment.last, end - 1);
       while (at <= last) {
         const piece = nextPiece(reader, at, last);
         if (piece.length === 0)

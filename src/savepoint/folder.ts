@@ -14,6 +14,7 @@ import {
   type Savepoint,
   type SavepointFile,
 } from "./manifest.ts";
+import type { SavepointPlace } from "./savepoint.ts";
 
 const STEPS = {
   create: "savepoint.file.create",
@@ -24,7 +25,7 @@ const STEPS = {
 /** What may lie in an empty folder: a file system's own. */
 const NOBODYS = "lost+found";
 
-export class SavepointFolder {
+export class SavepointFolder implements SavepointPlace {
   /** Absolute, links resolved. */
   readonly path: string;
   readonly #files: Files;

@@ -90,13 +90,14 @@ export function readManifest(folder: string, files: Files): Savepoint {
   const savepoint = value["savepoint"] as Savepoint;
   if (checksum !== checksumOf(savepoint))
     throw new SavepointError(damaged(path, "its checksum does not fit"));
-  const foreign = savepoint.files.find((file) => !isOurs(file.path));
+  const foreign = savepoint.files.find((file) => !isSavepointPath(file.path));
   if (foreign !== undefined)
     throw new SavepointError(damaged(path, `it names ${JSON.stringify(foreign.path)}`));
   return savepoint;
 }
 
-function isOurs(path: string): boolean {
+/** Whether a manifest may name this path. */
+export function isSavepointPath(path: string): boolean {
   return PATH.test(path) && path.split("/").every((part) => part !== "." && part !== "..");
 }
 

@@ -5,7 +5,7 @@
 import { realpathSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Files } from "../base/files.ts";
-import { openDataFolder, RESTORING_NAME } from "../log/data-folder.ts";
+import { openDataFolder, RESTORING_NAME, SHIP_NAME } from "../log/data-folder.ts";
 import { copyFile } from "./bytes.ts";
 import { refuseFilled } from "./folder.ts";
 import {
@@ -37,7 +37,7 @@ export interface RestoreOrder {
 }
 
 /** Names in the data folder, in the order in which they get their places; lock.db comes after them. */
-const PARTS = ["log", "ids", "warehouse", "state.db", "ledger.db"] as const;
+const PARTS = ["log", "ids", "warehouse", "state.db", "ledger.db", SHIP_NAME] as const;
 const IDENTITY = "lock.db";
 const STEPS = {
   create: "restore.file.create",
@@ -45,10 +45,26 @@ const STEPS = {
   abandon: "restore.file.abandon",
 } as const;
 
-/** Restores a savepoint. Throws SavepointError; then the data folder is as it was before. */
-export function restoreSavepoint(order: RestoreOrder): RestoreReport {
-  const { from, files } = order;
-  const savepoint = readManifest(from, files);
+/** Restores a savepoint. Rejects with SavepointError; then the data folder is as it was before. */
+export async function restoreSavepoint(order: RestoreOrder): Promise<RestoreReport> {
+  const savepoint = readManifest(order.from, order.files);
+  const restored = await restoreInto(order, savepoint, (place) => {
+    copyAll(savepoint, place, order);
+    return Promise.resolve();
+  });
+  return { ...restored, savepoint };
+}
+
+/**
+ * Makes a data folder of what `fill` puts into the place that it is given: files under the names of a data folder, all but lock.db. Rejects with what
+ * `fill` rejects with and SavepointError; then the data folder is as it was before.
+ */
+export async function restoreInto(
+  order: Pick<RestoreOrder, "dataFolder" | "files">,
+  savepoint: Omit<Savepoint, "files">,
+  fill: (place: string) => Promise<void>,
+): Promise<Omit<RestoreReport, "savepoint">> {
+  const { files } = order;
   const wasThere = files.exists(order.dataFolder);
   if (wasThere) refuseFilled(order.dataFolder);
   try {
@@ -56,10 +72,10 @@ export function restoreSavepoint(order: RestoreOrder): RestoreReport {
     const dataFolder = realpathSync(order.dataFolder);
     const place = join(dataFolder, RESTORING_NAME);
     makeIdentity(place, savepoint, files);
-    copyAll(savepoint, place, order);
+    await fill(place);
     const movedTables = moveTables(savepoint, { place, dataFolder }, files);
     settle(place, dataFolder, files);
-    return { dataFolder, savepoint, movedTables };
+    return { dataFolder, movedTables };
   } catch (error) {
     abandon(order.dataFolder, wasThere);
     throw failureOf(error, order.dataFolder);
@@ -67,7 +83,11 @@ export function restoreSavepoint(order: RestoreOrder): RestoreReport {
 }
 
 /** The folders of a data folder, and lock.db with the job of the savepoint. */
-function makeIdentity(place: string, { jobId, hashKey }: Savepoint, files: Files): void {
+function makeIdentity(
+  place: string,
+  { jobId, hashKey }: Pick<Savepoint, "jobId" | "hashKey">,
+  files: Files,
+): void {
   const identity = { jobId, hashKey: new Uint8Array(Buffer.from(hashKey, "hex")) };
   openDataFolder(place, files, () => identity).close();
 }
@@ -109,7 +129,7 @@ function refuseChanged(
 
 /** Tables name their files by absolute paths. Returns how many were written anew. */
 function moveTables(
-  savepoint: Savepoint,
+  savepoint: Omit<Savepoint, "files">,
   { place, dataFolder }: { readonly place: string; readonly dataFolder: string },
   files: Files,
 ): number {

@@ -15,7 +15,12 @@ import { Ledger } from "../table/ledger.ts";
 import { HINT_NAME } from "../table/metadata-files.ts";
 import { copyLog, logMoment, type LogMoment } from "./copy-log.ts";
 import { SavepointFolder } from "./folder.ts";
-import { CONFIGURATION_NAME, SavepointError, type SavepointTable } from "./manifest.ts";
+import {
+  CONFIGURATION_NAME,
+  SavepointError,
+  type Savepoint,
+  type SavepointTable,
+} from "./manifest.ts";
 import { PinnedDatabase } from "./sqlite-copy.ts";
 import { foreignTables, tablesAt, tableVersions, type TableVersions } from "./warehouse.ts";
 
@@ -66,6 +71,26 @@ export interface SavepointPorts {
   readonly tell: (progress: SavepointProgress) => void;
 }
 
+/** Where the files of one moment go, under the names that they have in the data folder. */
+export interface SavepointPlace {
+  pathOf(relative: string): string;
+  /** Takes up a file that was written here by others, closed and synced. */
+  list(relative: string): Generator<number>;
+  /** Takes up a file of the data folder that never changes. */
+  put(relative: string): Generator<number>;
+  /** Writes a small file. */
+  write(relative: string, bytes: Uint8Array): void;
+  /** Throws SavepointError when there is no room for `bytes` more. */
+  refuseFull(bytes: number): void;
+}
+
+/** What a place was filled with. */
+export interface Filled {
+  readonly savepoint: Omit<Savepoint, "files">;
+  /** Tables in the warehouse that are not Millrace's, and so not in it. */
+  readonly foreign: readonly string[];
+}
+
 interface Moment {
   readonly state: PinnedDatabase;
   readonly ledger: PinnedDatabase;
@@ -80,67 +105,77 @@ export async function makeSavepoint(
 ): Promise<SavepointReport> {
   const folder = SavepointFolder.make(order.to, order.dataFolder, ports.files);
   try {
-    return await new Run(order, ports, folder).run();
-  } catch (error) {
-    folder.abandon();
-    throw failureOf(error, order.to);
-  }
-}
-
-class Run {
-  readonly #order: SavepointOrder;
-  readonly #ports: SavepointPorts;
-  readonly #folder: SavepointFolder;
-  #bytes = 0;
-
-  constructor(order: SavepointOrder, ports: SavepointPorts, folder: SavepointFolder) {
-    this.#order = order;
-    this.#ports = ports;
-    this.#folder = folder;
-  }
-
-  async run(): Promise<SavepointReport> {
-    const { dataFolder, jobId, hashKey, millrace, madeAt, configurationText } = this.#order;
-    this.#refuseUnlikely();
-    await this.#ports.freeze();
-    const moment = this.#take();
-    await this.#copyDatabases(moment);
-    await this.#copyLog(moment.log);
-    const { tables, foreign } = await this.#copyTables(moment.versions);
-    this.#folder.write(CONFIGURATION_NAME, new TextEncoder().encode(`${configurationText}\n`));
-    const { first, last } = moment.log;
-    this.#folder.finish({
-      millrace,
-      jobId,
-      hashKey: Buffer.from(hashKey).toString("hex"),
-      madeAt,
-      dataFolder,
-      log: { first, last },
-      tables,
-    });
-    const { path, fileCount, bytes, linked } = this.#folder;
+    const { savepoint, foreign } = await new Filling(order, ports, folder).run(true);
+    folder.finish(savepoint);
+    const { path, fileCount, bytes, linked } = folder;
     return {
       folder: path,
-      position: last,
+      position: savepoint.log.last,
       files: fileCount,
       bytes,
       linkedFiles: linked.files,
       linkedBytes: linked.bytes,
       foreignTables: foreign,
     };
+  } catch (error) {
+    folder.abandon();
+    throw failureOf(error, order.to);
+  }
+}
+
+/** Fills `place` with all of one moment but the log's records. Rejects with SavepointError, OS and SQLite errors. */
+export function fillWithoutLog(
+  order: Omit<SavepointOrder, "to">,
+  ports: SavepointPorts,
+  place: SavepointPlace,
+): Promise<Filled> {
+  return new Filling(order, ports, place).run(false);
+}
+
+class Filling {
+  readonly #order: Omit<SavepointOrder, "to">;
+  readonly #ports: SavepointPorts;
+  readonly #place: SavepointPlace;
+  #bytes = 0;
+
+  constructor(order: Omit<SavepointOrder, "to">, ports: SavepointPorts, place: SavepointPlace) {
+    this.#order = order;
+    this.#ports = ports;
+    this.#place = place;
   }
 
-  /** Before anything is held up: the databases and the log are copied in any case. */
-  #refuseUnlikely(): void {
+  async run(withLog: boolean): Promise<Filled> {
+    const { dataFolder, jobId, hashKey, millrace, madeAt, configurationText } = this.#order;
+    this.#refuseUnlikely(withLog);
+    await this.#ports.freeze();
+    const moment = this.#take();
+    await this.#copyDatabases(moment);
+    if (withLog) await this.#copyLog(moment.log);
+    const { tables, foreign } = await this.#copyTables(moment.versions);
+    this.#place.write(CONFIGURATION_NAME, new TextEncoder().encode(`${configurationText}\n`));
+    const { first, last } = moment.log;
+    return {
+      savepoint: {
+        millrace,
+        jobId,
+        hashKey: Buffer.from(hashKey).toString("hex"),
+        madeAt,
+        dataFolder,
+        log: { first, last },
+        tables,
+      },
+      foreign,
+    };
+  }
+
+  /** Before anything is held up: these are copied in any case. */
+  #refuseUnlikely(withLog: boolean): void {
     const { files } = this.#ports;
     const { dataFolder } = this.#order;
     const log = logFolderOf(dataFolder);
-    const paths = [
-      statePathOf(dataFolder),
-      ledgerPathOf(dataFolder),
-      ...files.list(log).map((name) => join(log, name)),
-    ];
-    this.#folder.refuseFull(paths.reduce((sum, path) => sum + files.sizeBytes(path), 0));
+    const records = withLog ? files.list(log).map((name) => join(log, name)) : [];
+    const paths = [statePathOf(dataFolder), ledgerPathOf(dataFolder), ...records];
+    this.#place.refuseFull(paths.reduce((sum, path) => sum + files.sizeBytes(path), 0));
   }
 
   #take(): Moment {
@@ -164,8 +199,8 @@ class Run {
     ] as const;
     try {
       for (const [name, database] of parts) {
-        await this.#each("state", database.copyTo(this.#folder.pathOf(name), files));
-        await this.#each(null, this.#folder.list(name));
+        await this.#each("state", database.copyTo(this.#place.pathOf(name), files));
+        await this.#each(null, this.#place.list(name));
       }
     } finally {
       for (const [, database] of parts) database.close();
@@ -175,9 +210,9 @@ class Run {
   async #copyLog(moment: LogMoment): Promise<void> {
     const { files } = this.#ports;
     const { jobId, logFileSizeBytes: fileSizeBytes } = this.#order;
-    const to = this.#folder.pathOf("log");
+    const to = this.#place.pathOf("log");
     await this.#each("log", copyLog(moment, to, { files, jobId, fileSizeBytes }));
-    for (const name of files.list(to)) await this.#each(null, this.#folder.list(`log/${name}`));
+    for (const name of files.list(to)) await this.#each(null, this.#place.list(`log/${name}`));
   }
 
   async #copyTables(
@@ -186,13 +221,13 @@ class Run {
     const { files } = this.#ports;
     const { dataFolder, jobId } = this.#order;
     for (const name of this.#sealedIds())
-      await this.#each("tables", this.#folder.put(`ids/${name}`));
-    const ledger = Ledger.read(this.#folder.pathOf("ledger.db"), jobId, files);
+      await this.#each("tables", this.#place.put(`ids/${name}`));
+    const ledger = Ledger.read(this.#place.pathOf("ledger.db"), jobId, files);
     try {
       const tables = tablesAt({ versions, ledger }, warehouseFolderOf(dataFolder), files);
       for (const { folder, version, paths } of tables) {
         for (const path of paths)
-          await this.#each("tables", this.#folder.put(`warehouse/${folder}/${path}`));
+          await this.#each("tables", this.#place.put(`warehouse/${folder}/${path}`));
         if (version > 0) this.#writeHint(folder, version);
       }
       return {
@@ -207,7 +242,7 @@ class Run {
   /** Files of sealed ids that the checkpoint names. The copy of it is looked at whole, so that a damaged one is found now. */
   #sealedIds(): string[] {
     const { files } = this.#ports;
-    const store = readCheckpointStore(this.#folder.pathOf("state.db"), files, this.#order.jobId);
+    const store = readCheckpointStore(this.#place.pathOf("state.db"), files, this.#order.jobId);
     if (store === null) return [];
     try {
       const list = decodeGenerations(store.reader(GENERATIONS_READER)?.body ?? null);
@@ -219,7 +254,7 @@ class Run {
 
   #writeHint(folder: string, version: number): void {
     const path = `warehouse/${folder}/metadata/${HINT_NAME}`;
-    this.#folder.write(path, new TextEncoder().encode(String(version)));
+    this.#place.write(path, new TextEncoder().encode(String(version)));
   }
 
   /** Runs a step piece by piece. `name` null: it is not told, what it reads was counted. */
@@ -228,7 +263,7 @@ class Run {
       if (name !== null) {
         this.#bytes += bytes;
         this.#ports.tell({ step: name, bytes: this.#bytes });
-        if (name !== "tables") this.#folder.refuseFull(SAVEPOINT_PIECE_BYTES);
+        if (name !== "tables") this.#place.refuseFull(SAVEPOINT_PIECE_BYTES);
       }
       await this.#ports.pause();
     }

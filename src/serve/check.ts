@@ -7,6 +7,7 @@ import type { Fault } from "../config/fault.ts";
 import { loadConfig } from "../config/load.ts";
 import type { LoadedConfig } from "../config/load.ts";
 import { configurationRecord } from "../config/normal.ts";
+import { checkShip } from "../config/ship.ts";
 import type { EventSchema } from "../event/schema.ts";
 import { reconcileRefusal } from "../reconcile/scope.ts";
 import { checkConditions } from "./check-condition.ts";
@@ -94,7 +95,10 @@ export async function checkConfig(input: CheckInput, tools: CheckTools): Promise
   }
   const { workingFolder, flags, env } = input;
   const loaded = loadConfig({ text, path, shown, workingFolder, flags, env });
-  const faults = [...loaded.faults];
+  const faults = [
+    ...loaded.faults,
+    ...checkShip(loaded.config.settings.ship, (key) => loaded.placeOf(key)),
+  ];
   const schemas = checkSchemas(loaded, tools, faults);
   const conditions = await checkConditions(loaded, { schemas, tools }, faults);
   const plans = await checkViews(loaded, { schemas, tools }, faults);

@@ -39,6 +39,7 @@ export interface WorkerUrls {
   /** Started by their runs, not by the fleet. */
   readonly reconcile: string;
   readonly savepoint: string;
+  readonly ship: string;
 }
 
 /** Figures for /metrics and system relations. */
@@ -163,7 +164,7 @@ export class Fleet {
     });
   }
 
-  /** For a savepoint: resolves when nothing writes state, ledger or tables until `thaw`; nothing is unlinked until `letGo`. */
+  /** For one copy at a time, see freezer.ts: resolves when nothing writes state, ledger or tables until `thaw`; nothing is unlinked until `letGo`. */
   freeze(): Promise<void> {
     const frozen = this.#until("frozen");
     this.#toExport({ kind: "freeze" });

@@ -2,6 +2,7 @@
 // is src/savepoint's.
 import type { SavepointOrder } from "../savepoint/savepoint.ts";
 import type { Refusal, Savepoints } from "../serve/deps.ts";
+import type { Freezing } from "./freezer.ts";
 import type { FromSavepoint, ToSavepoint } from "./messages.ts";
 
 export interface SavepointerWires {
@@ -10,9 +11,7 @@ export interface SavepointerWires {
   readonly order: Omit<SavepointOrder, "to" | "madeAt">;
   readonly failpoint: string | null;
   readonly nowUs: () => number;
-  readonly freeze: () => Promise<void>;
-  readonly thaw: () => void;
-  readonly letGo: () => void;
+  readonly freezer: Freezing;
 }
 
 type Outcome = Awaited<ReturnType<Savepoints["start"]>["outcome"]>;
@@ -63,7 +62,7 @@ export class Savepointer implements Savepoints {
   #finish(outcome: Outcome): void {
     this.#worker?.terminate();
     this.#worker = null;
-    this.#wires.letGo();
+    this.#wires.freezer.letGo();
     this.#end?.(outcome);
     this.#end = null;
   }
@@ -76,7 +75,7 @@ export class Savepointer implements Savepoints {
       worker.addEventListener("error", ({ message }) => finish(refusal(500, "internal", message)));
       worker.onmessage = ({ data }: { data: FromSavepoint }) => {
         if (data.kind === "freeze") void this.#freeze(worker);
-        else if (data.kind === "thaw") this.#wires.thaw();
+        else if (data.kind === "thaw") this.#wires.freezer.thaw();
         else if (data.kind === "progress") tell(data.progress);
         else if (data.kind === "done") finish(data.report);
         else {
@@ -91,7 +90,7 @@ export class Savepointer implements Savepoints {
   }
 
   async #freeze(worker: Worker): Promise<void> {
-    await this.#wires.freeze();
+    await this.#wires.freezer.freeze();
     worker.postMessage({ kind: "frozen" } satisfies ToSavepoint);
   }
 }

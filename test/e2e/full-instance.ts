@@ -56,11 +56,29 @@ export interface StartOptions {
   /** MILLRACE_FAILPOINT. */
   readonly failpoint?: string;
   readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
-export function start({ config, data, failpoint, flags = [] }: StartOptions): Promise<Appliance> {
-  const env = failpoint === undefined ? {} : { MILLRACE_FAILPOINT: failpoint };
-  return Appliance.start({ config, data, flags: [...FLAGS, ...flags], env });
+/** Whether a flag of this name is among others. */
+function isAmong(flag: string, flags: readonly string[]): boolean {
+  const name = flag.slice(0, flag.indexOf("=") + 1);
+  return flags.some((other) => other.startsWith(name));
+}
+
+export function start({
+  config,
+  data,
+  failpoint,
+  flags = [],
+  env = {},
+}: StartOptions): Promise<Appliance> {
+  const armed = failpoint === undefined ? {} : { MILLRACE_FAILPOINT: failpoint };
+  return Appliance.start({
+    config,
+    data,
+    flags: [...FLAGS.filter((flag) => !isAmong(flag, flags)), ...flags],
+    env: { ...env, ...armed },
+  });
 }
 
 /** Sends a body until it is taken: ids may wait to be sealed. */

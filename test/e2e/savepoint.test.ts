@@ -11,10 +11,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { DuckDb } from "../../src/base/duckdb.ts";
-import { isPythonMissing, readBack } from "../python/python.ts";
+import { isPythonMissing } from "../python/python.ts";
 import { findingsOf, visit } from "../doctor/doctor-fixture.ts";
 import { temporaryFolder } from "./appliance.ts";
+import { icebergIds, idsOf } from "./iceberg-ids.ts";
 import {
   body,
   countsOf,
@@ -35,32 +35,6 @@ const folder = temporaryFolder();
 afterAll(folder.dispose);
 const config = writeConfig(folder.path);
 const at = (name: string): string => join(folder.path, name);
-
-/** Path of the newest metadata of the raw table below a data folder. */
-function rawMetadata(data: string): string {
-  const metadata = join(data, "warehouse", "default", "clicks_raw", "metadata");
-  const version = readFileSync(join(metadata, "version-hint.text"), "utf8");
-  return join(metadata, `v${version}.metadata.json`);
-}
-
-/** Ids in the data files that pyiceberg finds from the table's metadata, each as often as it is there. */
-async function icebergIds(data: string): Promise<string[]> {
-  const { files } = readBack("iceberg", rawMetadata(data)) as { files: { path: string }[] };
-  const paths = files.map(({ path }) => `'${path.replace(/^file:\/\//, "")}'`);
-  const database = await DuckDb.open();
-  try {
-    const connection = await database.connect();
-    const { rows } = await connection.run(
-      `SELECT event_id FROM read_parquet([${paths.join(", ")}], hive_partitioning=false)`,
-    );
-    return rows.map(([id]) => String(id)).toSorted();
-  } finally {
-    database.close();
-  }
-}
-
-const idsOf = (bodies: number): string[] =>
-  Array.from({ length: bodies * EVENTS }, (_, index) => `e${index}`).toSorted();
 
 test("a savepoint under load, restored elsewhere after the first machine is gone", async () => {
   const data = at("first");
@@ -103,7 +77,7 @@ test("a savepoint under load, restored elsewhere after the first machine is gone
   expect(await countsOf(appliance)).toEqual([(saved + 1) * EVENTS, (saved + 1) * EVENTS, 0]);
   expect(await appliance.stop()).toBe(0);
   expect(findingsOf(await visit(second, { isDeep: true }))).toEqual([]);
-  if (!isPythonMissing) expect(await icebergIds(second)).toEqual(idsOf(saved + 1));
+  if (!isPythonMissing) expect(await icebergIds(second)).toEqual(idsOf((saved + 1) * EVENTS));
   // the savepoint was not touched: it can be restored again
   const third = await restore(to, at("third"));
   expect(third.code).toBe(0);
@@ -154,7 +128,7 @@ test("an older copy beside a newer table: refused, or the table is taken back", 
   expect(again.length).toBe(25);
   expect(await countsOf(back)).toEqual([45 * EVENTS, 45 * EVENTS, 0]);
   expect(await back.stop()).toBe(0);
-  if (!isPythonMissing) expect(await icebergIds(data)).toEqual(idsOf(45));
+  if (!isPythonMissing) expect(await icebergIds(data)).toEqual(idsOf(45 * EVENTS));
   const found = await visit(data, { isDeep: true });
   expect([findingsOf(found), found.code]).toEqual([[], 0]);
 });

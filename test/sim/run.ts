@@ -111,7 +111,14 @@ class Run {
       startFleet: (given, events) =>
         Fleet.start(
           given,
-          { log: "log", engine: "engine", export: "export", reconcile: "", savepoint: "" },
+          {
+            log: "log",
+            engine: "engine",
+            export: "export",
+            reconcile: "",
+            savepoint: "",
+            ship: "",
+          },
           events,
         ),
       scheduler,

@@ -1,0 +1,178 @@
+// Adapter: a folder of a bucket of S3, or of what speaks its protocol (MinIO, Ceph, R2, ...), over fetch. Owns requests, tries, time limits, and what
+// answers mean; knows nothing of what the objects are.
+import type { Clock } from "../base/clock.ts";
+import { storeAddressText, type StoreAddress } from "../base/s3-address.ts";
+import {
+  REQUEST_BYTES_PER_MS,
+  REQUEST_RETRY_MS,
+  REQUEST_TIMEOUT_MS,
+  REQUEST_TRIES,
+} from "./ship-limits.ts";
+import { encoded, signedHeaders, type Credentials, type Unsigned } from "./signature.ts";
+import { StoreError, type Listed, type ObjectStore, type StoreFault } from "./store.ts";
+
+/** Where a store is. Plain data: it is posted. */
+export interface StoreTarget extends StoreAddress {
+  /** `https://minio.example:9000`; null: Amazon's. */
+  readonly endpoint: string | null;
+  readonly region: string;
+  /** Whether the bucket is in the path, not in the host's name. */
+  readonly pathStyle: boolean;
+}
+
+export interface S3Options {
+  readonly target: StoreTarget;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  /** Aborted: all requests end. */
+  readonly signal: AbortSignal;
+}
+
+const NOTHING = new Uint8Array(0);
+
+export class S3Store implements ObjectStore {
+  readonly address: string;
+  readonly #options: S3Options;
+  /** URL of the bucket, with a slash. */
+  readonly #bucket: string;
+  /** Before every key: "", or with a slash at its end. */
+  readonly #prefix: string;
+
+  constructor(options: S3Options) {
+    const { target } = options;
+    this.#options = options;
+    this.address = storeAddressText(target);
+    this.#prefix = target.prefix === "" ? "" : `${target.prefix}/`;
+    const at = new URL(target.endpoint ?? `https://s3.${target.region}.amazonaws.com`);
+    const path = at.pathname.replace(/\/$/, "");
+    this.#bucket = target.pathStyle
+      ? `${at.protocol}//${at.host}${path}/${target.bucket}/`
+      : `${at.protocol}//${target.bucket}.${at.host}${path}/`;
+  }
+
+  async put(key: string, bytes: Uint8Array): Promise<void> {
+    await this.#request("PUT", key, bytes);
+  }
+
+  get(key: string): Promise<Uint8Array | null> {
+    return this.#request("GET", key);
+  }
+
+  async remove(key: string): Promise<void> {
+    await this.#request("DELETE", key);
+  }
+
+  async list(prefix: string): Promise<Listed[]> {
+    const all: Listed[] = [];
+    let after: string | null = null;
+    do {
+      const query = new URLSearchParams({ "list-type": "2", prefix: this.#prefix + prefix });
+      if (after !== null) query.set("continuation-token", after);
+      const answer = await this.#request("GET", `?${query.toString().replaceAll("+", "%20")}`);
+      const text = new TextDecoder().decode(answer ?? NOTHING);
+      if (!text.includes("<ListBucketResult"))
+        throw new StoreError(
+          "refused",
+          `${this.address} answers a listing with what is none: look whether ship.endpoint is that of an S3-compatible store`,
+        );
+      for (const [, content = ""] of text.matchAll(/<Contents>(.*?)<\/Contents>/gs))
+        all.push({
+          key: (tag(content, "Key") ?? "").slice(this.#prefix.length),
+          bytes: Number(tag(content, "Size")),
+        });
+      after = tag(text, "NextContinuationToken");
+    } while (after !== null);
+    return all;
+  }
+
+  /** The answer's body; null: there is no such object. `key`: or `?` and a query of the bucket. */
+  async #request(
+    method: Unsigned["method"],
+    key: string,
+    body: Uint8Array = NOTHING,
+  ): Promise<Uint8Array | null> {
+    for (let left = REQUEST_TRIES - 1, waitMs = REQUEST_RETRY_MS; ; left--, waitMs *= 4)
+      try {
+        return await this.#once(method, key, body);
+      } catch (error) {
+        this.#options.signal.throwIfAborted();
+        if (left === 0 || !(error instanceof StoreError) || error.fault !== "away") throw error;
+        await Bun.sleep(waitMs);
+      }
+  }
+
+  async #once(
+    method: Unsigned["method"],
+    key: string,
+    body: Uint8Array,
+  ): Promise<Uint8Array | null> {
+    const { target, credentials, clock, signal } = this.#options;
+    const isQuery = key.startsWith("?");
+    const path = isQuery ? key : (this.#prefix + key).split("/").map(encoded).join("/");
+    const url = new URL(this.#bucket + path);
+    const subject = `${this.address}${isQuery ? "" : `/${key}`}`;
+    const at = { region: target.region, atUs: clock.nowUs() };
+    const headers = signedHeaders({ method, url, body }, credentials, at);
+    const timeoutMs = REQUEST_TIMEOUT_MS + body.length / REQUEST_BYTES_PER_MS;
+    let response: Response;
+    let answer: Uint8Array;
+    try {
+      response = await fetch(url, {
+        method,
+        headers,
+        ...(method === "PUT" ? { body: body as Uint8Array<ArrayBuffer> } : {}),
+        redirect: "manual",
+        signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+      });
+      answer = new Uint8Array(await response.arrayBuffer());
+    } catch (error) {
+      signal.throwIfAborted();
+      const why = error instanceof Error ? error.message : String(error);
+      throw new StoreError("away", `${subject} (${url.host}) does not answer: ${why}`);
+    }
+    if (response.ok) return answer;
+    const code = tag(new TextDecoder().decode(answer), "Code");
+    if (response.status === 404 && !isQuery && code !== "NoSuchBucket") return null;
+    throw failureOf({ subject, status: response.status, code }, target);
+  }
+}
+
+function failureOf(
+  answer: { readonly subject: string; readonly status: number; readonly code: string | null },
+  { bucket, region, endpoint }: StoreTarget,
+): StoreError {
+  const { subject, status, code } = answer;
+  const said = `${subject}: the store answers ${status}${code === null ? "" : ` ${code}`}`;
+  const fail = (fault: StoreFault, advice: string): StoreError =>
+    new StoreError(fault, advice === "" ? said : `${said}. ${advice}`);
+  if (status >= 500 || status === 429 || status === 408) return fail("away", "");
+  if (status === 301 || status === 307 || code === "AuthorizationHeaderMalformed")
+    return fail("nowhere", `The bucket is not in ${region}: write ship.region`);
+  if (status === 401 || status === 403)
+    return fail(
+      "forbidden",
+      code === "RequestTimeTooSkewed"
+        ? "Set this machine's clock right"
+        : "Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and whether they may list the bucket, and get, put and delete below the prefix",
+    );
+  if (status === 404)
+    return fail(
+      "nowhere",
+      `There is no bucket ${bucket}${endpoint === null ? "" : ` at ${endpoint}`}: make it, or write ship.to, ship.endpoint and ship.path_style as they are`,
+    );
+  return fail("refused", "");
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  "&amp;": "&",
+  "&lt;": "<",
+  "&gt;": ">",
+  "&quot;": '"',
+  "&apos;": "'",
+};
+
+/** The text of the first element of this name: all that is read of the store's XML. */
+function tag(xml: string, name: string): string | null {
+  const text = new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1];
+  return text?.replaceAll(/&\w+;/g, (entity) => ENTITIES[entity] ?? entity) ?? null;
+}

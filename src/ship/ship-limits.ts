@@ -1,0 +1,24 @@
+// Limits of shipping, with their arithmetic.
+
+/** Bytes of a file that are one object: ten a second of a 1 Gbit/s line, and four of them on the way are 32 MB of memory. */
+export const CHUNK_BYTES = 8 * 1024 * 1024;
+/** Chunks on the way to the store at a time. */
+export const UPLOADS_MAX = 4;
+/** Objects on the way from the store at a time, 8 MB each: no others want the line of a machine that is restored. */
+export const DOWNLOADS_MAX = 8;
+/** Objects being removed at a time. */
+export const REMOVALS_MAX = 8;
+/** Bytes of records in one segment, but for a record that is larger. */
+export const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** How often a request is tried before its failure is told: the store's own advice for 500, 503 and cut connections. */
+export const REQUEST_TRIES = 3;
+/** Wait before the second try; four times as long before the third. */
+export const REQUEST_RETRY_MS = 250;
+/** A request may take this long, and a second more for each ... */
+export const REQUEST_TIMEOUT_MS = 30_000;
+/** ... bytes that it moves: 100 KB/s, below which nothing would ever be shipped. */
+export const REQUEST_BYTES_PER_MS = 100;
+/** Longest wait after failures, µs: what the store gives back is seen that soon. */
+export const SHIP_RETRY_US_MAX = 30_000_000;
+/** First wait after a failure, µs. */
+export const SHIP_RETRY_US_MIN = 1_000_000;

@@ -1,0 +1,65 @@
+// Requests against a store that we did not write: what comes back, and what is said when it does not.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
+import { startStore, type TestStore } from "./store-fixture.ts";
+
+setDefaultTimeout(60_000);
+
+let store: TestStore;
+beforeAll(async () => {
+  if (!isPythonMissing) store = await startStore();
+});
+afterAll(async () => {
+  if (!isPythonMissing) await store.stop();
+});
+const storeTest = (name: string, run: () => Promise<void>): void =>
+  test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
+
+storeTest("objects are there until they are removed; a listing has pages", async () => {
+  const folder = store.open("objects/a=1");
+  const other = store.open("objects/a=10");
+  const keys = Array.from({ length: 20 }, (_, at) => `log/${String(at).padStart(2, "0")}-x`);
+  for (const [at, key] of keys.entries()) await folder.put(key, new Uint8Array(at).fill(at));
+  await other.put("log/77", new Uint8Array(3));
+  expect(await folder.list("")).toEqual(keys.map((key, bytes) => ({ key, bytes })));
+  expect(await folder.list("log/1")).toHaveLength(10);
+  expect(await folder.get("log/05-x")).toEqual(new Uint8Array(5).fill(5));
+  expect(await folder.get("log/5")).toBe(null);
+  await folder.put("log/05-x", new Uint8Array(1));
+  expect(await folder.get("log/05-x")).toEqual(new Uint8Array(1));
+  await folder.remove("log/05-x");
+  await folder.remove("log/05-x");
+  expect(await folder.get("log/05-x")).toBe(null);
+  expect(await store.open("objects/none").list("")).toEqual([]);
+});
+
+storeTest("what goes wrong is said by its name", async () => {
+  const put = (open: ReturnType<TestStore["open"]>): Promise<unknown> =>
+    open.put("a", new Uint8Array(1)).catch((error: Error) => error);
+  const wrong = { ...store.credentials, secretAccessKey: "no" };
+  const nobody = { ...store.credentials, accessKeyId: "no" };
+  const [forbidden, nowhere] = ["forbidden", "nowhere"] as const;
+  for (const [open, fault, text] of [
+    [store.open("x", { credentials: wrong }), forbidden, "403 SignatureDoesNotMatch"],
+    [store.open("x", { credentials: nobody }), forbidden, "403 InvalidAccessKeyId"],
+    [store.open("x", { credentials: store.reader }), forbidden, "403 AccessDenied"],
+    [store.open("x", { bucket: "no-such-one" }), nowhere, "There is no bucket no-such-one at http"],
+  ] as const)
+    expect(await put(open)).toMatchObject({ fault, message: expect.stringContaining(text) });
+  const dead = await put(store.open("x", { endpoint: "http://127.0.0.1:1" }));
+  expect(dead).toMatchObject({ fault: "away" });
+});
+
+storeTest("an answer of 500 is asked again; one that stays is told", async () => {
+  const open = store.open("again");
+  store.setWay({ kind: "answer", status: 503 });
+  const put = open.put("a", new Uint8Array(1));
+  setTimeout(() => store.setWay({ kind: "open" }), 100);
+  await put;
+  expect(await open.get("a")).toEqual(new Uint8Array(1));
+  store.setWay({ kind: "answer", status: 503 });
+  const failed = await open.get("a").catch((error: Error) => error);
+  expect(failed).toMatchObject({ fault: "away" });
+  expect(String(failed)).toContain("s3://events/again/a: the store answers 503");
+  store.setWay({ kind: "open" });
+});
