@@ -120,10 +120,10 @@ test("what is collected is of no kept shipment, its run, or a process that has t
       (listed, known, places, keepMax) => {
         const owner: Owner = { jobId: "job", folder: "f", terms: known };
         const all = places.map(({ first, chunk }, at): Kept => {
-          const place = { number: at + 1, last: first, term: termId(1) };
+          const name = { number: at + 1, last: first, term: termId(1) };
           const chunks = [{ sha256: `${chunk}`.repeat(64), bytes: 1 }];
           const shipment = { log: { first, last: first }, files: [{ path: "state.db", chunks }] };
-          return { name: { key: shipmentKey(place), ...place }, shipment } as unknown as Kept;
+          return { name: { key: shipmentKey(name), ...name }, shipment } as unknown as Kept;
         });
         const kept = all.slice(-keepMax);
         const chunkKeys = places.map(({ chunk }) => chunkKey(`${chunk}`.repeat(64)));
