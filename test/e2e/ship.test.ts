@@ -15,7 +15,7 @@ import {
   start,
   writeConfig,
   type Said,
-} from "./savepoint-fixture.ts";
+} from "./full-instance.ts";
 
 setDefaultTimeout(300_000);
 
