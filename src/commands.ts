@@ -208,7 +208,9 @@ async function restore(line: CommandLine, tools: CommandTools): Promise<number> 
   const shipFlags = [...line.flags].filter(([name]) => name.startsWith("ship."));
   const isStore = from?.startsWith("s3:") === true;
   if (from === undefined || to === undefined || more.length > 0)
-    throw new CommandError("write millrace restore DIR-OR-S3-PREFIX --data NEW_FOLDER");
+    throw new CommandError(
+      "write millrace restore DIR --data NEW_FOLDER, with s3://BUCKET/PREFIX as DIR for what was shipped",
+    );
   if (line.flags.size > 1 + (isStore ? shipFlags.length : 0))
     throw new CommandError(
       `besides --data a restore takes ${isStore ? "--ship.endpoint, --ship.region, --ship.path_style and --shipment" : "no flags from a folder"}`,
