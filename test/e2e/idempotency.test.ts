@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { seeded } from "../../bench/load-body.ts";
 import { buildKernels } from "../../kernels/build.ts";
 import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+import { millrace, restore, savepoint } from "./full-instance.ts";
 
 // a busy machine may take its time
 setDefaultTimeout(120_000);
@@ -40,7 +41,7 @@ writeFileSync(
 const IDS_FLAGS = ["--streams.taps.event_id=n", "--streams.taps.dedup_ids_max=65536"];
 const FLAGS = ["--checkpoint.interval=150ms", "--export.interval=200ms", "--log.file_size=1MB"];
 const TYPE = "application/x-ndjson";
-const LIVES = 6;
+const LIVES = 4;
 
 async function start(data: string, flags: readonly string[] = FLAGS): Promise<Appliance> {
   const appliance = await Appliance.start({ config: CONFIG, data: join(folder.path, data), flags });
@@ -278,6 +279,27 @@ test("a body that was refused in the middle, for want of room for ids, goes on w
   expect(refused).toBeGreaterThan(0);
   expect(await countOf(appliance, "ids", "taps")).toBe(70_000);
   expect(await appliance.stop()).toBe(0);
+});
+
+test("a savepoint has the answers, and the doctor reads them", async () => {
+  const appliance = await start("copied");
+  const requests = ["s1", "s2"].map((key) => ({ key, body: lines(key, 10) }));
+  const said = await Promise.all(requests.map((request) => say(appliance, request)));
+  const at = (name: string): string => join(folder.path, name);
+  const copied = await savepoint(appliance, at("savepoint"));
+  expect([copied.code, copied.error]).toEqual([0, ""]);
+  expect(await appliance.stop()).toBe(0);
+  const restored = await restore(at("savepoint"), at("restored"));
+  expect([restored.code, restored.error]).toEqual([0, ""]);
+  const second = await start("restored");
+  for (const [index, request] of requests.entries())
+    expect(await say(second, request)).toEqual({ ...(said[index] as Said), isReplay: true });
+  expect(await second.stop()).toBe(0);
+  const checked = await millrace(["doctor", "--data", at("restored")]);
+  expect([checked.code, checked.out]).toEqual([
+    0,
+    expect.stringContaining("2 answers of Idempotency-Keys"),
+  ]);
 });
 
 test("kills under load: every event that was sent is there once", async () => {
