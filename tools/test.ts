@@ -82,6 +82,9 @@ const child = Bun.spawn(
   [
     process.execPath,
     "test",
+    // Most of the time a test waits: for a disk, a process, a timer. Files that share a process share its modules, as in one run.
+    "--parallel=2",
+    "--no-isolate",
     "--randomize",
     ...(at === -1 ? ["--seed", seed] : []),
     "--preload=./test/property-seed.ts",
@@ -109,7 +112,9 @@ try {
   console.log(["slowest files:", ...slowestFiles(report)].join("\n"));
   for (const failure of failures) console.log(failure);
   for (const name of skipped) console.log(`skipped ${name}`);
-  console.log(`seed ${seed} (npm test -- --seed ${seed} repeats this order and these properties)`);
+  console.log(
+    `seed ${seed} (npm test -- --seed ${seed} repeats the order within each file and the properties)`,
+  );
   if (tests === 0) code ||= 1;
   console.log(
     `${tests - failed - skipped.length} passed, ${failed} failed, ${skipped.length} skipped`,
