@@ -200,8 +200,8 @@ async function groupLines(groups: number): Promise<BenchLine[]> {
   }
 }
 
-/** Without event ids: nothing but the interval asks for checkpoints. A category is a group for an hour. */
-function configText(): string {
+/** Without event ids: nothing but the interval asks for checkpoints. A category is a group of the view `per_hour` for an hour. */
+export function groupsConfig(): string {
   const sql = SQL.replaceAll("\n", " ");
   return `streams:
   clicks:
@@ -232,7 +232,7 @@ async function wholePath(
 ): Promise<Reached> {
   return withFolder(async (folder) => {
     const config = join(folder, "millrace.yaml");
-    writeFileSync(config, configText());
+    writeFileSync(config, groupsConfig());
     const flags = [`--checkpoint.interval=${interval}`, "--export.raw=off"];
     return withAppliance({ config, flags }, async (appliance) => {
       const plan = { ...length, spread: true };

@@ -20,6 +20,7 @@ const STAGES = [
   "views",
   "restart",
   "checkpoint",
+  "questions",
   "slow-disk",
 ];
 const NAMED_STAGES = [...STAGES, "hold"];

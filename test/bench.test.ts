@@ -24,6 +24,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   views: [],
   restart: [],
   checkpoint: [],
+  questions: [],
   "slow-disk": [],
   hold: [],
 };
