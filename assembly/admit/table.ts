@@ -36,10 +36,9 @@ function groupsOf(slot: usize, high: u64, low: u32): u64 {
 function loadGroups(hashes: usize, from: u32, to: u32): void {
   let sum: u32 = 0;
   for (let row = from; row < to; row++) {
-    const slot = slotOf(load<u64>(hashes + <usize>row * ID_ENTRY_BYTES));
-    store<u64>(homes + ((row & (TILE - 1)) << 3), slot);
-    sum += load<u32>(slot);
+    store<u64>(homes + ((row & (TILE - 1)) << 3), slotOf(load<u64>(hashes + <usize>row * ID_ENTRY_BYTES)));
   }
+  for (let row = from; row < to; row++) sum += load<u32>(<usize>groupsOfRow(row));
   for (let row = from; row < to; row++) {
     const hash = hashes + <usize>row * ID_ENTRY_BYTES;
     const home = homes + ((row & (TILE - 1)) << 3);
