@@ -28,7 +28,13 @@ import {
 import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
 import { NoRoomError } from "./rehearsal/last-rows.ts";
 import { Past } from "./rehearsal/past.ts";
-import { previewSummary, shownRows, withLower } from "./rehearsal/preview.ts";
+import {
+  previewSummary,
+  reconciledCountText,
+  reconciledNote,
+  shownRows,
+  withLower,
+} from "./rehearsal/preview.ts";
 import { reconcileExitCode, reconcileSummary } from "./reconcile/report.ts";
 import { reconcileRefusal } from "./reconcile/scope.ts";
 import type { Relation } from "./rehearsal/relation.ts";
@@ -326,8 +332,11 @@ async function preview(line: CommandLine, tools: CommandTools): Promise<number> 
     const { position } = await client.ask(`SELECT 1 FROM ${quoteName(plan.stream)} LIMIT 0`);
     const where = [`_position <= ${position}`];
     await past.read(async (sql) => (await client.ask(sql)).rows, { range, where });
+    show(past.rows(), past.counts, tools);
+    const { rows } = await client.ask(reconciledCountText(config.plans, range, position));
+    const note = reconciledNote(config.plans, Number(rows[0]?.[0]));
+    if (note !== null) tools.say(note);
   });
-  show(past.rows(), past.counts, tools);
   return 0;
 }
 

@@ -4,6 +4,8 @@ import { must } from "../base/assert.ts";
 import type { Cell } from "../event/image.ts";
 import { ROWS_SHOWN_MAX } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import { quoteText } from "../view/render.ts";
+import type { PastRange } from "./past.ts";
 import { cellText, type Relation } from "./relation.ts";
 
 /** A view behind those that it is a rollup of, the lowest first. */
@@ -68,4 +70,30 @@ export function previewSummary(
   if (counts.failed > 0)
     parts.push(`${counted(counts.failed, "event")} with an expression that failed`);
   return `${counted(length, "row")}${shown}; ${parts.join(", ")}`;
+}
+
+/** SQL of how many late events of the past a reconcile has brought into a view: `plans` are the view behind those that it is a rollup of. */
+export function reconciledCountText(
+  plans: readonly ViewPlan[],
+  range: PastRange | null,
+  position: number,
+): string {
+  const conditions = [
+    `view = ${quoteText(must(plans[0], "a view").name)}`,
+    "reconciled",
+    `_position <= ${position}`,
+  ];
+  if (range !== null)
+    conditions.push(
+      `event_time >= make_timestamptz(${range.fromUs})`,
+      `event_time < make_timestamptz(${range.toUs})`,
+    );
+  return `SELECT count(*) FROM millrace.late_events WHERE ${conditions.join(" AND ")}`;
+}
+
+/** What is said of these events, which are late for the rows above as they were when they came; null: there are none. */
+export function reconciledNote(plans: readonly ViewPlan[], count: number): string | null {
+  if (count === 0) return null;
+  const name = must(plans.at(-1), "a view").name;
+  return `without ${counted(count, "late event")} that reconcile has brought in since; SELECT * FROM ${name} has them`;
 }

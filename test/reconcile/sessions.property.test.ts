@@ -310,4 +310,4 @@ async function check(run: Run): Promise<void> {
 
 test("reconciled sessions are DuckDB's batch, whatever comes before and after", async () => {
   await fc.assert(fc.asyncProperty(runArbitrary, check), { numRuns: 20 });
-}, 120_000);
+}, 240_000);

@@ -276,4 +276,4 @@ test("a fixture that is not right says what to write", async () => {
   const { code, out } = await run(join(folder.path, "odd"));
   expect(out).toMatch(/no folder below .*odd holds events.ndjson\n$/);
   expect(code).toBe(2);
-}, 60_000);
+}, 120_000);

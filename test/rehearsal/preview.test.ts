@@ -43,6 +43,7 @@ beforeAll(async () => {
   others: { schema: sales.avsc, event_time: time }
 views:
 ${views.join("\n")}
+  settled: { sql: "SELECT window_start, count(*) AS n FROM tumble(sales, time, INTERVAL 1 MINUTE) GROUP BY ALL" }
 `,
   );
   const random = seeded(11);
@@ -151,6 +152,25 @@ test("a range of time", async () => {
   expect(lines).toHaveLength(8);
 });
 
+test("late events that a reconcile brought in are told", async () => {
+  const range = ["2024-01-01T00:00", "2024-01-01T00:05"];
+  const words = ["reconcile", "settled", ...range, "--config", config];
+  const child = Bun.spawn([...FROM_SOURCE, ...words, "--url", appliance.address], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const out = await new Response(child.stdout).text();
+  const [, count = ""] = /settled: reconciled (\d+) late events in 5 windows/.exec(out) ?? [];
+  expect(Number(count)).toBeGreaterThan(5);
+  const [from = "", to = ""] = range;
+  const note = `without ${count} late events that reconcile has brought in since; SELECT * FROM settled has them`;
+  for (const within of [[], ["--from", from, "--to", to]]) {
+    const { lines } = await preview("settled", ...within, "--url", appliance.address);
+    expect(lines.at(-1)).toBe(note);
+  }
+  const { lines } = await preview("tumbled", "--url", appliance.address);
+  expect(lines.at(-1)).toMatch(/^\d+ rows; 900 events read/);
+}, 120_000);
+
 test("a file", async () => {
   const { lines, code } = await preview(
     "SELECT window_start, count(*) AS n FROM tumble(sales, time, INTERVAL 1 HOUR) GROUP BY ALL",
@@ -177,7 +197,7 @@ test("what is wrong is said", async () => {
     [[], /write millrace preview NAME, or/],
     [
       ["tumblet"],
-      /there is no view "tumblet"; views are tumbled, hopped, visits; or write a SELECT/,
+      /there is no view "tumblet"; views are tumbled, hopped, visits, settled; or write a SELECT/,
     ],
     [
       ["SELECT window_start FROM tumble(sale, time, INTERVAL 1 HOUR)"],
@@ -194,4 +214,4 @@ test("what is wrong is said", async () => {
     expect(err).toMatch(message);
     expect(code).toBe(2);
   }
-}, 60_000);
+}, 120_000);
