@@ -60,8 +60,9 @@ function lacks(facts: SealFacts, ids: number): "dedup_disk_max" | "disk" | null 
 
 /** The youngest run of SEAL_MERGE_FAN neighbours of about one size that do not span too much time together; empty = there is none. */
 function mergeable({ generations, ttlMs }: SealFacts, unit: number): readonly GenerationInfo[] {
+  // cut off, not rounded: all that a seal may take is of one level, and what SEAL_MERGE_FAN of a level make is of the next, so that none is left between others
   const level = (one: GenerationInfo): number =>
-    Math.max(0, Math.round(Math.log(one.ids / unit) / Math.log(SEAL_MERGE_FAN)));
+    Math.max(0, Math.floor(Math.log2(one.ids / unit) / Math.log2(SEAL_MERGE_FAN)));
   for (let end = generations.length; end >= SEAL_MERGE_FAN; end--) {
     const run = generations.slice(end - SEAL_MERGE_FAN, end);
     const [first] = run;

@@ -13,23 +13,42 @@ export interface CompareOptions {
 const WINDOW_MS = 60_000;
 /** Positions of the log whose events are read with one question. */
 const POSITIONS = 100;
+const TRIES = 5;
 const SHOWN = 20;
 
 const [address = "", json = "{}", path = ""] = process.argv.slice(2);
 const options = JSON.parse(json) as CompareOptions;
 const wrong: string[] = [];
 
-async function rows(
-  sql: string,
-  after?: number,
-): Promise<{ readonly rows: readonly (readonly unknown[])[]; readonly position: number }> {
-  const response = await fetch(`${address}/v1/sql`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(after === undefined ? { sql } : { sql, after }),
-  });
-  if (response.status !== 200) throw new Error(`${response.status}: ${await response.text()}`);
-  return (await response.json()) as { rows: unknown[][]; position: number };
+interface Answer {
+  readonly rows: readonly (readonly unknown[])[];
+  readonly position: number;
+}
+
+/** The answer; null: it takes longer than the appliance gives a question. Comes again when it is told to. */
+async function ask(sql: string, after?: number): Promise<Answer | null> {
+  for (;;) {
+    const response = await fetch(`${address}/v1/sql`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(after === undefined ? { sql } : { sql, after }),
+    });
+    if (response.status === 200) return (await response.json()) as Answer;
+    const text = await response.text();
+    if (response.status === 408) return null;
+    const retryS = Number(response.headers.get("retry-after") ?? 0);
+    if (response.status !== 503 || retryS === 0) throw new Error(`${response.status}: ${text}`);
+    await Bun.sleep(retryS * 1000);
+  }
+}
+
+/** The same for a small question: on a busy machine it is asked a few times. */
+async function rows(sql: string, after?: number): Promise<Answer> {
+  for (let tries = 0; tries < TRIES; tries++) {
+    const answer = await ask(sql, after);
+    if (answer !== null) return answer;
+  }
+  throw new Error(`no answer in time, ${TRIES} times: ${sql}`);
 }
 
 /** A lane with what was found of it: a mark for each number. */
@@ -109,6 +128,20 @@ function take(found: ReadonlyMap<string, Found>, row: readonly unknown[], batch:
   batch.add(event, Number(behindMs));
 }
 
+/** Events at the positions after `after` up to `through`: in halves where they are too many for one question. */
+async function takeEvents(after: number, through: number): Promise<void> {
+  const sql = `SELECT event_id, epoch_ms(event_time), event_type, category, price, _behind / 1000, _position FROM ${options.stream}
+     WHERE _position > ${after} AND _position <= ${through}`;
+  const events = through - after > 1 ? await ask(sql) : await rows(sql);
+  if (events !== null) {
+    for (const row of events.rows) take(found, row, batch);
+    return;
+  }
+  const middle = Math.ceil((after + through) / 2);
+  await takeEvents(after, middle);
+  await takeEvents(middle, through);
+}
+
 function settle({ lane, bodies, seen }: Found): void {
   wrong.push(...lane.wrong.map((text) => `${lane.name}: ${text}`));
   const open = lane.unanswered;
@@ -170,13 +203,7 @@ const told = Math.max(
 );
 const { position: last } = await rows("SELECT 1", told);
 const batch = new Batch();
-for (let after = 0; after < last; after += POSITIONS) {
-  const events = await rows(
-    `SELECT event_id, epoch_ms(event_time), event_type, category, price, _behind / 1000, _position FROM ${options.stream}
-     WHERE _position > ${after} AND _position <= ${after + POSITIONS}`,
-  );
-  for (const row of events.rows) take(found, row, batch);
-}
+for (let after = 0; after < last; after += POSITIONS) await takeEvents(after, after + POSITIONS);
 for (const one of found.values()) settle(one);
 await compareWindows(batch);
 await compareRejects(lanes);
