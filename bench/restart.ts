@@ -1,5 +1,5 @@
-// Starts with much state: after a kill in mid-load, and after a stop, each until SQL gives the acknowledged count. The load goes on
-// until the gauges show what must be there: groups open and ids live.
+// Starts with much state: after a kill in mid-load, after one with much log behind the last checkpoint, and after a stop, each until SQL gives the acknowledged count. The load
+// goes on until the gauges show what must be there: groups open, ids live, bytes of log.
 import { Appliance } from "../test/e2e/appliance.ts";
 import type { LoadResult } from "./client.ts";
 import { numberText, type BenchLine } from "./line.ts";
@@ -96,11 +96,93 @@ async function restart(wanted: Wanted, secondsMost: number): Promise<BenchLine[]
   });
 }
 
+/** Log files are small here, so that the bytes of the log are those of its records. */
+const REPLAY_FLAGS = ["--log.file_size=8MB", "--log.size_max=4GB"];
+const REPLAY_SECONDS_MOST = 3;
+
+async function bytesOfLog(appliance: Appliance): Promise<number> {
+  return (await gauges(appliance)).get("millrace_log_bytes") ?? 0;
+}
+
+/** Loads until the log has grown by so many bytes of which no checkpoint knows, then kills. */
+async function growAndKill(
+  appliance: Appliance,
+  { groups, bytes }: { readonly groups: number; readonly bytes: number },
+): Promise<{ readonly result: LoadResult; readonly grown: number; readonly beginMs: number }> {
+  const before = await bytesOfLog(appliance);
+  const loading = load(appliance, {
+    seconds: FILL_SECONDS_MAX,
+    categories: 0.9 * groups,
+    run: 2,
+    untilKilled: true,
+  });
+  let grown = 0;
+  while (grown < bytes) {
+    await Bun.sleep(20);
+    grown = (await bytesOfLog(appliance)) - before;
+  }
+  const beginMs = performance.now();
+  await appliance.kill();
+  return { result: await loading, grown, beginMs };
+}
+
+/** From `kill -9`, with `groups` in the checkpoint and `bytes` of log behind it, to SQL giving the acknowledged count. */
+async function replay(groups: number, bytes: number): Promise<BenchLine[]> {
+  return withFolder(async (data) => {
+    const start = (...more: readonly string[]): Promise<Appliance> =>
+      Appliance.start({
+        config: CLICKS_CONFIG,
+        data,
+        flags: [...FLAGS, ...REPLAY_FLAGS, ...more],
+      });
+    const running: Appliance[] = [];
+    try {
+      const first = await start();
+      running.push(first);
+      const filling = await fillAndEnd(first, { groups, ids: 0, end: "stop" });
+      const second = await start("--checkpoint.interval=1h");
+      running.push(second);
+      const { result, grown, beginMs } = await growAndKill(second, { groups, bytes });
+      const third = await start();
+      running.push(third);
+      const { rows } = await third.rows(
+        "SELECT sum(events), count(*) FROM per_minute",
+        result.lastPosition,
+      );
+      const seconds = (performance.now() - beginMs) / 1000;
+      const [events = 0, found = 0] = rows[0]?.map(Number) ?? [];
+      const accepted = filling.result.accepted + result.accepted;
+      if (events < accepted)
+        throw new Error(`${accepted} events were acknowledged, SQL counts ${events}`);
+      const name = "kill -9, log to replay";
+      return [
+        {
+          stage: `${name}, ${numberText(groups)} groups: to SQL`,
+          rate: seconds,
+          unit: "s",
+          wanted: { most: REPLAY_SECONDS_MOST },
+        },
+        { stage: `${name}: groups open`, rate: found, unit: "groups", wanted: { least: groups } },
+        {
+          stage: `${name}: log behind the checkpoint`,
+          rate: grown / 2 ** 20,
+          unit: "MB",
+          wanted: { least: bytes / 2 ** 20 },
+        },
+        { stage: `${name}: events in it`, rate: result.accepted, unit: "events" },
+      ];
+    } finally {
+      for (const one of running) await one.kill();
+    }
+  });
+}
+
 /** `small`: a hundredth of it. */
 export async function run(options: { readonly small: boolean }): Promise<BenchLine[]> {
   const scale = options.small ? 0.01 : 1;
   return [
     ...(await restart({ groups: 1_000_000 * scale, ids: 5_000_000 * scale, end: "kill" }, 5)),
+    ...(await replay(1_000_000 * scale, 100 * 2 ** 20 * scale)),
     ...(await restart({ groups: 1_000_000 * scale, ids: 20_000_000 * scale, end: "stop" }, 4)),
   ];
 }
