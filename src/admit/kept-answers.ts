@@ -87,13 +87,16 @@ export class KeptAnswers {
   replays = 0;
   #freshBytes = 0;
   #savingBytes = 0;
-  #sums: readonly AnswersSum[];
+  /** Of what is stored, by stream, and of all. */
+  #sums: readonly AnswersSum[] = [];
+  #storedRows = 0;
+  #storedBytes = 0;
 
   /** Without a store all stay in memory. */
   constructor(store: AnswerStore | null, max = ANSWERS_MAX) {
     this.#store = store;
     this.#max = max;
-    this.#sums = store?.sums() ?? [];
+    this.#countStored();
   }
 
   /** `ttlUs`: how long answers of a stream are kept; null = a day. */
@@ -134,12 +137,7 @@ export class KeptAnswers {
 
   /** How many are kept. */
   get rows(): number {
-    const stored = this.#sums.reduce((sum, { rows }) => sum + rows, 0);
-    return stored + this.#fresh.size + this.#saving.size;
-  }
-
-  get #storedBytes(): number {
-    return this.#sums.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#storedRows + this.#fresh.size + this.#saving.size;
   }
 
   /** What is new since the last call, and what is too old at `nowUs`; the caller saves it, then calls `saved`. */
@@ -151,8 +149,7 @@ export class KeptAnswers {
     this.#savingBytes += this.#freshBytes;
     this.#fresh = new Map();
     this.#freshBytes = 0;
-    const streams = new Set([...this.#ttlUs.keys(), ...this.#sums.map(({ stream }) => stream)]);
-    const expiredAnswers = [...streams].map((stream) => ({
+    const expiredAnswers = this.#sums.map(({ stream }) => ({
       stream,
       beforeUs: this.#sinceUs(stream, nowUs),
     }));
@@ -162,9 +159,15 @@ export class KeptAnswers {
   /** What `takeChange` gave is on disk. */
   saved(): void {
     if (this.#store === null) return;
-    this.#sums = this.#store.sums();
+    this.#countStored();
     this.#saving = new Map();
     this.#savingBytes = 0;
+  }
+
+  #countStored(): void {
+    this.#sums = this.#store?.sums() ?? [];
+    this.#storedRows = this.#sums.reduce((sum, { rows }) => sum + rows, 0);
+    this.#storedBytes = this.#sums.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
   #sinceUs(stream: string, nowUs: number): number {

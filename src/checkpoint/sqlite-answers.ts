@@ -47,6 +47,7 @@ interface Sum {
 /** Drops what is too old, then saves. Within the transaction of a checkpoint. */
 export function changeAnswers(database: Database, change: AnswersChange): void {
   const { expiredAnswers, keptAnswers } = change;
+  if (expiredAnswers.length + keptAnswers.length === 0) return;
   const sums = new Map(sumsOf(database).map(({ stream, ...sum }) => [stream, { ...sum }]));
   const sumFor = (stream: string): Sum => {
     const sum = sums.get(stream) ?? { rows: 0, bytes: 0 };
