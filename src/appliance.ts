@@ -27,6 +27,7 @@ import { registerFleetMetrics } from "./threads/fleet-metrics.ts";
 import { Fleet, type WorkerUrls } from "./threads/fleet.ts";
 import type { Failed, ThreadStart } from "./threads/messages.ts";
 import { Freezer } from "./threads/freezer.ts";
+import { PastReader } from "./threads/past-reader.ts";
 import { Reconciler } from "./threads/reconciler.ts";
 import { Savepointer } from "./threads/savepointer.ts";
 import { registerShipMetrics, Shipping } from "./threads/shipping.ts";
@@ -61,6 +62,7 @@ export class Appliance {
   readonly #queries: QueryService;
   readonly #server: RunningServer;
   readonly #reconciler: Reconciler;
+  readonly #pastReader: PastReader;
   readonly #savepointer: Savepointer;
   readonly #shipping: Shipping | null;
 
@@ -70,6 +72,7 @@ export class Appliance {
     readonly queries: QueryService;
     readonly server: RunningServer;
     readonly reconciler: Reconciler;
+    readonly pastReader: PastReader;
     readonly savepointer: Savepointer;
     readonly shipping: Shipping | null;
     readonly madeKey: string | null;
@@ -83,6 +86,7 @@ export class Appliance {
     this.#queries = parts.queries;
     this.#server = parts.server;
     this.#reconciler = parts.reconciler;
+    this.#pastReader = parts.pastReader;
     this.#savepointer = parts.savepointer;
     this.#shipping = parts.shipping;
   }
@@ -99,9 +103,15 @@ export class Appliance {
       say(
         `a key was made; it is shown this once: ${key.made}\nsend it as the header Authorization: Bearer KEY`,
       );
+    const pastReader = new PastReader({
+      url: options.workers.past,
+      streams: engineStreams(checked),
+      plans: checked.plans,
+    });
     const fleet = await Fleet.start(threadStart(options, folder), options.workers, {
       failed: options.failed,
       notice: say,
+      past: (message) => pastReader.told(message),
     });
     const queries = new QueryService({
       command: options.queryCommand,
@@ -118,6 +128,7 @@ export class Appliance {
     registerFleetMetrics(metrics, fleet, queries);
     const questions = new FleetQuestions(fleet, queries, settings.query.timeoutUs / 1000);
     const reconciler = reconcilerOf(options, fleet, questions);
+    pastReader.start({ questions, send: (page) => fleet.past(page) });
     const { savepointer, shipping } = copiersOf(options, new Freezer(fleet), folder);
     if (shipping !== null) registerShipMetrics(metrics, shipping, () => fleet.health().position);
     const server = startServer(
@@ -144,7 +155,7 @@ export class Appliance {
       throw new Error("broken invariant: an address beyond loopback has a key");
     void reconciler.schedule(checked.config.views);
     const { shutdownTimeoutUs } = settings.server;
-    const running = { fleet, queries, server, reconciler, savepointer, shipping };
+    const running = { fleet, queries, server, reconciler, pastReader, savepointer, shipping };
     const parts = { ...running, folder, shutdownTimeoutUs };
     return new Appliance({ ...parts, madeKey: key.made });
   }
@@ -153,6 +164,7 @@ export class Appliance {
   async stop(): Promise<void> {
     this.#reconciler.close();
     this.#shipping?.noMore();
+    this.#pastReader.close();
     // an eighth of the time, so that a savepoint that is given up is removed; a half is for what comes after
     await this.#savepointer.close(this.shutdownTimeoutUs / 8000);
     await this.#server.stop(Math.min(DRAIN_MS, (this.shutdownTimeoutUs * 3) / 8000));

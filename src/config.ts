@@ -132,7 +132,7 @@ export const VIEW_KEYS = {
     type: "size",
     default: null,
     description:
-      "State of the view and its rollups together at most. Closed windows that late events may still correct go to disk first; beyond it they are suspended and /health says so, others go on; a start with a higher one lets them go on where they stopped. Unset: as long as all views together have room.",
+      "State of the view and its rollups together at most. Closed windows that late events may still correct go to disk first; beyond it they are suspended and /health says so, others go on; a start with a higher one lets them go on where they stopped, out of the raw table where the log has been trimmed. Unset: as long as all views together have room.",
   },
   rollups: {
     type: "rollups",

@@ -119,29 +119,6 @@ function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
 }
 
 /**
- * Lets views that go on after a suspension fold what they passed, up to `last`, which the others have folded. When their outputs have reached
- * their bound they stop where they are, and go on with the next start.
- */
-export function foldPassed(
-  { windows }: Engine,
-  log: LogReader,
-  at: { readonly last: number; readonly outputBytesMax?: number },
-): void {
-  const outputBytesMax = at.outputBytesMax ?? PENDING_OUTPUT_BYTES_MAX;
-  for (let position = windows.passedBy ?? at.last; position < at.last;) {
-    const records = log.read(position + 1, REPLAY_READ_BYTES);
-    if (records.length === 0) return;
-    for (const record of records) {
-      ({ position } = record);
-      if (position > at.last) return;
-      windows.foldRecord(record);
-      if (windows.pendingBytes >= outputBytesMax || windows.closedWindows.isFull)
-        windows.stopResumed("its rows wait for their table: it goes on with the next start");
-    }
-  }
-}
-
-/**
  * Repeats the log after position `from`, which the views have folded; admission's checkpoint contains it up to `admitted`. What the views
  * put out stays pending in `windows`; when it has reached its bound, or closed windows wait for a checkpoint to leave memory, they fold no
  * further, and the rest is the backlog's. Throws as

@@ -39,6 +39,7 @@ const WORKERS = {
   engine: new URL("./threads/engine.ts", import.meta.url).href,
   export: new URL("./threads/export.ts", import.meta.url).href,
   reconcile: new URL("./threads/reconcile.ts", import.meta.url).href,
+  past: new URL("./threads/past.ts", import.meta.url).href,
   savepoint: new URL("./threads/savepoint.ts", import.meta.url).href,
   ship: new URL("./threads/ship.ts", import.meta.url).href,
 };

@@ -28,6 +28,7 @@ const LAYERS: readonly string[] = [
   "engine-state",
   "engine-backlog",
   "engine-keys",
+  "engine-laggards",
   "pipeline",
   "doctor",
   "savepoint",

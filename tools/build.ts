@@ -11,7 +11,7 @@ const OUT = join(ROOT, "dist", "millrace");
 
 /** Worker threads: each is an entry point of its own, found by `new URL("./threads/<name>.ts", import.meta.url)` of main.ts. */
 const THREADS = readdirSync(join(ROOT, "src", "threads"))
-  .filter((name) => /^(log|engine|export|reconcile|savepoint|ship)\.ts$/.test(name))
+  .filter((name) => /^(log|engine|export|reconcile|past|savepoint|ship)\.ts$/.test(name))
   .map((name) => join(ROOT, "src", "threads", name));
 
 /** Files to carry: relative name when unpacked -> where it is now. */

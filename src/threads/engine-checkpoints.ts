@@ -38,6 +38,14 @@ export class EngineCheckpoints {
   /** Pages on their way to the export thread: shared and used again, since as much memory as the state is costly to get anew. */
   readonly #rooms: SharedArrayBuffer[] = [];
   #taken: Taken | null = null;
+  /**
+   * Views that go on after a suspension, and where they stand in the checkpoint on disk. No ledger goes beyond: a start may fold what comes next out of
+   * other records, which put the same rows out at other positions. `#held`: their outputs from there on.
+   */
+  #floors: ReadonlyMap<string, number>;
+  #held: readonly ViewOutput[] = [];
+  /** The floors of the checkpoint under way. */
+  #nextFloors: ReadonlyMap<string, number>;
   /** Ids on their way to the export thread. */
   #segments: CheckpointChange["segments"] = [];
   #durable = 0;
@@ -50,10 +58,17 @@ export class EngineCheckpoints {
   constructor(engine: Engine, wires: CheckpointWires) {
     this.#engine = engine;
     this.#wires = wires;
+    this.#floors = engine.windows.laggards.positions;
+    this.#nextFloors = this.#floors;
   }
 
   outputs(outputs: readonly ViewOutput[]): void {
-    if (outputs.length > 0) this.#wires.send({ kind: "outputs", outputs });
+    const isFree = ({ view, position }: ViewOutput): boolean =>
+      position <= (this.#floors.get(view) ?? Infinity);
+    const free = outputs.filter(isFree);
+    if (free.length < outputs.length)
+      this.#held = [...this.#held, ...outputs.filter((output) => !isFree(output))];
+    if (free.length > 0) this.#wires.send({ kind: "outputs", outputs: free });
   }
 
   /** Everything up to `position` is durable. */
@@ -73,7 +88,10 @@ export class EngineCheckpoints {
   tick(): void {
     const { folded, watermarks, windows } = this.#engine;
     const suspended = [...windows.suspended];
-    const stopped = new Map(suspended.map(([view, { at }]) => [view, at]));
+    const stopped = new Map([
+      ...suspended.map(([view, { at }]) => [view, at] as const),
+      ...this.#floors,
+    ]);
     const wants = suspended.flatMap(([, { at, passed }]) => (passed === undefined ? [] : [at + 1]));
     const wanted = wants.length === 0 ? null : Math.min(...wants);
     this.#wires.send({ kind: "folded", position: folded, watermarks, stopped, wanted });
@@ -94,6 +112,7 @@ export class EngineCheckpoints {
     this.#isSaving = true;
     // before the export trims the log behind the checkpoint it knows what views that stopped want of it
     this.tick();
+    this.#nextFloors = this.#engine.windows.laggards.positions;
     const position = this.#engine.lastPosition;
     const { applied } = this.#wires;
     const steps = checkpointSteps(this.#engine, applied, (n) => this.#roomFor(n));
@@ -120,6 +139,10 @@ export class EngineCheckpoints {
   /** The checkpoint that was sent is on disk. */
   saved(): void {
     this.#isSaving = false;
+    this.#floors = this.#nextFloors;
+    const held = this.#held;
+    this.#held = [];
+    this.outputs(held);
     this.#engine.admission.saved(this.#segments);
     this.#engine.answers.saved();
     this.#segments = [];

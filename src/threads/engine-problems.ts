@@ -26,13 +26,15 @@ function suspendedAdvice(view: string, boundBytes: number | null): string {
   if (boundBytes === null) return `To go on ${anew}`;
   const raise =
     boundBytes > 0 ? `raise views.${view}.memory_max (a rollup: that of its view) and ` : "";
-  return `To go on from there ${raise}start again while the log has what came since, which it keeps until half of log.size_max is full; or ${anew}`;
+  return `To go on from there ${raise}start again: it folds what came since, out of the raw table where the log no longer has it; or ${anew}`;
 }
 
 /** Views that stopped. */
 export function suspendedProblems(status: EngineStatus | null): string[] {
-  return (status?.suspended ?? []).map(
-    ({ view, at, reason, boundBytes }) =>
-      `view ${view} is suspended after log position ${at}: ${reason}. Its table stays as it is, events since are not in it; the others go on. ${suspendedAdvice(view, boundBytes)}`,
+  if (status === null) return [];
+  return status.suspended.map(({ view, at, reason, boundBytes, isCatchingUp }) =>
+    isCatchingUp
+      ? `view ${view} was suspended and catches up: it is at log position ${at} of ${status.position}. It goes on by itself; the others do meanwhile`
+      : `view ${view} is suspended after log position ${at}: ${reason}. Its rows stay as they are, events since are not in them; the others go on. ${suspendedAdvice(view, boundBytes)}`,
   );
 }

@@ -7,14 +7,16 @@ import { openDiskFiles } from "../base/disk-files.ts";
 import type { Engine } from "../engine.ts";
 import { EngineBacklog, type DurableRecord } from "../engine-backlog.ts";
 import { EngineKeys, type Keyed } from "../engine-keys.ts";
+import { EngineLaggards, type PastPage } from "../engine-laggards.ts";
 import type { Source } from "../engine-records.ts";
 import type { DecodeCursor } from "../event/decode.ts";
 import { RECORD_REQUESTS_MAX } from "../limits.ts";
 import { logFolderOf } from "../log/data-folder.ts";
+import type { LogReader } from "../log/log.ts";
 import type { ControlRecord } from "../log/record.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
 import { EngineCheckpoints } from "./engine-checkpoints.ts";
-import { CatchUpPace } from "./engine-pace.ts";
+import { EngineCatchUp } from "./engine-catch-up.ts";
 import { EnginePins } from "./engine-pins.ts";
 import { engineStatus, type LongestSteps } from "./engine-status.ts";
 import type {
@@ -36,10 +38,6 @@ declare const self: Worker;
 const STATUS_INTERVAL_MS = 1000;
 const FOLDED_INTERVAL_MS = 50;
 const CLOCK_INTERVAL_MS = 200;
-/** Until catching up is tried again when it had its share. */
-const CATCH_UP_PAUSE_MS = 2;
-/** Time of catching up that leaves some 100 MB of garbage. */
-const COLLECT_AFTER_US = 100_000;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
 const latch = new FailureLatch(toMain);
@@ -67,7 +65,8 @@ class EngineThread {
   readonly #slots: Slots;
   readonly #ports: Ports;
   readonly #clock: Clock;
-  readonly #pace: CatchUpPace;
+  readonly #laggards: EngineLaggards;
+  readonly #catchUp: EngineCatchUp;
   readonly #longest: LongestSteps = { catchUpUs: 0, checkpointUs: 0, pictureUs: 0 };
   readonly #queue: QueuedBody[] = [];
   /** Bodies of a slot that are still queued. */
@@ -75,8 +74,6 @@ class EngineThread {
   /** Records on their way to durability. */
   readonly #inFlight: DurableRecord[] = [];
   #turnScheduled = false;
-  #catchUpScheduled = false;
-  #uncollectedUs = 0;
   #stopping = false;
 
   constructor(start: EngineStart, started: StartedEngine, ports: Ports) {
@@ -85,12 +82,15 @@ class EngineThread {
     this.#ports = ports;
     this.#clock = systemClock();
     this.#keys = new EngineKeys(engine, start.idKey);
-    this.#pace = new CatchUpPace(this.#clock.monotonicUs());
     this.#slots = new Slots(engine.decodeMemory, engine.bodiesBase);
-    this.#backlog = new EngineBacklog(
-      engine,
-      openSqliteLogReader(logFolderOf(start.dataFolder), openDiskFiles(start.failpoint)),
-    );
+    const files = openDiskFiles(start.failpoint);
+    const openLog = (): LogReader => openSqliteLogReader(logFolderOf(start.dataFolder), files);
+    this.#backlog = new EngineBacklog(engine, openLog());
+    this.#laggards = new EngineLaggards(engine.windows, openLog(), {
+      backlog: this.#backlog,
+      wish: (wish) => toMain({ kind: "past", wish }),
+      more: () => toMain({ kind: "more past" }),
+    });
     const wires = {
       backlog: this.#backlog,
       clock: this.#clock,
@@ -103,6 +103,16 @@ class EngineThread {
       ...wires,
       applied: started.applied,
       send: (message: EngineToExport) => ports.export.postMessage(message),
+    });
+    this.#catchUp = new EngineCatchUp(engine, {
+      backlog: this.#backlog,
+      laggards: this.#laggards,
+      clock: this.#clock,
+      longest: this.#longest,
+      outputs: (outputs) => this.#checkpoints.outputs(outputs),
+      turn: () => this.#turnFirst(),
+      folded: () => this.#pins.answer(),
+      guard: (step) => latch.run(step),
     });
     for (const coverage of start.covered) this.#pins.covered(coverage);
     ports.log.onmessage = ({ data }: { data: LogToEngine }) =>
@@ -122,6 +132,7 @@ class EngineThread {
     setInterval(() => latch.run(() => this.#checkpoints.tick()), FOLDED_INTERVAL_MS);
     setInterval(() => latch.run(() => this.#tick()), STATUS_INTERVAL_MS);
     setInterval(() => latch.run(() => this.#tickClocks()), CLOCK_INTERVAL_MS);
+    this.#tick();
   }
 
   /** Takes a slot's bodies into the queue; a turn follows when all messages that have arrived are seen. */
@@ -176,7 +187,7 @@ class EngineThread {
     this.#turnScheduled = false;
     const beganUs = this.#clock.monotonicUs();
     this.#takeQueued();
-    this.#pace.tookBodies(beganUs, this.#clock.monotonicUs());
+    this.#catchUp.tookBodies(beganUs);
   }
 
   #takeQueued(): void {
@@ -282,56 +293,33 @@ class EngineThread {
   #onDurable(position: number): void {
     const beyond = this.#inFlight.findIndex(({ position: at }) => at > position);
     const durable = this.#inFlight.splice(0, beyond === -1 ? this.#inFlight.length : beyond);
-    this.#pace.durable(durable.length, this.#clock.monotonicUs());
+    this.#catchUp.durable(durable.length);
     this.#checkpoints.outputs(this.#backlog.take(durable));
     this.#checkpoints.durable(position);
     this.#pins.answer();
-    this.#scheduleCatchUp();
+    this.#catchUp.schedule();
     if (this.#queue.length > 0) this.#scheduleTurn();
     this.#finishWhenIdle();
-  }
-
-  #scheduleCatchUp(): void {
-    if (this.#catchUpScheduled || !this.#backlog.isBehind) return;
-    this.#catchUpScheduled = true;
-    const run = (): void => this.#catchUp();
-    if (this.#pace.mayGoOn(this.#clock.monotonicUs())) latch.later(run);
-    else setTimeout(() => latch.run(run), CATCH_UP_PAUSE_MS);
   }
 
   /** A checkpoint was copied, or a picture made: folding goes on, and questions are answered. */
   #resumed(): void {
     this.#checkpoints.resumed();
     this.#pins.answer();
-    this.#scheduleCatchUp();
+    this.#catchUp.schedule();
     this.#finishWhenIdle();
   }
 
-  /** Folds a piece of what was left to the log, after the bodies that have come. Not at a stop: the next start goes on. */
-  #catchUp(): void {
-    this.#catchUpScheduled = false;
-    if (this.#stopping) return;
-    this.#turn();
-    const beganUs = this.#clock.monotonicUs();
-    if (!this.#pace.mayGoOn(beganUs)) return this.#scheduleCatchUp();
-    const { folded } = this.#engine;
-    const endUs = beganUs + this.#pace.pieceUs(beganUs);
-    const { outputs, more } = this.#backlog.catchUp(() => this.#clock.monotonicUs() >= endUs);
-    this.#checkpoints.outputs(outputs);
-    this.#pins.answer();
-    const nowUs = this.#clock.monotonicUs();
-    this.#pace.caughtUp(this.#engine.folded - folded, beganUs, nowUs);
-    this.#longest.catchUpUs = Math.max(this.#longest.catchUpUs, nowUs - beganUs);
-    this.#collect(nowUs - beganUs);
-    if (more) this.#scheduleCatchUp();
+  /** What the raw table has for a view that goes on. */
+  past(page: PastPage): void {
+    this.#laggards.take(page);
+    this.#catchUp.schedule();
   }
 
-  /** Records that were read are garbage, of which the collector lets as much stay as the memories of the kernels are large. */
-  #collect(tookUs: number): void {
-    this.#uncollectedUs += tookUs;
-    if (this.#uncollectedUs < COLLECT_AFTER_US) return;
-    this.#uncollectedUs = 0;
-    Bun.gc(false);
+  /** Bodies that have come are taken before anything is caught up. Not at a stop: the next start goes on. */
+  #turnFirst(): boolean {
+    if (!this.#stopping) this.#turn();
+    return !this.#stopping;
   }
 
   #onExport(message: ExportToEngine): void {
@@ -341,7 +329,7 @@ class EngineThread {
       this.#engine.admission.setGenerations(message.stream, message.generations, message.made);
       this.#ports.export.postMessage({ kind: "generations taken" } satisfies EngineToExport);
     } else this.#checkpoints.saved();
-    this.#scheduleCatchUp();
+    this.#catchUp.schedule();
     this.#finishWhenIdle();
   }
 
@@ -350,7 +338,7 @@ class EngineThread {
     const { admission, answers, windows } = this.#engine;
     if (admission.checkpointDue || answers.isCheckpointDue || windows.closedWindows.isDue)
       this.#checkpoints.take();
-    this.#scheduleCatchUp();
+    this.#catchUp.schedule();
     toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog, this.#longest) });
   }
 
@@ -395,5 +383,6 @@ self.onmessage = (event: MessageEvent<MainToEngine>) =>
     else if (message.kind === "release") engine.release(message.id);
     else if (message.kind === "hold") engine.hold(message.isHeld);
     else if (message.kind === "control") engine.append(message);
+    else if (message.kind === "past") engine.past(message.page);
     else engine.stop();
   });

@@ -5,6 +5,7 @@ import { must } from "../base/assert.ts";
 import type { Pin } from "../query/pin.ts";
 import type { Refusal, Status } from "../serve/deps.ts";
 import { accountingProblems, suspendedProblems, waitingProblems } from "./engine-problems.ts";
+import type { PastPage } from "../engine-laggards.ts";
 import { Gateway } from "./gateway.ts";
 import type {
   EngineStatus,
@@ -18,6 +19,7 @@ import type {
   ReaderPosition,
   ThreadStart,
 } from "./messages.ts";
+import type { PastMessage } from "./past-messages.ts";
 import { PinBoard } from "./pin-board.ts";
 import { Slots } from "./slots.ts";
 import type { Coverage } from "../table/exporter.ts";
@@ -29,6 +31,8 @@ export interface FleetEvents {
   failed(failure: Failed): void;
   /** A line for the operator. */
   notice(text: string): void;
+  /** What views that go on after a suspension want of the raw table; `Fleet.past` answers. Absent: nobody reads it. */
+  past?(message: PastMessage): void;
 }
 
 /** Worker entry points, given by the composition root: the executable embeds them under these names. */
@@ -38,6 +42,7 @@ export interface WorkerUrls {
   readonly export: string;
   /** Started by their runs, not by the fleet. */
   readonly reconcile: string;
+  readonly past: string;
   readonly savepoint: string;
   readonly ship: string;
 }
@@ -81,6 +86,12 @@ export class Fleet {
   #pins: PinBoard;
   #durable = 0;
   #logBytes = 0;
+  /** What the log may forget, as the export thread said last, and what it was told to. */
+  #unneeded: Pick<Extract<ExportToMain, { kind: "trim" }>, "position" | "wanted"> = {
+    position: 0,
+    wanted: null,
+  };
+  #trimmed = 0;
   #hasRoom = true;
   #engineStatus: EngineStatus | null = null;
   #readers: FleetStatus["readers"] = [];
@@ -162,6 +173,11 @@ export class Fleet {
       this.#appends.set(id, resolve);
       this.#toEngine({ kind: "control", id, control });
     });
+  }
+
+  /** Gives the engine what the raw table has. */
+  past(page: PastPage): void {
+    this.#toEngine({ kind: "past", page });
   }
 
   /** For one copy at a time, see freezer.ts: resolves when nothing writes state, ledger or tables until `thaw`; nothing is unlinked until `letGo`. */
@@ -271,6 +287,8 @@ export class Fleet {
     if (this.#gateway !== null && message.hasRoom !== this.#hasRoom)
       this.#toEngine({ kind: "hold", isHeld: !message.hasRoom });
     this.#hasRoom = message.hasRoom;
+    // what was kept for views that stopped may have to go now
+    this.#trim();
     if (message.kind === "started") {
       this.#durable = message.last;
       this.#lastReceivedAtUs = message.lastReceivedAtUs;
@@ -308,7 +326,8 @@ export class Fleet {
         this.#tableProblems = message.problems;
         return undefined;
       case "trim":
-        return this.#trim(message);
+        this.#unneeded = message;
+        return this.#trim();
       case "readers":
         this.#readers = message.readers;
         return undefined;
@@ -318,9 +337,13 @@ export class Fleet {
   }
 
   /** What a view that stopped wants to go on is held while the log has half of its room left. */
-  #trim({ position, wanted }: Extract<ExportToMain, { kind: "trim" }>): void {
-    const isRoomy = this.#logBytes < this.#start.config.settings.log.sizeMaxBytes / 2;
+  #trim(): void {
+    const { position, wanted } = this.#unneeded;
+    const { sizeMaxBytes } = this.#start.config.settings.log;
+    const isRoomy = this.#hasRoom && this.#logBytes < sizeMaxBytes / 2;
     const to = isRoomy ? Math.min(position, wanted ?? position) : position;
+    if (to <= this.#trimmed) return;
+    this.#trimmed = to;
     this.#log.postMessage({ kind: "trim", position: to } satisfies MainToLog);
   }
 
@@ -350,6 +373,9 @@ export class Fleet {
         return this.ingest.decided(message);
       case "emptied":
         return this.ingest.emptied(message.slots);
+      case "past":
+      case "more past":
+        return this.#events.past?.(message);
       case "appended":
         this.#appends.get(message.id)?.(message.position);
         this.#appends.delete(message.id);

@@ -12,8 +12,10 @@ import type { OnTableAhead } from "../table/recovery.ts";
 import type { GenerationsChange } from "../checkpoint/sealer.ts";
 import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { KeyDecision } from "../engine-keys.ts";
+import type { PastPage } from "../engine-laggards.ts";
 import type { SealedRecord } from "../engine-records.ts";
 import type { ControlRecord } from "../log/record.ts";
+import type { PastMessage } from "./past-messages.ts";
 import type { PinnedChange, PinnedFiles } from "../query/pin.ts";
 import type { Accounts } from "../reader/accounting.ts";
 import type { SavepointOrder, SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
@@ -103,6 +105,8 @@ export type MainToEngine =
   | { readonly kind: "release"; readonly id: number }
   /** A control record for the log: the answer is its position. */
   | { readonly kind: "control"; readonly id: number; readonly control: ControlDraft }
+  /** What the raw table has for a view that goes on. */
+  | { readonly kind: "past"; readonly page: PastPage }
   | { readonly kind: "stop" };
 
 /** What the engine holds of a view at a pinned position. */
@@ -118,8 +122,13 @@ export interface EngineViewPin {
   readonly watermarkUs: string | null;
 }
 
+/** "given up": suspended, and its state is gone. */
+export type ReaderState = "running" | "catching up" | "suspended" | "given up";
+
 export interface ViewStatus {
   readonly view: string;
+  readonly state: ReaderState;
+  /** What its rows are of. */
   readonly position: number;
   /** The log position after which it counts events. */
   readonly since: number;
@@ -170,6 +179,8 @@ export interface EngineStatus {
     readonly reason: string;
     /** Null: it gave its state back and does not go on. */
     readonly boundBytes: number | null;
+    /** Whether it folds what it passed, and will go on with the others. */
+    readonly isCatchingUp: boolean;
   }[];
   readonly foldBytes: number;
   /** Of requests with an Idempotency-Key: how many are kept, and how many were answered again since the start. */
@@ -231,6 +242,7 @@ export type EngineToMain =
   | { readonly kind: "lagging"; readonly id: number; readonly position: number }
   /** The images of a pin could not be written. */
   | { readonly kind: "no picture"; readonly id: number; readonly message: string }
+  | PastMessage
   | { readonly kind: "appended"; readonly id: number; readonly position: number }
   | { readonly kind: "status"; readonly status: EngineStatus }
   | { readonly kind: "stopped" };

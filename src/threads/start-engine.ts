@@ -14,7 +14,6 @@ import { Engine, type EngineView } from "../engine.ts";
 import {
   ADMISSION_READER,
   CONFIGURATION_READER,
-  foldPassed,
   replayLog,
   restoreEngine,
   WINDOWS_READER,
@@ -55,11 +54,10 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     const change = decideChange(start, store.reader(CONFIGURATION_READER), log);
     refuseRetired(start, change.before, { loaded, log });
     const engine = await buildEngine(start, files);
-    restoreEngine(engine, loaded, viewsOf(start, change.applied, bounds.first));
+    restoreEngine(engine, loaded, viewsOf(start, change.applied));
     for (const { view, output, position } of start.covered)
       engine.windows.covered(view, output, position);
     const receivedAtUs = start.lastReceivedAtUs;
-    foldPassed(engine, log, { last: from });
     replayLog(engine, log, { from, admitted, last: bounds.last, receivedAtUs });
     return {
       engine,
@@ -129,16 +127,12 @@ async function buildEngine(start: EngineStart, files: Files): Promise<Engine> {
   });
 }
 
-function viewsOf(
-  start: EngineStart,
-  applied: AppliedConfiguration,
-  logFirst: number,
-): EngineView[] {
+function viewsOf(start: EngineStart, applied: AppliedConfiguration): EngineView[] {
   return start.views.map((plan) => {
     const { since } = must(applied.views[plan.name], `applied view ${plan.name}`);
     const memoryMaxBytes = start.config.views.find(
       ({ name }) => name === plan.name,
     )?.memoryMaxBytes;
-    return { plan, since, memoryMaxBytes: memoryMaxBytes ?? null, logFirst };
+    return { plan, since, memoryMaxBytes: memoryMaxBytes ?? null };
   });
 }

@@ -128,11 +128,12 @@ function readers(
 ): InlineRelation {
   const all = [
     { reader: "admission", position: status.admitted, durable: null, since: null },
-    ...status.views.map(({ view, position, since }) => ({
+    ...status.views.map(({ view, position, since, state }) => ({
       reader: `view:${view}`,
       position,
       durable: null,
       since,
+      state,
     })),
     ...log.readers.map((reader) => ({ ...reader, since: null })),
   ];
@@ -144,13 +145,15 @@ function readers(
       { name: "lag", type: "BIGINT" },
       { name: "ledger_position", type: "BIGINT" },
       { name: "since", type: "BIGINT" },
+      { name: "state", type: "VARCHAR" },
     ],
-    rows: all.map(({ reader, position, durable, since }) => [
+    rows: all.map(({ reader, position, durable, since, ...own }) => [
       reader,
       String(position),
       String(Math.max(0, log.durablePosition - position)),
       durable === null ? null : String(durable),
       since === null ? null : String(since),
+      "state" in own ? own.state : "running",
     ]),
   };
 }

@@ -53,6 +53,8 @@ export interface Suspension {
   readonly boundBytes: number | null;
   /** How far it has passed records since, and all its counts; absent: its state was given back. */
   readonly passed?: { readonly position: number; readonly counts: Readonly<ViewCounts> };
+  /** The last record that it passed which reconciles its windows; absent: there was none. */
+  readonly reconciledAt?: number;
 }
 
 /** What a view keeps outside of pages; goes into the root of a checkpoint. */

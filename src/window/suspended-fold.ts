@@ -16,33 +16,37 @@ import type {
 } from "./fold.ts";
 import type { ViewOutput } from "./output.ts";
 
+/** The plan, and the ordinal of `_behind` in the stream's images. */
+export interface SuspendedView {
+  readonly plan: ViewPlan;
+  readonly shape: { readonly behind: number };
+}
+
 export class SuspendedFold implements Fold {
   readonly plan: ViewPlan;
   readonly behindColumn: number;
-  readonly watermarkUs: bigint | null;
   readonly counts: ViewCounts;
+  /** The view as it stopped; null: its state was given back. */
+  readonly kept: Fold | null;
+  readonly #view: SuspendedView;
   readonly #state: ViewState;
   readonly #suspended: Suspension;
-  /** The view as it stopped; null: its state was given back. */
-  readonly #kept: Fold | null;
   #position: number;
+  #reconciledAt: number | null;
 
   /** `state` as it is saved, with the reason. */
-  constructor(
-    view: { readonly plan: ViewPlan; readonly shape: { readonly behind: number } },
-    state: ViewState,
-    kept: Fold | null,
-  ) {
+  constructor(view: SuspendedView, state: ViewState, kept: Fold | null) {
     const { suspended } = state;
     assert(suspended !== undefined, `view ${view.plan.name} has a reason to be suspended`);
     this.plan = view.plan;
     this.behindColumn = view.shape.behind;
-    this.watermarkUs = state.watermarkUs;
+    this.kept = kept;
+    this.#view = view;
     this.#state = state;
     this.#suspended = suspended;
-    this.#kept = kept;
     this.counts = { ...(suspended.passed?.counts ?? state.counts) };
     this.#position = suspended.passed?.position ?? state.position;
+    this.#reconciledAt = suspended.reconciledAt ?? null;
   }
 
   get position(): number {
@@ -51,20 +55,56 @@ export class SuspendedFold implements Fold {
 
   get state(): ViewState {
     const [position, counts] = [this.#position, this.counts];
-    const { at, reason, boundBytes } = this.#suspended;
-    if (this.#kept === null)
-      return { ...this.#state, root: 0, counts, position, suspended: { at, reason, boundBytes } };
+    const { reason, boundBytes, ...stopped } = this.#suspended;
+    if (this.kept === null) {
+      const suspended = { at: stopped.at, reason, boundBytes };
+      return { ...this.#state, root: 0, counts, position, suspended };
+    }
     const passed = { position, counts: { ...counts } };
-    return { ...this.#kept.state, suspended: { at, reason, boundBytes, passed } };
+    // one that catches up stands further on than where it stopped
+    const at = this.kept.position;
+    const suspended = { at, reason, boundBytes, passed, ...this.#reconciled };
+    return { ...this.kept.state, suspended };
+  }
+
+  /** The same view, that has stopped for another reason, with what it has kept until then. */
+  stopped({ at, reason, boundBytes }: Suspension, kept: Fold | null): SuspendedFold {
+    const passed = { position: this.#position, counts: { ...this.counts } };
+    const more = kept === null ? {} : { passed, ...this.#reconciled };
+    const suspended = { at, reason, boundBytes, ...more };
+    const state = { ...this.#state, position: passed.position, counts: passed.counts, suspended };
+    return new SuspendedFold(this.#view, state, kept);
+  }
+
+  /** The last record that it has passed, and not folded, which reconciles its windows; null: there is none. */
+  get reconciledAt(): number | null {
+    const at = this.#reconciledAt;
+    return at === null || at <= (this.kept?.position ?? 0) ? null : at;
+  }
+
+  get #reconciled(): Pick<Suspension, "reconciledAt"> {
+    const { reconciledAt } = this;
+    return reconciledAt === null ? {} : { reconciledAt };
+  }
+
+  /** Passes a record that reconciles its windows. */
+  passReconcile(position: number): void {
+    if (position <= this.#position) return;
+    this.#reconciledAt = position;
+    this.skip(position);
+  }
+
+  get watermarkUs(): bigint | null {
+    return this.kept?.watermarkUs ?? this.#state.watermarkUs;
   }
 
   /** A rollup is suspended with the view that it reads. */
   get lower(): Lower | null {
-    return this.#kept?.lower ?? null;
+    return this.kept?.lower ?? null;
   }
 
   get openPages(): number | null {
-    return this.#kept?.openPages ?? null;
+    return this.kept?.openPages ?? null;
   }
 
   prepare(): readonly number[] {
@@ -72,7 +112,7 @@ export class SuspendedFold implements Fold {
   }
 
   forgetPrograms(): void {
-    this.#kept?.forgetPrograms();
+    this.kept?.forgetPrograms();
   }
 
   skip(position: number): void {
@@ -90,20 +130,21 @@ export class SuspendedFold implements Fold {
     return this.advance(record);
   }
 
+  /** As they are where it stands. */
   *openWindows(): Generator<void, OpenWindow[]> {
     yield;
-    return [];
+    return this.kept === null ? [] : yield* this.kept.openWindows();
   }
 
   corrected(): ChangedRows[] {
-    return [];
+    return this.kept?.corrected() ?? [];
   }
 
   stats(): ViewStats {
-    return this.#kept?.stats() ?? { windows: 0, groups: 0, bytes: 0 };
+    return this.kept?.stats() ?? { windows: 0, groups: 0, bytes: 0 };
   }
 
   free(): void {
-    this.#kept?.free();
+    this.kept?.free();
   }
 }

@@ -1,7 +1,7 @@
 // When views stop and when they go on: a view beyond its bound keeps its state, with its rollups, and goes on at a start that gives it more; one that
 // gave its state back for others does not.
 import type { EventsRecord } from "../log/record.ts";
-import type { Fold, Suspension, ViewState } from "./fold.ts";
+import type { Fold, Suspension } from "./fold.ts";
 import type { PageMeter } from "./page-meter.ts";
 import type { Room, Stop } from "./room.ts";
 import type { SavedView } from "./root.ts";
@@ -12,8 +12,6 @@ export interface ViewOptions {
   readonly since: number;
   /** Bytes of state beyond which it stops, with its rollups; null or absent: as long as all views have room. */
   readonly memoryMaxBytes?: number | null;
-  /** The first position that the log has: a view that stopped may go on. Absent: it may not. */
-  readonly logFirst?: number;
 }
 
 export class Suspensions {
@@ -79,20 +77,14 @@ export class Suspensions {
     this.#views.set(name, new SuspendedFold({ plan, shape }, stopped, null));
   }
 
-  /** A saved state as it goes on: a view that stopped does when it may have more now, and the log has all that came after. */
-  continued({ plan, state }: SavedView, { memoryMaxBytes, logFirst }: ViewOptions): ViewState {
-    const { suspended, ...running } = state;
-    if (suspended?.passed === undefined || suspended.boundBytes === null) return state;
-    const below = plan.rollupOf === null ? undefined : this.#views.get(plan.rollupOf);
-    const mayGrow =
-      below === undefined
-        ? (memoryMaxBytes ?? Infinity) > suspended.boundBytes
-        : below.state.suspended === undefined;
-    if (!mayGrow || logFirst === undefined) return state;
-    if (logFirst <= suspended.at + 1) return running;
-    return {
-      ...state,
-      suspended: { ...suspended, reason: "the log no longer has what came next" },
-    };
+  /** Whether a view that stopped goes on: it has its state, and may have more now. A rollup does when its view, which was added before, does. */
+  goesOn(
+    { plan, state: { suspended } }: SavedView,
+    { memoryMaxBytes }: ViewOptions,
+    laggards: { has(view: string): boolean },
+  ): boolean {
+    if (suspended?.passed === undefined || suspended.boundBytes === null) return false;
+    if (plan.rollupOf !== null) return laggards.has(plan.rollupOf);
+    return (memoryMaxBytes ?? Infinity) > suspended.boundBytes;
   }
 }

@@ -25,6 +25,7 @@ import {
   type ViewCounts,
   type ViewStats,
 } from "./fold.ts";
+import { Laggards } from "./laggards.ts";
 import { createRoot, freeRoot, makeFold } from "./make-fold.ts";
 import { FoldMemory } from "./memory.ts";
 import type { ViewOutput } from "./output.ts";
@@ -35,6 +36,7 @@ import { restorePages, takeChanges, type PageRoom, type SavedPage } from "./save
 import { Room } from "./room.ts";
 import { decodeRoot, encodeRoot, planText, type CoveredOutput, type SavedView } from "./root.ts";
 import { Spill, type SpillOptions } from "./spill.ts";
+import { SuspendedFold } from "./suspended-fold.ts";
 import { Suspensions, type ViewOptions } from "./suspension.ts";
 
 /** Changes since the checkpoint before: merged page by page they are the state at a batch boundary. */
@@ -78,7 +80,7 @@ export class Windows {
   readonly #room: Room;
   readonly #suspensions: Suspensions;
   /** Views that go on after a suspension. */
-  readonly #resumed = new Set<string>();
+  readonly laggards = new Laggards(this.#views, (record) => this.foldRecord(record));
   readonly #restored = new Map<string, SavedView>();
   readonly #outputs = new PendingOutputs();
   readonly reconciled = new Reconciled();
@@ -109,9 +111,9 @@ export class Windows {
       `view ${plan.name} has another plan in the checkpoint`,
     );
     this.#restored.delete(plan.name);
-    const saved = restored === undefined ? null : this.#suspensions.continued(restored, options);
-    if (restored?.state.suspended !== undefined && saved?.suspended === undefined)
-      this.#resumed.add(plan.name);
+    const saved = restored?.state ?? null;
+    if (restored !== undefined && this.#suspensions.goesOn(restored, options, this.laggards))
+      this.laggards.add(plan.name);
     const isGone = saved?.suspended !== undefined && saved.suspended.passed === undefined;
     const below = isGone ? null : this.#lower(plan);
     this.#meter.set(plan.name, restored?.pages ?? 0);
@@ -151,20 +153,6 @@ export class Windows {
     return this.#suspensions.all;
   }
 
-  /** The lowest position at which views stand that go on after a suspension; null: none does. */
-  get passedBy(): number | null {
-    const positions = [...this.#resumed].map((name) => this.#view(name).position);
-    return positions.length === 0 ? null : Math.min(...positions);
-  }
-
-  /** Stops the views that go on after a suspension once more: the next start goes on. */
-  stopResumed(reason: string): void {
-    for (const view of this.#resumed)
-      if (this.#view(view).plan.rollupOf === null)
-        this.#suspensions.suspend({ view, reason, boundBytes: 0 });
-    this.#resumed.clear();
-  }
-
   /** The view that a rollup merges: it is added before, and removed after it. Null: `plan` is no rollup. */
   #lower({ name, rollupOf }: ViewPlan): Lower | null {
     if (rollupOf === null) return null;
@@ -182,6 +170,7 @@ export class Windows {
       this.#spill.forget(name);
     }
     this.#views.get(name)?.free();
+    this.laggards.remove(name);
     this.#restored.delete(name);
     this.#views.delete(name);
     this.#meter.forget(name);
@@ -226,7 +215,11 @@ export class Windows {
     { position, receivedAtUs }: Pick<RecordFacts, "position" | "receivedAtUs">,
   ): ViewOutput[] {
     const { others } = this.#behind(null, position);
-    for (const view of others) view.skip(position);
+    for (const view of others) {
+      if (view instanceof SuspendedFold && view.plan.name === said.view)
+        view.passReconcile(position);
+      view.skip(position);
+    }
     // one that stopped has them when it goes on from there
     const running = others.filter(({ state }) => state.suspended === undefined);
     const names = new Set(running.map(({ plan }) => plan.name));

@@ -116,6 +116,7 @@ class Run {
             engine: "engine",
             export: "export",
             reconcile: "",
+            past: "",
             savepoint: "",
             ship: "",
           },

@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test";
 import type { FoldKernels } from "../../kernels/fold.ts";
 import { instantiate } from "../../kernels/host.ts";
+import { must } from "../../src/base/assert.ts";
 import type { Cell } from "../../src/event/image.ts";
 import type { EventsRecord } from "../../src/log/record.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
@@ -47,8 +48,8 @@ function records(count: number): EventsRecord[] {
   return place(events, [1000], options).map((record) => recordOf(record, new Set()));
 }
 
-function newWindows(): Windows {
-  return new Windows(instantiate<FoldKernels>(FOLD_WASM, 1024 * MB), PAGES_MAX);
+function newWindows(pagesMax = PAGES_MAX): Windows {
+  return new Windows(instantiate<FoldKernels>(FOLD_WASM, 1024 * MB), pagesMax);
 }
 
 test("a view beyond its bound stops with its rollups, others go on", () => {
@@ -83,31 +84,33 @@ test("a view beyond its bound stops with its rollups, others go on", () => {
   });
   expect(hour).toMatchObject({ position: 40 });
   expect(few).toMatchObject({ position: 40, groups: 1, counts: { accepted: 40_000 } });
-  expect(windows.openWindows("many")).toEqual([]);
+  // as they are where it stands
+  const shown = windows.openWindows("many").flatMap(({ images }) => images);
+  expect(shown.reduce((sum, { rowCount }) => sum + rowCount, 0)).toBe((at + 1) * 1000);
   expect(windows.stateBytes).toBeLessThan(3 * MB);
   const checkpoint = windows.takeCheckpoint();
   const restored = newWindows();
   restored.restore(checkpoint.pages, checkpoint.body, []);
   for (const plan of [MANY, HOUR, FEW])
-    restored.addView(plan, SCHEMA, { since: 0, memoryMaxBytes: 2 * MB, logFirst: 1 });
+    restored.addView(plan, SCHEMA, { since: 0, memoryMaxBytes: 2 * MB });
   expect(restored.suspended).toEqual(windows.suspended);
   expect(restored.stats()).toEqual(windows.stats());
   for (const name of ["many_1h", "many", "few"]) restored.dropView(name);
   expect(restored.stateBytes).toBe(0);
-});
+}, 60_000);
 
-test("with a higher bound a view goes on where it stopped, unless the log does not", () => {
+test("with a higher bound a view goes on where it stopped", () => {
   const MINUTE: ViewPlan = { ...MANY, late: { policy: "update", allowedUs: 60_000_000 } };
   const UPPER: ViewPlan = { ...HOUR, late: MINUTE.late };
   const all = records(40);
   const stored = new Map<number, SavedPage>();
-  const start = (memoryMaxBytes: number | null, from: Windows | null, logFirst: number) => {
+  const start = (memoryMaxBytes: number | null, from: Windows | null) => {
     const windows = newWindows();
     const checkpoint = from?.takeCheckpoint();
     for (const page of checkpoint?.pages ?? []) stored.set(page.page, page);
     if (checkpoint !== undefined) windows.restore(stored.values(), checkpoint.body, []);
-    windows.addView(MINUTE, SCHEMA, { since: 0, memoryMaxBytes, logFirst });
-    windows.addView(UPPER, SCHEMA, { since: 0, logFirst });
+    windows.addView(MINUTE, SCHEMA, { since: 0, memoryMaxBytes });
+    windows.addView(UPPER, SCHEMA, { since: 0 });
     windows.addView(FEW, SCHEMA, { since: 0 });
     return windows;
   };
@@ -117,18 +120,24 @@ test("with a higher bound a view goes on where it stopped, unless the log does n
         windows.openWindows(name).map(({ images }) => images.map(({ image }) => [...image])),
       ),
     );
-  const never = start(null, null, 1);
-  const stopped = start(2 * MB, null, 1);
+  const never = start(null, null);
+  const stopped = start(2 * MB, null);
   for (const record of all.slice(0, 30)) for (const view of [never, stopped]) view.fold(record);
   const at = stopped.suspended.get("many")?.at ?? 0;
   expect(at).toBeGreaterThan(5);
-  const trimmed = start(64 * MB, stopped, at + 2);
-  expect(trimmed.suspended.get("many")?.reason).toBe("the log no longer has what came next");
-  const resumed = start(64 * MB, trimmed, at + 1);
-  expect([resumed.suspended.size, resumed.passedBy]).toEqual([0, at]);
-  // those that went on pass what they know
-  for (const record of all.slice(at)) resumed.fold(record);
-  for (const record of all.slice(30)) never.fold(record);
+  // what it was at stays to be asked, and it keeps its state when it may have no more
+  const still = start(2 * MB, stopped);
+  expect([still.suspended.get("many")?.at, still.laggards.first]).toEqual([at, null]);
+  const resumed = start(64 * MB, still);
+  const { laggards } = resumed;
+  expect(laggards.first).toMatchObject({ position: at, passed: 30, eventCount: (30 - at) * 1000 });
+  const [next, ...later] = all.slice(at, 30);
+  laggards.fold(must(next, "a record"));
+  // the others go on meanwhile
+  for (const record of all.slice(30, 35)) for (const view of [never, resumed]) view.fold(record);
+  for (const record of [...later, ...all.slice(30, 35)]) laggards.fold(record);
+  expect([laggards.rejoin(), laggards.first, resumed.suspended.size]).toEqual([null, null, 0]);
+  for (const record of all.slice(35)) for (const view of [never, resumed]) view.fold(record);
   expect(resumed.stats()).toEqual(never.stats());
   expect(rowsOf(resumed)).toBe(rowsOf(never));
 }, 60_000);
@@ -145,7 +154,7 @@ test("without room the largest view stops, before memory is full", () => {
   );
   expect(windows.suspended.has("few")).toBe(false);
   expect(windows.stats()[0]?.groups).toBe(1);
-});
+}, 60_000);
 
 test("what a view takes is counted across restarts", () => {
   const options = { since: 0, memoryMaxBytes: 2 * MB };
@@ -164,4 +173,45 @@ test("what a view takes is counted across restarts", () => {
   for (const record of all) restored.fold(record);
   expect(restored.suspended).toEqual(whole.suspended);
   expect(restored.suspended.size).toBe(1);
-});
+}, 60_000);
+
+test("a view that goes on stops again when its events are not those that it passed", () => {
+  const windows = resumedAfter(40, 2 * MB);
+  const { laggards } = windows;
+  const { position, passed, eventCount } = must(laggards.first, "it goes on");
+  expect([passed, eventCount]).toEqual([40, (40 - position) * 1000]);
+  laggards.pass(passed);
+  expect(laggards.rejoin()).toBe(`${eventCount} events that it passed were not there`);
+  laggards.stop("events are gone");
+  expect(windows.suspended.get("many")).toMatchObject({ reason: "events are gone", boundBytes: 0 });
+  expect([laggards.first, windows.stats()[0]?.counts.accepted]).toEqual([null, 40_000]);
+}, 60_000);
+
+test("a view that goes on gives its state back when it is the largest and there is no room", () => {
+  for (const [bytes, largest] of [
+    [MB, "more"],
+    [6 * MB, "many"],
+  ] as const) {
+    const windows = resumedAfter(100, bytes);
+    windows.addView(countBy("more", NAME), SCHEMA, { since: 100 });
+    const isFull = (): boolean =>
+      [...windows.suspended.values()].some(({ boundBytes }) => boundBytes === null);
+    for (const record of records(160).slice(100)) if (!isFull()) windows.fold(record);
+    expect(windows.suspended.get(largest)?.boundBytes).toBeNull();
+    expect(windows.laggards.first?.plan.name).toBe(largest === "more" ? "many" : undefined);
+    expect(windows.laggards.positions.size).toBe(largest === "more" ? 1 : 0);
+  }
+}, 60_000);
+
+/** A view that stopped within so many records and may go on. */
+function resumedAfter(count: number, memoryMaxBytes: number): Windows {
+  const windows = newWindows();
+  windows.addView(MANY, SCHEMA, { since: 0, memoryMaxBytes });
+  for (const record of records(count)) windows.fold(record);
+  const { pages, body } = windows.takeCheckpoint();
+  // 500 pages less than there were: another view soon needs more than there are
+  const resumed = newWindows(PAGES_MAX - 500);
+  resumed.restore(pages, body, []);
+  resumed.addView(MANY, SCHEMA, { since: 0 });
+  return resumed;
+}
