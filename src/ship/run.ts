@@ -186,7 +186,8 @@ export class ShipRun {
           dueUs = clock.nowUs() + this.#failed("shipments", error);
         }
       }
-      await rest(Math.min(logIntervalUs, Math.max(dueUs - clock.nowUs(), 0) + 1000), noMore);
+      const leftUs = dueUs - clock.nowUs();
+      await rest(leftUs > 0 ? Math.min(leftUs, logIntervalUs) : logIntervalUs, noMore);
     }
   }
 

@@ -1,5 +1,6 @@
 // Verb: a running instance -> shipments in the store, one after the other: state, ledger and tables of one moment, and the log that the segments hold. Then what no
 // kept shipment needs any more is removed.
+import { counted } from "../base/counted.ts";
 import { compressIfItPays } from "../base/zstd.ts";
 import { SavepointError } from "../savepoint/manifest.ts";
 import {
@@ -43,6 +44,8 @@ export class Shipper {
   #lastNumber: number;
   /** SHA-256 of chunks that are in the store. */
   #chunks: Set<string>;
+  /** Whether all chunks that kept shipments need were there at the last look. */
+  #isWhole = true;
 
   constructor(
     store: ObjectStore,
@@ -68,7 +71,7 @@ export class Shipper {
   /** Whether the last two shipments are of `position`: another one would say the same. */
   isSettledAt(position: number): boolean {
     const last = this.#kept.slice(-2).map(({ shipment }) => shipment.log.last);
-    return last.length === 2 && last.every((one) => one === position);
+    return this.#isWhole && last.length === 2 && last.every((one) => one === position);
   }
 
   /**
@@ -194,9 +197,10 @@ export class Shipper {
     }
     this.#chunks = new Set(chunksOf(listed).filter((sha256) => needed.has(chunkKey(sha256))));
     const missing = needed.size - this.#chunks.size;
+    this.#isWhole = missing === 0;
     if (missing > 0)
       throw new SavepointError(
-        `${missing} objects that shipments need are gone from ${this.#store.address}: the next shipment puts them there again. Look who else removes objects there, such as a lifecycle rule of the bucket`,
+        `${counted(missing, "object")} that shipments need ${missing === 1 ? "is" : "are"} gone from ${this.#store.address}: the next shipment puts what is missing there again. Look who else removes objects there, such as a lifecycle rule of the bucket`,
       );
   }
 }

@@ -168,6 +168,7 @@ shipTest("a store that is away or refuses harms no event, and is told once", asy
   const lines = appliance.output.split("\n").filter((line) => line.includes("log is not shipped"));
   expect(lines.length).toBe(ways.length);
   expect(appliance.output).not.toContain(store.credentials.secretAccessKey);
+  await replacesRemoved(appliance, () => sendBodies(appliance, bodies++, bodies));
   // a store that hangs does not hold up a stop
   store.setWay({ kind: "hang" });
   await sendBodies(appliance, bodies++, bodies);
@@ -306,3 +307,25 @@ shipTest("kill -9 while the folder's note is written: the next start ships", asy
   expect(await appliance.stop()).toBe(0);
   expect(findingsOf(await visit(at("killed")))).toEqual([]);
 });
+
+/** Somebody removes an object that kept shipments need: it is told, and put there again. */
+async function replacesRemoved(of: Appliance, send: () => Promise<unknown>): Promise<void> {
+  store.setWay({ kind: "open" });
+  const objects = store.open("away");
+  const rawFile =
+    /"path":"warehouse\/default\/clicks_raw\/data[^"]*","bytes":\d+,"chunks":\[\{"sha256":"(\w+)"/;
+  let sha256: string | undefined;
+  await until(async () => {
+    await send();
+    const newest = (await objects.list("shipments/")).at(-1)?.key ?? "";
+    const manifest = await objects.get(newest);
+    sha256 = rawFile.exec(new TextDecoder().decode(manifest ?? new Uint8Array(0)))?.[1];
+    return sha256 !== undefined;
+  });
+  await objects.remove(`data/${sha256}`);
+  await send();
+  const told = "1 object that shipments need is gone from s3://events/away";
+  await until(() => Promise.resolve(of.output.includes(told)));
+  await until(async () => (await objects.get(`data/${sha256}`)) !== null);
+  await until(async () => (await health(of)).problems.length === 0);
+}
