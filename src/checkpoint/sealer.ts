@@ -43,7 +43,7 @@ export interface GenerationsChange {
 export type SealProblem = { readonly stream: string; readonly message: string };
 
 /** Steps of `step` that are passed over after the disk was full. */
-const STEPS_AFTER_FAILURE = 200;
+const STEPS_AFTER_FAILURE = 40;
 
 export class Sealer {
   readonly #files: Files;

@@ -22,9 +22,13 @@ export interface CheckpointWires {
   readonly send: (message: EngineToExport) => void;
   /** Runs a step after what has come meanwhile. */
   readonly later: (step: () => void) => void;
+  /** Runs a step after so many ms. */
+  readonly after: (ms: number, step: () => void) => void;
   /** Folding goes on. */
   readonly resumed: () => void;
 }
+
+const TICK_AFTER_MS = 50;
 
 /** A checkpoint that waits for the log: admission is ahead of what is durable. */
 interface Taken {
@@ -49,6 +53,7 @@ export class EngineCheckpoints {
   /** Ids on their way to the export thread. */
   #segments: CheckpointChange["segments"] = [];
   #durable = 0;
+  #isTicking = false;
   #isSaving = false;
   /** One was asked for while a picture was made. */
   #isDue = false;
@@ -95,6 +100,16 @@ export class EngineCheckpoints {
     const wants = suspended.flatMap(([, { at, passed }]) => (passed === undefined ? [] : [at + 1]));
     const wanted = wants.length === 0 ? null : Math.min(...wants);
     this.#wires.send({ kind: "folded", position: folded, watermarks, stopped, wanted });
+  }
+
+  /** The same a little later: records that follow closely are told at once, and an idle log tells nothing. */
+  tickSoon(): void {
+    if (this.#isTicking) return;
+    this.#isTicking = true;
+    this.#wires.after(TICK_AFTER_MS, () => {
+      this.#isTicking = false;
+      this.tick();
+    });
   }
 
   /** Takes a checkpoint of now, unless one is on its way; once a picture is made that is under way. */

@@ -36,7 +36,6 @@ import { FailureLatch } from "./worker.ts";
 declare const self: Worker;
 
 const STATUS_INTERVAL_MS = 1000;
-const FOLDED_INTERVAL_MS = 50;
 const CLOCK_INTERVAL_MS = 200;
 
 const toMain = (message: EngineToMain): void => self.postMessage(message);
@@ -96,6 +95,7 @@ class EngineThread {
       clock: this.#clock,
       longest: this.#longest,
       later: (step: () => void) => latch.later(step),
+      after: (ms: number, step: () => void) => void setTimeout(() => latch.run(step), ms),
       resumed: () => this.#resumed(),
     };
     this.#pins = new EnginePins(engine, { ...wires, dataFolder: start.dataFolder, toMain });
@@ -111,7 +111,10 @@ class EngineThread {
       longest: this.#longest,
       outputs: (outputs) => this.#checkpoints.outputs(outputs),
       turn: () => this.#turnFirst(),
-      folded: () => this.#pins.answer(),
+      folded: () => {
+        this.#checkpoints.tickSoon();
+        this.#pins.answer();
+      },
       guard: (step) => latch.run(step),
     });
     for (const coverage of start.covered) this.#pins.covered(coverage);
@@ -129,7 +132,6 @@ class EngineThread {
     this.#append(engine.changeAllPartitions("connected", nowUs));
     const everyMs = start.config.settings.checkpoint.intervalUs / 1000;
     setInterval(() => latch.run(() => this.#checkpoints.take()), everyMs);
-    setInterval(() => latch.run(() => this.#checkpoints.tick()), FOLDED_INTERVAL_MS);
     setInterval(() => latch.run(() => this.#tick()), STATUS_INTERVAL_MS);
     setInterval(() => latch.run(() => this.#tickClocks()), CLOCK_INTERVAL_MS);
     this.#tick();
@@ -297,6 +299,7 @@ class EngineThread {
     this.#checkpoints.outputs(this.#backlog.take(durable));
     this.#checkpoints.durable(position);
     this.#pins.answer();
+    this.#checkpoints.tickSoon();
     this.#catchUp.schedule();
     if (this.#queue.length > 0) this.#scheduleTurn();
     this.#finishWhenIdle();
@@ -338,6 +341,7 @@ class EngineThread {
     const { admission, answers, windows } = this.#engine;
     if (admission.checkpointDue || answers.isCheckpointDue || windows.closedWindows.isDue)
       this.#checkpoints.take();
+    this.#checkpoints.tick();
     this.#catchUp.schedule();
     toMain({ kind: "status", status: engineStatus(this.#engine, this.#backlog, this.#longest) });
   }

@@ -37,7 +37,8 @@ import { FailureLatch } from "./worker.ts";
 
 declare const self: Worker;
 
-const TURN_INTERVAL_MS = 50;
+/** How often it is looked at what is due by its age; what the engine sends is looked at when it comes. */
+const TURN_INTERVAL_MS = 250;
 const COMMIT_INTERVAL_MS = 2000;
 
 const toMain = (message: ExportToMain): void => self.postMessage(message);
