@@ -40,15 +40,17 @@ function textOf(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** Attributes of a complex schema; a bare name stands for itself. */
-function shapeOf(schema: AvroSchema): {
+interface Shape {
   readonly type: string;
   readonly fields: readonly Field[];
   readonly inner: AvroSchema;
   readonly size: number;
   readonly symbols: readonly string[];
   readonly name: string;
-} {
+}
+
+/** Attributes of a complex schema; a bare name stands for itself. */
+function shapeOf(schema: AvroSchema): Shape {
   const outer = typeof schema === "string" ? { type: schema } : (schema as Record<string, unknown>);
   if (typeof outer["type"] === "object") return shapeOf(outer["type"] as AvroSchema);
   return {
@@ -61,8 +63,23 @@ function shapeOf(schema: AvroSchema): {
   };
 }
 
+/** Shapes of the schemas of one file: each is asked for once a value. */
+class Shapes {
+  readonly #known = new Map<AvroSchema, Shape>();
+
+  of(schema: AvroSchema): Shape {
+    let shape = this.#known.get(schema);
+    if (shape === undefined) {
+      shape = shapeOf(schema);
+      this.#known.set(schema, shape);
+    }
+    return shape;
+  }
+}
+
 /** Grows as values are written. */
 class AvroWriter {
+  readonly #shapes = new Shapes();
   #bytes = Buffer.alloc(4096);
   #length = 0;
 
@@ -75,14 +92,21 @@ class AvroWriter {
     this.#length += bytes.length;
   }
   long(value: number | bigint): void {
-    let left = BigInt.asUintN(64, (BigInt(value) << 1n) ^ (BigInt(value) >> 63n));
     this.#room(10);
+    // most are small
+    if (typeof value === "number" && value >= 0 && value < 2 ** 30) {
+      let left = value * 2;
+      for (; left >= 128; left >>= 7) this.#bytes[this.#length++] = (left & 127) | 128;
+      this.#bytes[this.#length++] = left;
+      return;
+    }
+    let left = BigInt.asUintN(64, (BigInt(value) << 1n) ^ (BigInt(value) >> 63n));
     for (; left >= 128n; left >>= 7n) this.#bytes[this.#length++] = Number(left & 127n) | 128;
     this.#bytes[this.#length++] = Number(left);
   }
   value(schema: AvroSchema, value: AvroValue): void {
     if (Array.isArray(schema)) return this.#union(schema as readonly AvroSchema[], value);
-    const shape = shapeOf(schema);
+    const shape = this.#shapes.of(schema);
     switch (shape.type) {
       case "null":
         return;
@@ -135,6 +159,7 @@ class AvroWriter {
 }
 
 class AvroReader {
+  readonly #shapes = new Shapes();
   readonly #bytes: Uint8Array;
   readonly #named = new Map<string, AvroSchema>();
   at = 0;
@@ -148,10 +173,18 @@ class AvroReader {
     this.at += length;
     return this.#bytes.subarray(this.at - length, this.at);
   }
+  #byte(): number {
+    const byte = this.#bytes[this.at++];
+    if (byte === undefined) throw new AvroError("avro: cut short");
+    return byte;
+  }
   long(): number | bigint {
-    let value = 0n;
-    for (let shift = 0n; shift < 70n; shift += 7n) {
-      const byte = this.raw(1)[0] ?? 0;
+    const first = this.#byte();
+    // most are small
+    if (first < 128) return first & 1 ? -((first + 1) / 2) : first / 2;
+    let value = BigInt(first & 127);
+    for (let shift = 7n; shift < 70n; shift += 7n) {
+      const byte = this.#byte();
       value |= BigInt(byte & 127) << shift;
       if (byte < 128) break;
     }
@@ -165,7 +198,7 @@ class AvroReader {
       if (branch === undefined) throw new AvroError("avro: unknown branch of a union");
       return this.value(branch);
     }
-    const shape = shapeOf(schema);
+    const shape = this.#shapes.of(schema);
     if (shape.name !== "" && shape.type !== shape.name) this.#named.set(shape.name, schema);
     switch (shape.type) {
       case "null":

@@ -40,6 +40,13 @@ export interface ExportReader {
   readonly durable: number;
 }
 
+/** The table of one of a view's outputs. */
+interface OutputTable {
+  readonly view: string;
+  readonly output: ViewOutput["kind"];
+  readonly table: TableExport;
+}
+
 /** Readers of raw events are named by their stream: `raw:clicks`. */
 const RAW_READER = "raw:";
 const DEAD_LETTERS_READER = "dead_letters";
@@ -74,6 +81,9 @@ export class Exporter {
   readonly #deadLetters: DeadLetterExport;
   readonly #rows = new Map<string, OutputExport>();
   readonly #late = new Map<string, OutputExport>();
+  /** The same by reader, and by view. */
+  readonly #logExports: readonly (readonly [string, TableExport])[];
+  readonly #outputExports: readonly OutputTable[];
   /** The log up to here was read. */
   #position: number;
   /** All outputs of positions up to here were given, of views that stopped those up to where they did. */
@@ -98,10 +108,17 @@ export class Exporter {
       this.#rows.set(plan.name, tables.rows(USER_NAMESPACE, plan));
       this.#late.set(plan.name, tables.late(plan.name));
     }
+    this.#logExports = [
+      ...[...this.#raws].map(([stream, raw]) => [RAW_READER + stream, raw.export] as const),
+      [DEAD_LETTERS_READER, this.#deadLetters.export] as const,
+    ];
+    const of = (exports: ReadonlyMap<string, OutputExport>, output: ViewOutput["kind"]) =>
+      [...exports].map(([view, { export: table }]) => ({ view, output, table }));
+    this.#outputExports = [...of(this.#rows, "rows"), ...of(this.#late, "late")];
     const { first } = log.bounds();
     this.#position = Math.max(
       first - 1,
-      Math.min(...this.#logExports().map(([, table]) => table.position)),
+      Math.min(...this.#logExports.map(([, table]) => table.position)),
     );
   }
 
@@ -126,8 +143,10 @@ export class Exporter {
 
   /** Whether an epoch of many files is not written whole: `cut` goes on with it. */
   get isWriting(): boolean {
-    return [...this.#logExports().map(([, table]) => table), ...this.#outputTables()].some(
-      (table) => table.isWriting && !table.isFailed,
+    const isWriting = (table: TableExport): boolean => table.isWriting && !table.isFailed;
+    return (
+      this.#logExports.some(([, table]) => isWriting(table)) ||
+      this.#outputExports.some(({ table }) => isWriting(table))
     );
   }
 
@@ -188,7 +207,7 @@ export class Exporter {
   cut(force: boolean): Coverage[] {
     const mayRetry = force || this.#backoff.isOver();
     const failures = mayRetry ? [] : [...this.#failures];
-    for (const [reader, table] of this.#logExports())
+    for (const [reader, table] of this.#logExports)
       if (this.#isDue(table, force) && (mayRetry || !table.isFailed))
         this.#try(failures, () =>
           this.#cutTable(table, {
@@ -198,7 +217,7 @@ export class Exporter {
           }),
         );
     const covered: Coverage[] = [];
-    for (const { view, output, table } of this.#outputExports()) {
+    for (const { view, output, table } of this.#outputExports) {
       if (!(force || this.#isOutputDue(table)) || table.rows === 0) continue;
       if (!mayRetry && table.isFailed) continue;
       const watermark = this.#watermarkOf(this.#streamOfView(view));
@@ -227,7 +246,7 @@ export class Exporter {
 
   /** What every view's ledger covers. */
   coverage(): Coverage[] {
-    return this.#outputExports().map(({ view, output, table }) => ({
+    return this.#outputExports.map(({ view, output, table }) => ({
       view,
       output,
       position: table.position,
@@ -236,7 +255,7 @@ export class Exporter {
   }
 
   readers(): ExportReader[] {
-    return this.#logExports().map(([reader, table]) => ({
+    return this.#logExports.map(([reader, table]) => ({
       reader,
       position: this.#position,
       durable: table.position,
@@ -322,7 +341,7 @@ export class Exporter {
     const nowUs = this.#options.clock.monotonicUs();
     if (nowUs - this.#advancedUs < EXPORT_IDLE_ADVANCE_US) return;
     this.#advancedUs = nowUs;
-    for (const [, table] of this.#logExports())
+    for (const [, table] of this.#logExports)
       if (table.rows === 0 && table.position < this.#position) table.cut(this.#position);
   }
 
@@ -343,22 +362,5 @@ export class Exporter {
       if (!(error instanceof TableWriteError)) throw error;
       failures.push(error);
     }
-  }
-
-  #logExports(): (readonly [string, TableExport])[] {
-    return [
-      ...[...this.#raws].map(([stream, raw]) => [RAW_READER + stream, raw.export] as const),
-      [DEAD_LETTERS_READER, this.#deadLetters.export] as const,
-    ];
-  }
-
-  #outputTables(): TableExport[] {
-    return this.#outputExports().map(({ table }) => table);
-  }
-
-  #outputExports(): { view: string; output: ViewOutput["kind"]; table: TableExport }[] {
-    const of = (exports: ReadonlyMap<string, OutputExport>, output: ViewOutput["kind"]) =>
-      [...exports].map(([view, { export: table }]) => ({ view, output, table }));
-    return [...of(this.#rows, "rows"), ...of(this.#late, "late")];
   }
 }

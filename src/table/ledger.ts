@@ -75,6 +75,8 @@ export class Ledger {
   readonly #files: Files;
   readonly #rows: LedgerRows;
   #failure: LedgerFailedError | null = null;
+  /** Tables without a recorded epoch that is not committed: asked for far more often than there is one. */
+  readonly #settled = new Set<string>();
 
   private constructor(path: string, database: Database, files: Files) {
     this.#path = path;
@@ -214,6 +216,7 @@ export class Ledger {
     this.#transaction("record", () => {
       this.#rows.update("tables", { epoch_next: last.epoch + 1 }, "name = ?", [table]);
       for (const epoch of epochs) this.#insert(table, epoch);
+      this.#settled.delete(table);
       this.#setWriter(table, last.writer, last);
     });
   }
@@ -254,6 +257,7 @@ export class Ledger {
   /** Epochs that are not in the Iceberg table yet, in order: the first, and more as long as all have at most `filesMax` files. */
   pending(table: string, filesMax = Number.MAX_SAFE_INTEGER): PendingEpoch[] {
     return this.#guard("read", () => {
+      if (this.#settled.has(table)) return [];
       const epochs = this.#database
         .query(
           `SELECT epoch, writer, position_from AS positionFrom, position, row_count AS rowCount, watermark,
@@ -268,6 +272,7 @@ export class Ledger {
         if (taken.length > 0 && files > filesMax) break;
         taken.push(epoch);
       }
+      if (taken.length === 0) this.#settled.add(table);
       return taken.map((epoch) => ({
         ...epoch,
         files: this.#descriptors(table, epoch.epoch),

@@ -37,6 +37,8 @@ export class MetadataFiles {
   /** Where they lie. */
   readonly folder: string;
   readonly #files: Files;
+  /** What was read last: a version, once it is there, stays as it is. */
+  #last: Version | null = null;
 
   constructor(folder: string, files: Files) {
     this.folder = `${folder}/metadata`;
@@ -71,7 +73,9 @@ export class MetadataFiles {
   /** The newest; null = none. Throws TableRefusedError when it is not metadata. */
   newest(): Version | null {
     const version = this.newestVersion();
-    return version === 0 ? null : { version, metadata: this.read(version) };
+    if (version === 0) return null;
+    if (this.#last?.version !== version) this.#last = { version, metadata: this.read(version) };
+    return this.#last;
   }
 
   /** What the hint says; null when there is none, or it is no number. */
