@@ -3,7 +3,7 @@
 import type { Fleet } from "../../src/threads/fleet.ts";
 import type { Failed, ThreadStart } from "../../src/threads/messages.ts";
 import type { SimDisk } from "./disk.ts";
-import type { DiskFaults } from "./faults.ts";
+import type { DiskFaults, Due } from "./faults.ts";
 import { runOn } from "./machine-now.ts";
 import type { Random } from "./random.ts";
 import { releaseMemories } from "./wasm.ts";
@@ -25,6 +25,8 @@ export interface ApplianceParts {
   readonly disk: SimDisk;
   readonly faults: DiskFaults;
   readonly random: Random;
+  /** Somebody else does something to it. */
+  readonly others: (due: Extract<Due, { kind: "foreign" | "savepoint" }>) => void;
   /** A rule of the product is broken. */
   readonly violated: (what: string) => void;
   /** What a process says, and what becomes of it. */
@@ -43,7 +45,10 @@ export class Appliance {
   #threads: Actor[] = [];
   /** Taking requests, else null. */
   fleet: Fleet | null = null;
-  #isStopping = false;
+  /** It takes no more requests. */
+  isStopping = false;
+  /** Ends the savepoint that is under way. */
+  beforeStop: (() => void) | null = null;
   /** Processes that were started. */
   lives = 0;
 
@@ -68,22 +73,31 @@ export class Appliance {
   look(): void {
     const { disk, faults } = this.#parts;
     if (disk.isEnded) return this.#end(faults.endedBy?.kind === "power");
-    const due = faults.dueEnd();
+    const due = faults.due();
     if (due === null) return undefined;
     if (due.kind === "stop") return this.stop();
+    if (due.kind === "foreign" || due.kind === "savepoint") return this.#parts.others(due);
     return this.#end(due.kind === "power");
   }
 
   /** As SIGTERM: finishes what was accepted; then the process ends. */
   stop(): void {
     const { fleet } = this;
-    if (fleet === null || this.#isStopping) return;
-    this.#isStopping = true;
+    if (fleet === null || this.isStopping) return;
+    this.isStopping = true;
     const { scheduler, say } = this.#parts;
     scheduler.after(0, this.#main, () => {
       say("stop");
+      this.endSavepoint();
       void this.#finish(fleet);
     });
+  }
+
+  /** The savepoint that is under way, if any, is over. */
+  endSavepoint(): void {
+    const end = this.beforeStop;
+    this.beforeStop = null;
+    end?.();
   }
 
   async #finish(fleet: Fleet): Promise<void> {
@@ -114,7 +128,8 @@ export class Appliance {
     for (const actor of [this.#main, ...this.#threads]) actor.isDead = true;
     this.#threads = [];
     this.fleet = null;
-    this.#isStopping = false;
+    this.isStopping = false;
+    this.beforeStop = null;
     disk.halt();
     disk.restart(powerCut);
     releaseMemories();

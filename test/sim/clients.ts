@@ -2,6 +2,7 @@
 // again until it has one. They remember what they were told, which is what the product must hold.
 import type { IngestAnswer, Refusal } from "../../src/serve/deps.ts";
 import { BEGAN_US, type Appliance } from "./appliance.ts";
+import type { Pace } from "./configuration.ts";
 import type { DiskFaults } from "./faults.ts";
 import type { Random } from "./random.ts";
 import { Actor, type Scheduler } from "./scheduler.ts";
@@ -25,6 +26,10 @@ interface Body {
 export interface Told {
   /** Ids of events that were acknowledged, with the log position that was named. */
   readonly acknowledged: Map<string, number>;
+  /** The ids in the order of their acknowledgement. */
+  readonly inOrder: string[];
+  /** The highest position that was named. */
+  position: number;
   /** Answers, and refusals. */
   answers: number;
   refusals: number;
@@ -41,14 +46,19 @@ export interface ClientParts {
   readonly violated: (what: string) => void;
   /** Events have no ids: requests have keys. */
   readonly hasKeys: boolean;
-  /** When producers make no new bodies any more, µs of the run. */
-  readonly untilUs: number;
+  /** What producers send, and for how long. */
+  readonly pace: Pace;
   /** Mean pause between bodies of one producer, µs. */
   readonly pauseUs: number;
 }
 
+/** Users of a visit. */
 const USERS = 5;
-const TIMEOUT_US = 3_000_000;
+const SECOND_US = 1_000_000;
+const TIMEOUT_US = 3 * SECOND_US;
+
+/** Beyond what streams take of the future. */
+const FAR_US = 4000 * SECOND_US;
 
 export class Client {
   readonly #parts: ClientParts;
@@ -89,8 +99,8 @@ export class Client {
   }
 
   #begin(): void {
-    const { scheduler, untilUs } = this.#parts;
-    if (scheduler.nowUs >= untilUs) return;
+    const { scheduler, pace } = this.#parts;
+    if (scheduler.nowUs >= pace.sendS * SECOND_US) return;
     this.#open = this.#makeBody();
     for (const { id } of this.#open.events) this.#parts.told.sent.add(id);
     this.#send(this.#open);
@@ -150,6 +160,7 @@ export class Client {
       return;
     }
     told.answers++;
+    told.position = Math.max(told.position, answer.position);
     const { accepted, duplicates, rejected, errors, position } = answer;
     if (accepted + duplicates + rejected !== body.events.length)
       violated(
@@ -157,8 +168,11 @@ export class Client {
       );
     if (this.#parts.hasKeys) this.#checkSame(body, answer);
     const refused = new Set(errors.map(({ index }) => index));
-    for (const [index, { id }] of body.events.entries())
-      if (!refused.has(index) && !told.acknowledged.has(id)) told.acknowledged.set(id, position);
+    for (const [index, { id }] of body.events.entries()) {
+      if (refused.has(index) || told.acknowledged.has(id)) continue;
+      told.acknowledged.set(id, position);
+      told.inOrder.push(id);
+    }
     if (this.#open !== body) return;
     this.#open = null;
     this.#later(random.between(0, 2 * pauseUs));
@@ -194,17 +208,20 @@ export class Client {
   }
 
   #someTimeUs(): number {
-    const { random, scheduler } = this.#parts;
+    const { random, scheduler, pace } = this.#parts;
     const timeUs = BEGAN_US + scheduler.nowUs - random.between(0, 1_500_000);
-    if (random.chance(0.05)) return timeUs - random.between(0, 15_000_000);
-    return random.chance(0.01) ? timeUs + 4_000_000_000 : timeUs;
+    if (random.chance(pace.lateShare)) return timeUs - random.between(0, pace.lateS * SECOND_US);
+    return random.chance(pace.lateShare / 5) ? timeUs + FAR_US : timeUs;
   }
 
   #makeNew(timeUs: number): SentEvent {
-    const { random } = this.#parts;
+    const { random, scheduler, pace } = this.#parts;
     const id = `${this.#name}-${this.#next++}`;
-    const value = random.chance(0.01) ? '"no number"' : String(random.between(1, 1000));
-    const user = `u${random.between(1, USERS)}`;
+    const value = random.chance(pace.lateShare / 5)
+      ? '"no number"'
+      : String(random.between(1, 1000));
+    const visit = Math.floor(scheduler.nowUs / (pace.visitS * SECOND_US));
+    const user = `u${USERS * visit + random.between(1, USERS)}`;
     const time = Math.floor(timeUs / 1000) * 1000;
     return { id, text: `{"id":"${id}","time":${time},"user":"${user}","value":${value}}` };
   }

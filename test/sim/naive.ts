@@ -177,6 +177,14 @@ export class NaiveFold {
     }
   }
 
+  /** Rows of closed windows, and those of open ones as they are now. */
+  allRows(): ReadonlyMap<string, { readonly count: number; readonly sum: bigint }> {
+    const rows = new Map<string, { readonly count: number; readonly sum: bigint }>(this.rows);
+    for (const [start, { groups }] of this.#open)
+      for (const [user, group] of groups) rows.set(`${start} ${user}`, group);
+    return rows;
+  }
+
   /** Rows that the table has once it covers `position`: of views without corrections. */
   rowsUpTo(position: number): number {
     let count = 0;

@@ -27,7 +27,16 @@ interface Known extends Entry {
   readonly behinds: readonly bigint[];
 }
 
+/** The naive clock and folds at a position. */
+interface Past {
+  position: number;
+  readonly clock: NaiveClock;
+  readonly folds: readonly NaiveFold[];
+}
+
 const READ_BYTES = 1 << 20;
+/** Less than fit into READ_BYTES: there are no more. */
+const FEW_RECORDS = 50;
 
 export class LogOracle {
   readonly #tools: LogTools;
@@ -39,6 +48,8 @@ export class LogOracle {
   #positions = new Map<string, number>();
   #clock: NaiveClock;
   folds: NaiveFold[];
+  /** For questions: an earlier moment. */
+  #past: Past;
   /** Acknowledgements that were looked at. */
   #looked = 0;
   /** Of this life of the process. */
@@ -59,6 +70,7 @@ export class LogOracle {
     this.#views = views;
     this.#clock = new NaiveClock(stream);
     this.folds = views.map((view) => new NaiveFold(view));
+    this.#past = this.#noPast();
   }
 
   get last(): number {
@@ -78,14 +90,28 @@ export class LogOracle {
     return this.#known[position - 1]?.hits[index];
   }
 
+  /** The folds as they were at a position; asked for in any order, quickly in that of the log. */
+  foldsAt(position: number): readonly NaiveFold[] {
+    if (position < this.#past.position) this.#past = this.#noPast();
+    const past = this.#past;
+    for (const known of this.#known.slice(past.position, position)) this.#fold(known, past);
+    past.position = position;
+    return past.folds;
+  }
+
+  #noPast(): Past {
+    const folds = this.#views.map((view) => new NaiveFold(view));
+    return { position: 0, clock: new NaiveClock(this.#settings), folds };
+  }
+
   /** Takes in what is durable now. */
   follow(): void {
     this.#reader ??= this.#tools.openReader();
     const reader = this.#reader;
     for (;;) {
       const records = reader.read(this.last + 1, READ_BYTES);
-      if (records.length === 0) break;
       for (const record of records) this.#take(record);
+      if (records.length < FEW_RECORDS) break;
     }
   }
 
@@ -110,17 +136,15 @@ export class LogOracle {
 
   /** What producers were told since the last look is in the log. */
   checkTold(): void {
-    const { acknowledged } = this.#told;
-    if (acknowledged.size === this.#looked) return;
-    let at = 0;
-    for (const [id, position] of acknowledged) {
-      if (at++ < this.#looked) continue;
+    const { acknowledged, inOrder } = this.#told;
+    for (; this.#looked < inOrder.length; this.#looked++) {
+      const id = inOrder[this.#looked] ?? "";
+      const position = acknowledged.get(id) ?? 0;
       const found = this.#positions.get(id);
       if (found === undefined) this.#violated(`event ${id} was acknowledged and is not in the log`);
       else if (found > position)
         this.#violated(`event ${id} was acknowledged at ${position} and is at ${found}`);
     }
-    this.#looked = acknowledged.size;
   }
 
   #forget(last: number): void {
@@ -134,6 +158,7 @@ export class LogOracle {
     this.#events = [0];
     this.#rejects = [0];
     this.#positions = new Map();
+    this.#past = this.#noPast();
     this.#clock = new NaiveClock(this.#settings);
     this.folds = this.#views.map((view) => new NaiveFold(view));
     for (const known of kept) this.#add(known);
@@ -187,8 +212,18 @@ export class LogOracle {
     this.#known.push(known);
     this.#events.push((this.#events.at(-1) ?? 0) + known.hits.length);
     this.#rejects.push((this.#rejects.at(-1) ?? 0) + known.rejects);
+    for (const { id } of known.hits) {
+      const before = this.#positions.get(id);
+      if (before !== undefined)
+        this.#violated(`event ${id} is in log records ${before} and ${known.position}`);
+      this.#positions.set(id, known.position);
+      if (!this.#told.sent.has(id)) this.#violated(`event ${id} was never sent`);
+    }
+    this.#fold(known, { clock: this.#clock, folds: this.folds });
+  }
+
+  #fold(known: Known, { clock, folds }: Pick<Past, "clock" | "folds">): void {
     const { position, partition, receivedAtUs, hits, change, isEvents } = known;
-    const clock = this.#clock;
     if (change !== null) {
       const state = { partition_disconnected: "disconnected", partition_paused: "paused" } as const;
       for (const name of change.partitions)
@@ -200,24 +235,19 @@ export class LogOracle {
       clock.at(receivedAtUs);
     }
     for (const [index, hit] of hits.entries()) {
-      const before = this.#positions.get(hit.id);
-      if (before !== undefined)
-        this.#violated(`event ${hit.id} is in log records ${before} and ${position}`);
-      this.#positions.set(hit.id, position);
-      if (!this.#told.sent.has(hit.id)) this.#violated(`event ${hit.id} was never sent`);
-      const watermarkUs = clock.watermarkUs;
+      const { watermarkUs } = clock;
       const behindUs = clock.event(partition, hit.timeUs);
       if (behindUs !== known.behinds[index])
         this.#violated(
           `_behind of event ${hit.id} at ${position} is ${known.behinds[index]}, not ${behindUs}`,
         );
-      for (const fold of this.folds) fold.event(hit, { position, index }, watermarkUs);
+      for (const fold of folds) fold.event(hit, { position, index }, watermarkUs);
     }
     if (isEvents && clock.watermarkUs !== known.watermarkUs)
       this.#violated(
         `the watermark after record ${position} is ${known.watermarkUs}, not ${clock.watermarkUs}`,
       );
-    for (const fold of this.folds) fold.close(position, clock.watermarkUs);
+    for (const fold of folds) fold.close(position, clock.watermarkUs);
   }
 }
 

@@ -10,6 +10,7 @@ export type DataRow = ReadonlyMap<string, Cell>;
 /** A data file in the ledger; `path` absolute. */
 export interface DataFile {
   readonly path: string;
+  readonly epoch: number;
   readonly removedEpoch: number | null;
 }
 
@@ -17,7 +18,8 @@ export interface DataFile {
 export interface TableTools {
   /** Null: there is no ledger yet. */
   writers(): readonly { table: string; writer: string; position: number; epoch: number }[] | null;
-  files(table: string): readonly DataFile[];
+  /** Of this epoch and later ones. */
+  files(table: string, since: number): readonly DataFile[];
   /** Rows of a data file by column name. */
   rows(table: string, path: string): readonly DataRow[];
   /** Paths of the files in the newest snapshot, and how many rows each says to have. Null: no table. */
@@ -32,6 +34,8 @@ export class TableOracle {
   readonly #violated: (what: string) => void;
   /** Files that were read, by table. Names are never used twice, so that what was read stays. */
   readonly #read = new Map<string, Table>();
+  /** The newest epoch whose files were read, by table. */
+  readonly #lastEpochs = new Map<string, number>();
   /** Keys that were seen, by table. */
   readonly #seen = new Map<string, Map<string, string>>();
   /** Late rows that were seen, by view. */
@@ -79,7 +83,7 @@ export class TableOracle {
     for (const table of new Set((this.#tools.writers() ?? []).map((one) => one.table))) {
       const snapshot = this.#tools.snapshot(table);
       if (snapshot === null) continue;
-      const known = this.#tools.files(table);
+      const known = this.#tools.files(table, 0);
       const paths = new Set<string>();
       for (const { path, rowCount } of snapshot) {
         if (paths.has(path)) this.#violated(`${table}: the snapshot has ${path} twice`);
@@ -113,7 +117,8 @@ export class TableOracle {
     const seen = this.#seen.get(table) ?? new Map<string, string>();
     this.#seen.set(table, seen);
     const fresh: { row: DataRow; key: string }[] = [];
-    for (const { path } of this.#tools.files(table)) {
+    for (const { path, epoch } of this.#tools.files(table, this.#lastEpochs.get(table) ?? 0)) {
+      this.#lastEpochs.set(table, epoch);
       if (read?.has(path) === true) continue;
       for (const row of this.#rowsOf(table, path)) {
         const key = keyOf(row);
@@ -194,7 +199,7 @@ export class TableOracle {
   #checkFinal(fold: NaiveFold): void {
     const table = `default.${fold.view.name}`;
     const rows = new Map<string, DataRow>();
-    for (const { path, removedEpoch } of this.#tools.files(table)) {
+    for (const { path, removedEpoch } of this.#tools.files(table, 0)) {
       if (removedEpoch !== null) continue;
       for (const row of this.#rowsOf(table, path)) {
         const key = keyOfRow(row);
@@ -208,6 +213,6 @@ export class TableOracle {
   }
 }
 
-function keyOfRow(row: DataRow): string {
+export function keyOfRow(row: DataRow): string {
   return `${String(row.get("window_start"))} ${String(row.get("user"))}`;
 }

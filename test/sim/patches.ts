@@ -30,6 +30,8 @@ function limit(name: string, to: string): Patch {
 /** The edges. */
 const EDGES: readonly Patch[] = [
   redirect("src/base/disk-files.ts", "node:fs", "fs"),
+  redirect("src/query/image-files.ts", "node:fs", "fs"),
+  redirect("src/query/image-files.ts", "node:fs/promises", "fs"),
   ...[
     "src/log/log-file.ts",
     "src/checkpoint/sqlite-store.ts",
@@ -75,9 +77,9 @@ const GLOBALS: Readonly<Record<string, { readonly from: string; readonly names: 
   "src/threads/gateway.ts": { from: "threads", names: "setImmediate" },
   "src/threads/worker.ts": { from: "threads", names: "setImmediate" },
   "src/threads/engine-pins.ts": { from: "threads", names: "setTimeout" },
-  "src/threads/engine.ts": { from: "threads", names: "setInterval" },
+  "src/threads/engine.ts": { from: "threads", names: "setInterval, setTimeout" },
   "src/threads/engine-catch-up.ts": { from: "threads", names: "setImmediate, setTimeout" },
-  "src/threads/log.ts": { from: "threads", names: "setImmediate, setInterval" },
+  "src/threads/log.ts": { from: "threads", names: "setInterval" },
   "src/threads/export.ts": { from: "threads", names: "setImmediate, setInterval, clearInterval" },
   "src/table/metadata-files.ts": { from: "threads", names: "crypto" },
   "src/table/metadata.ts": { from: "threads", names: "crypto" },
@@ -94,7 +96,8 @@ const BOUNDS: readonly Patch[] = [
   limit("SNAPSHOTS_KEPT", "4"),
   limit("SNAPSHOTS_KEPT_MS", "20_000"),
   limit("METADATA_FILES_KEPT", "4"),
-  limit("MANIFESTS_MAX", "5"),
+  limit("MANIFESTS_MAX", "8"),
+  limit("MANIFEST_ENTRIES_MAX", "40"),
   limit("EPOCH_FILES_MAX", "3"),
   limit("EXPORT_FILES_PER_TURN", "2"),
   limit("CHANGES_EPOCH_AGE_US", "4_000_000"),

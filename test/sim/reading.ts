@@ -1,7 +1,8 @@
 // How the oracle reads what lies on the simulated disk: with the product's readers of the log, Parquet and Avro, which decide nothing.
 import { Database } from "./sqlite.ts";
+import { must } from "../../src/base/assert.ts";
 import { openDiskFiles } from "../../src/base/disk-files.ts";
-import { imageRows, streamImageColumns } from "../../src/event/image.ts";
+import { imageRows, streamImageColumns, type Cell } from "../../src/event/image.ts";
 import type { EventSchema } from "../../src/event/schema.ts";
 import { ledgerPathOf, logFolderOf, warehouseFolderOf } from "../../src/log/data-folder.ts";
 import { openSqliteLogReader } from "../../src/log/sqlite-log-reader.ts";
@@ -17,9 +18,12 @@ import {
   type TableSpec,
 } from "../../src/table/shapes.ts";
 import type { ThreadStart } from "../../src/threads/messages.ts";
-import type { SimDisk } from "./disk.ts";
+import type { Attached, SimDisk } from "./disk.ts";
 import type { LogTools } from "./oracle-log.ts";
-import type { DataFile, TableTools } from "./oracle-tables.ts";
+import type { PinTools } from "./oracle-pins.ts";
+import type { DataFile, DataRow, TableTools } from "./oracle-tables.ts";
+
+const READ_BYTES = 1 << 20;
 
 export function logTools(start: ThreadStart, schema: EventSchema): LogTools {
   return {
@@ -48,20 +52,18 @@ export function tableTools(start: ThreadStart, disk: SimDisk, schema: EventSchem
     return `${warehouseFolderOf(start.dataFolder)}/${namespace}/${name}`;
   };
   const bytesOf = (uri: string): Uint8Array => disk.mustFind(uri.replace(/^file:\/*/, "/")).bytes;
+  const ledger = new LedgerRows(ledgerPathOf(start.dataFolder), disk);
   return {
     writers: () =>
-      queried<{ table: string; writer: string; position: number; epoch: number }>(
-        start,
-        disk,
+      ledger.rows<{ table: string; writer: string; position: number; epoch: number }>(
         'SELECT table_name AS "table", writer, position, epoch FROM writers ORDER BY 1, 2',
       ),
-    files: (table) =>
+    files: (table, since) =>
       (
-        queried<DataFile>(
-          start,
-          disk,
-          "SELECT path, removed_epoch AS removedEpoch FROM files WHERE table_name = ? ORDER BY epoch, path",
+        ledger.rows<DataFile>(
+          "SELECT path, epoch, removed_epoch AS removedEpoch FROM files WHERE table_name = ? AND epoch >= ? ORDER BY epoch, path",
           table,
+          since,
         ) ?? []
       ).map((file) => ({ ...file, path: `${folderOf(table)}/${file.path}` })),
     rows: (table, path) => {
@@ -72,25 +74,72 @@ export function tableTools(start: ThreadStart, disk: SimDisk, schema: EventSchem
         rows,
         columns.map(({ type }) => type),
       );
-      return imageRows(image, columns).map(
-        (cells) => new Map(columns.map(({ name }, ordinal) => [name, cells[ordinal] ?? null])),
-      );
+      return imageRows(image, columns).map((cells) => rowOf(columns, cells));
     },
     snapshot: (table) => snapshotOf(disk, `${folderOf(table)}/metadata`, bytesOf),
   };
 }
 
-function queried<Row>(
-  start: ThreadStart,
-  disk: SimDisk,
-  sql: string,
-  ...values: string[]
-): readonly Row[] | null {
-  const path = ledgerPathOf(start.dataFolder);
-  if ((disk.find(`${path}-wal`)?.sizeBytes ?? 0) === 0) return null;
-  const database = new Database(path, { readonly: true });
-  using statement = database.prepare<Row, string[]>(sql);
-  return statement.all(...values);
+/** How the pins' oracle reads what a pin names. */
+export function pinTools(start: ThreadStart, tables: TableTools, disk: SimDisk): PinTools {
+  const columns = new Map(
+    start.views.map((plan) => [plan.name, viewTable("default", plan).columns] as const),
+  );
+  const rows = new Map<string, readonly DataRow[]>();
+  return {
+    rows: (table, path) => {
+      // it is there still, whether its rows are known or not
+      disk.mustFind(path);
+      const known = rows.get(path) ?? tables.rows(table, path);
+      rows.set(path, known);
+      return known;
+    },
+    imageRows: (view, path) => {
+      const of = must(columns.get(view), `view ${view}`);
+      return imageRows(disk.mustFind(path).bytes, of).map((cells) => rowOf(of, cells));
+    },
+    tailEvents: (from, to) => {
+      const reader = openSqliteLogReader(logFolderOf(start.dataFolder), openDiskFiles(null));
+      let count = 0;
+      for (let at = from; at <= to;) {
+        const records = reader.read(at, READ_BYTES);
+        if (records.length === 0) break;
+        for (const record of records)
+          if (record.kind === "events" && record.position <= to) count += record.rowCount;
+        at += records.length;
+      }
+      reader.close();
+      return count;
+    },
+  };
+}
+
+function rowOf(columns: readonly { readonly name: string }[], cells: readonly Cell[]): DataRow {
+  return new Map(columns.map(({ name }, ordinal) => [name, cells[ordinal] ?? null]));
+}
+
+/** What stands in the ledger. */
+class LedgerRows {
+  readonly #path: string;
+  readonly #disk: SimDisk;
+  /** A connection, and the file that it is of. */
+  #open: { readonly database: Database; readonly of: Attached | null } | null = null;
+
+  constructor(path: string, disk: SimDisk) {
+    this.#path = path;
+    this.#disk = disk;
+  }
+
+  /** Null: there is no ledger. */
+  rows<Row>(sql: string, ...values: (string | number)[]): readonly Row[] | null {
+    if ((this.#disk.find(`${this.#path}-wal`)?.sizeBytes ?? 0) === 0) return null;
+    const of = this.#disk.mustFind(this.#path).attached;
+    if (this.#open === null || this.#open.of !== of) {
+      const database = new Database(this.#path, { readonly: true });
+      this.#open = { database, of: this.#disk.mustFind(this.#path).attached };
+    }
+    return this.#open.database.query<Row, (string | number)[]>(sql).all(...values);
+  }
 }
 
 function snapshotOf(

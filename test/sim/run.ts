@@ -5,16 +5,19 @@ import { unaccounted } from "../../src/reader/accounting.ts";
 import { Fleet } from "../../src/threads/fleet.ts";
 import type { ThreadStart } from "../../src/threads/messages.ts";
 import { Appliance } from "./appliance.ts";
+import { Asker } from "./asker.ts";
 import { Client, type Told } from "./clients.ts";
-import { configurationOf } from "./configuration.ts";
+import { configurationOf, naiveViews, PACES, type Pace, type Setup } from "./configuration.ts";
 import { SimDisk } from "./disk.ts";
-import { DiskFaults, drawFaults, type Fault } from "./faults.ts";
+import { DiskFaults, drawFaults, drawOthers, type Fault } from "./faults.ts";
+import { ForeignWriter } from "./foreign.ts";
+import { Freezes } from "./freezes.ts";
 import { runOn } from "./machine-now.ts";
-import type { NaiveView } from "./naive.ts";
 import { LogOracle } from "./oracle-log.ts";
+import { PinOracle } from "./oracle-pins.ts";
 import { TableOracle } from "./oracle-tables.ts";
 import { Random } from "./random.ts";
-import { logTools, tableTools } from "./reading.ts";
+import { logTools, pinTools, tableTools } from "./reading.ts";
 import { Scheduler } from "./scheduler.ts";
 import { releaseMemories } from "./wasm.ts";
 
@@ -22,6 +25,8 @@ export interface RunOptions {
   readonly seed: number;
   /** Which of the seed's faults happen; null: all. */
   readonly faults: readonly number[] | null;
+  /** How much time it takes; null: as the seed says. */
+  readonly pace: keyof typeof PACES | null;
   /** Keep a line for everything that happened. */
   readonly verbose: boolean;
 }
@@ -38,26 +43,25 @@ export interface RunResult {
   readonly lives: number;
   readonly acknowledged: number;
   readonly records: number;
+  /** Questions that were held against the log. */
+  readonly questions: number;
 }
 
 /** In one of so many seeds events have no ids, and requests have keys instead. */
 const KEYED_EVERY = 5;
 
 const SECOND_US = 1_000_000;
-/** Producers send so long, with faults; then nothing fails any more. */
-const SEND_US = 25 * SECOND_US;
-/** When faults have ended there are a few events more: at this pause, so that all windows of before close and become final. */
-const CLOSING_US = 6 * SECOND_US;
+/** When producers have sent all, nothing fails any more, and there are a few events more, so that all windows of before close and become final. */
 const CLOSING_COUNT = 3;
+/** Questions that a run asks, about. */
+const QUESTIONS = 8;
 /** What is left to do then is done within this time: retries, waits of tables that failed. */
 const CATCH_UP_US = 90 * SECOND_US;
+/** Without events the appliance does little: steps a second, messages among them. */
+const IDLE_US = 4 * SECOND_US;
+const IDLE_STEPS_MAX = 25;
 /** A stop is done within this time. */
 const STOP_US = 30 * SECOND_US;
-const VIEWS: readonly NaiveView[] = [
-  { name: "tumbling", sizeUs: 5_000_000n, slideUs: 5_000_000n, allowedUs: 0n },
-  { name: "hopping", sizeUs: 6_000_000n, slideUs: 3_000_000n, allowedUs: 0n },
-  { name: "corrected", sizeUs: 4_000_000n, slideUs: 4_000_000n, allowedUs: 8_000_000n },
-];
 
 /** Workers tell the simulator of themselves as they are loaded. */
 const workers = Promise.all([
@@ -66,33 +70,51 @@ const workers = Promise.all([
   import("../../src/threads/log.ts"),
 ]);
 
+type PaceName = keyof typeof PACES;
+
 const configurations = new Map<string, Promise<ThreadStart>>();
 
-function configured(idleAfter: string | null, hasKeys: boolean): Promise<ThreadStart> {
-  const name = `${idleAfter} ${hasKeys}`;
-  const known = configurations.get(name) ?? configurationOf(idleAfter, hasKeys);
-  configurations.set(name, known);
+function configured(pace: PaceName, setup: Setup): Promise<ThreadStart> {
+  const key = `${pace} ${setup.idleAfter} ${setup.hasKeys}`;
+  const known = configurations.get(key) ?? configurationOf(setup);
+  configurations.set(key, known);
   return known;
 }
 
 class Run {
   readonly #seed: number;
+  readonly #pace: Pace;
   readonly #scheduler: Scheduler;
   readonly #faults: DiskFaults;
   readonly #disk: SimDisk;
   readonly #appliance: Appliance;
   readonly #log: LogOracle;
   readonly #tables: TableOracle;
+  readonly #pins: PinOracle;
+  readonly #foreign: ForeignWriter;
+  readonly #freezes: Freezes;
   readonly #clients: Client[] = [];
-  readonly #told: Told = { acknowledged: new Map(), answers: 0, refusals: 0, sent: new Set() };
+  readonly #told: Told = {
+    acknowledged: new Map(),
+    inOrder: [],
+    position: 0,
+    answers: 0,
+    refusals: 0,
+    sent: new Set(),
+  };
   readonly #lines: string[] = [];
   readonly #verbose: boolean;
   readonly violations: string[] = [];
   #lives = 0;
 
-  constructor(options: RunOptions, faults: readonly Fault[], start: ThreadStart) {
+  constructor(
+    options: RunOptions,
+    setup: { readonly pace: Pace; readonly faults: readonly Fault[]; readonly start: ThreadStart },
+  ) {
     const { seed } = options;
+    const { pace, faults, start } = setup;
     this.#seed = seed;
+    this.#pace = pace;
     this.#verbose = options.verbose;
     const scheduler = new Scheduler(new Random(seed, "scheduler"));
     this.#scheduler = scheduler;
@@ -126,6 +148,21 @@ class Run {
       disk: this.#disk,
       faults: this.#faults,
       random: new Random(seed, "product"),
+      others: (due) => {
+        if (due.kind === "foreign") this.#foreign.commit();
+        else this.#freezes.take(due);
+      },
+      violated,
+      say: (line) => this.say(line),
+    });
+    this.#foreign = new ForeignWriter(this.#disk, new Random(seed, "foreign"), (line) =>
+      this.say(line),
+    );
+    this.#faults.intrude = (path) => this.#foreign.intrude(path);
+    this.#freezes = new Freezes({
+      appliance: this.#appliance,
+      disk: this.#disk,
+      scheduler,
       violated,
       say: (line) => this.say(line),
     });
@@ -133,15 +170,35 @@ class Run {
     this.#log = new LogOracle(
       { tools: logTools(start, schema), told, violated },
       { outOfOrdernessUs, idleAfterUs },
-      VIEWS,
+      naiveViews(pace),
     );
-    this.#tables = new TableOracle(tableTools(start, this.#disk, schema), this.#log, violated);
+    const tools = tableTools(start, this.#disk, schema);
+    this.#tables = new TableOracle(tools, this.#log, violated);
+    this.#pins = new PinOracle(pinTools(start, tools, this.#disk), this.#log, violated);
     this.#addClients(idleAfterUs !== null);
+    this.#addAsker();
+  }
+
+  #addAsker(): void {
+    const { sendS } = this.#pace;
+    const views = naiveViews(this.#pace).map(({ name }) => name);
+    return void new Asker({
+      appliance: this.#appliance,
+      scheduler: this.#scheduler,
+      random: new Random(this.#seed, "asker"),
+      oracle: this.#pins,
+      relations: ["hits", ...views],
+      told: () => this.#told.position,
+      violated: (what) => this.#violated(what),
+      pauseUs: (sendS * SECOND_US) / QUESTIONS,
+      untilUs: sendS * SECOND_US,
+    });
   }
 
   #addClients(hasPartitions: boolean): void {
     const random = new Random(this.#seed, "clients");
     const count = random.between(2, 4);
+    const [low, high] = this.#pace.pauseS;
     for (let client = 0; client < count; client++)
       this.#clients.push(
         new Client(`c${client}`, hasPartitions && random.chance(0.6) ? `p${client}` : "", {
@@ -152,8 +209,8 @@ class Run {
           told: this.#told,
           violated: (what) => this.#violated(what),
           hasKeys: this.#seed % KEYED_EVERY === 0,
-          untilUs: SEND_US,
-          pauseUs: random.between(200_000, 2_000_000),
+          pace: this.#pace,
+          pauseUs: random.between(low * SECOND_US, high * SECOND_US),
         }),
       );
   }
@@ -184,6 +241,7 @@ class Run {
       changed.clear();
     }
     this.#log.checkTold();
+    for (const path of this.#foreign.overwritten()) this.#violated(`${path} was overwritten`);
   }
 
   /** All of it. Stops at the first broken rule. */
@@ -195,20 +253,28 @@ class Run {
     };
     try {
       this.#disk.makeFolder("/data");
-      this.#scheduler.runUntil(SEND_US, look);
+      const { sendS, allowedS, outOfOrdernessS, hoppingS } = this.#pace;
+      let atUs = sendS * SECOND_US;
+      this.#scheduler.runUntil(atUs, look);
       this.say("no more faults");
       this.#faults.isOver = true;
+      const closingUs = ((allowedS + outOfOrdernessS + hoppingS[1]) / 2) * SECOND_US;
       const closer = must(this.#clients[0], "a producer");
-      let atUs = SEND_US;
       for (let count = 0; count < CLOSING_COUNT; count++) {
-        this.#scheduler.runUntil((atUs += CLOSING_US), look);
+        this.#scheduler.runUntil((atUs += closingUs), look);
         closer.sendOne();
       }
-      const endUs = atUs + CATCH_UP_US;
+      let endUs = atUs + CATCH_UP_US;
       while (atUs < endUs && this.#lagging() !== null)
         this.#scheduler.runUntil((atUs += SECOND_US), look);
       const lagging = this.#lagging();
       if (lagging !== null) this.#violated(`not caught up: ${lagging}`);
+      const { steps } = this.#scheduler;
+      this.#scheduler.runUntil((atUs += IDLE_US), look);
+      const stepsMax = steps + (IDLE_STEPS_MAX * IDLE_US) / SECOND_US;
+      if (this.#scheduler.steps > stepsMax)
+        this.#violated(`${this.#scheduler.steps - steps} steps in ${IDLE_US} idle µs`);
+      endUs = atUs;
       this.#appliance.stop();
       for (
         const { lives } = this.#appliance;
@@ -264,6 +330,7 @@ class Run {
       lives: this.#appliance.lives,
       acknowledged: this.#told.acknowledged.size,
       records: this.#log.last,
+      questions: this.#pins.checked,
     };
   }
 }
@@ -279,11 +346,19 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   await workers;
   const { seed } = options;
   const random = new Random(seed, "run");
-  const start = await configured(random.chance(0.4) ? "2s" : null, seed % KEYED_EVERY === 0);
-  const drawn = drawFaults(new Random(seed, "faults"), SEND_US);
+  const idleAfter = random.chance(0.4) ? "2s" : null;
+  const drawnPace = random.chance(0.2) ? "dense" : "usual";
+  const name = options.pace ?? drawnPace;
+  const pace = PACES[name];
+  const start = await configured(name, { pace, idleAfter, hasKeys: seed % KEYED_EVERY === 0 });
+  const sendUs = pace.sendS * SECOND_US;
+  const drawn = [
+    ...drawFaults(new Random(seed, "faults"), sendUs),
+    ...drawOthers(new Random(seed, "others"), sendUs),
+  ].toSorted((a, b) => a.atUs - b.atUs);
   const faults =
     options.faults === null ? drawn : drawn.filter((_, index) => options.faults?.includes(index));
-  const run = new Run(options, faults, start);
+  const run = new Run(options, { pace, faults, start });
   run.go();
   run.close();
   runOn(null);

@@ -25,6 +25,7 @@ function outcomesOf(
       faults: {
         at: (operation) => (operation === "commit" ? (outcomes[commits++] ?? "done") : "done"),
         costUs: () => 1,
+        naming: () => undefined,
         isFull: () => false,
       },
       spend: () => undefined,

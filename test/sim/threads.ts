@@ -1,6 +1,7 @@
 // Stands in for what the product's threads take from their surroundings: workers, message channels, timers, random names. Messages are copied
 // as postMessage does, and arrive in the order of their port after a time that nobody can rely on; ports of one thread do not wait for each
 // other.
+import { copied } from "./copy.ts";
 import { machine } from "./machine-now.ts";
 import type { Actor, Timer } from "./scheduler.ts";
 
@@ -23,7 +24,7 @@ class Wire {
     const { scheduler, disk } = machine();
     // a process that has ended says nothing any more
     if (scheduler.actor.isDead || disk.isEnded) return;
-    const data = structuredClone(message) as never;
+    const data = copied(message) as never;
     const { nowUs } = scheduler;
     const atUs = Math.max(nowUs + scheduler.jitterUs(), this.#lastUs);
     this.#lastUs = atUs;
