@@ -7,7 +7,7 @@ interface Waiting {
 
 /**
  * At most `runningMax` run and `waitingMax` wait. The next to run is the oldest of the client that has the fewest running, so one client
- * with many questions does not hold up another with one.
+ * with many questions does not hold up another with one. Where too many wait, those with the most lose their newest: one cannot fill the queue against others.
  */
 export class FairQueue {
   readonly #runningMax: number;
@@ -29,7 +29,7 @@ export class FairQueue {
   }
 
   /**
-   * Waits for a place. True: the caller runs and must `leave(client)`. False: the queue is full, or `signal` was aborted while waiting.
+   * Waits for a place. True: the caller runs and must `leave(client)`. False: the queue is full, of others' questions or of this client's, or `signal` was aborted while waiting.
    */
   enter(client: string, signal: AbortSignal): Promise<boolean> {
     if (signal.aborted) return Promise.resolve(false);
@@ -37,7 +37,8 @@ export class FairQueue {
       this.#admit(client);
       return Promise.resolve(true);
     }
-    if (this.#waiting.length >= this.#waitingMax) return Promise.resolve(false);
+    if (this.#waiting.length >= this.#waitingMax && !this.#displaceFor(client))
+      return Promise.resolve(false);
     return new Promise((resolve) => {
       const entry: Waiting = {
         client,
@@ -53,6 +54,19 @@ export class FairQueue {
       signal.addEventListener("abort", giveUp);
       this.#waiting.push(entry);
     });
+  }
+
+  /** The full queue loses the newest question of the client that has the most waiting, if `client` has at least two fewer there. */
+  #displaceFor(client: string): boolean {
+    const counts = new Map<string, number>();
+    for (const entry of this.#waiting)
+      counts.set(entry.client, (counts.get(entry.client) ?? 0) + 1);
+    const most = Math.max(0, ...counts.values());
+    if (most < (counts.get(client) ?? 0) + 2) return false;
+    const at = this.#waiting.findLastIndex((entry) => counts.get(entry.client) === most);
+    const [entry] = this.#waiting.splice(at, 1);
+    entry?.start(false);
+    return entry !== undefined;
   }
 
   /** Gives the place back and lets the next one run. */

@@ -49,3 +49,17 @@ test("who gives up leaves the queue, and a place that comes later goes to the ne
   expect(await queue.enter("d", controller.signal)).toBe(false);
   expect([queue.running, queue.waiting]).toEqual([1, 0]);
 });
+
+test("one client cannot fill the queue against others: its newest question is refused in their place", async () => {
+  const queue = new FairQueue({ runningMax: 1, waitingMax: 3 });
+  await queue.enter("many", never);
+  const many = [1, 2, 3].map(() => queue.enter("many", never));
+  const one = queue.enter("one", never);
+  expect(await many[2]).toBe(false);
+  expect(await queue.enter("many", never)).toBe(false);
+  expect([queue.running, queue.waiting]).toEqual([1, 3]);
+  for (const next of [many[0], many[1], one]) {
+    queue.leave("many");
+    expect(await next).toBe(true);
+  }
+});

@@ -8,8 +8,11 @@ const FLOOD_LINE_BYTES = 1000;
 /** A question whose answer is several MB. */
 const LARGE = JSON.stringify({ sql: "SELECT i, repeat('x', 100) FROM range(200000) t(i)" });
 
+/** Questions take turns by address: these clients are not where the others are. */
+const ELSEWHERE = "127.0.0.2";
+
 type Kind = "slow head" | "slow body" | "half a request" | "endless head" | "takes no answer";
-const KINDS: readonly Kind[] = [
+export const KINDS: readonly Kind[] = [
   "slow head",
   "slow body",
   "half a request",
@@ -65,7 +68,8 @@ export class HostileClients {
     const { hostname, port } = new URL(address);
     for (const kind of KINDS)
       for (let count = 0; count < ofEach; count++) {
-        const socket = connect(Number(port), hostname, () => misbehave(socket, kind));
+        const to = { host: hostname, port: Number(port), localAddress: ELSEWHERE };
+        const socket = connect(to, () => misbehave(socket, kind));
         // reset, refused, closed: whatever becomes of it
         socket.on("error", () => {});
         if (kind !== "takes no answer") socket.resume();
