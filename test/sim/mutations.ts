@@ -257,7 +257,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "answers of keyed requests are written in a transaction of their own",
-    from: 10,
+    from: 15,
     patches: one(
       "src/threads/log.ts",
       RECORD_APPEND,
@@ -275,7 +275,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "answers of keyed requests are not in the checkpoint",
-    from: 5,
+    from: 10,
     patches: one(
       "src/engine-state.ts",
       "    ...answers,\n",
