@@ -22,6 +22,8 @@ export interface ComparisonOptions {
   readonly range: VerifyRange | null;
   /** Places of events that do not count: late ones of sessions (late-sessions.ts). */
   readonly without?: readonly bigint[];
+  /** The log position that the view's rows are of, where it is not the question's: of a view that is suspended. */
+  readonly until?: number;
   /** Differing rows that the answer lists at most. */
   readonly rowsMax: number;
 }
@@ -264,6 +266,7 @@ export function sinceText(view: string): string {
 function rawText({ name, stream, window }: ViewPlan, options: ComparisonOptions): string {
   const { schema, range, bottom, without = [] } = options;
   const conditions = [`_position > ${sinceText(bottom?.name ?? name)}`];
+  if (options.until !== undefined) conditions.push(`_position <= ${options.until}`);
   if (without.length > 0) conditions.push(`${PLACE} NOT IN (${without.join(", ")})`);
   if (range !== null && (window?.kind === "tumble" || window?.kind === "hop")) {
     const time = quoteName(eventTimeName(schema));

@@ -5,6 +5,7 @@ import { must } from "../base/assert.ts";
 import { VERIFY_ATTEMPTS_MAX, VERIFY_LATE_MAX, ROWS_SHOWN_MAX } from "../limits.ts";
 import { ApplianceError, type Client } from "../serve/client.ts";
 import type { ViewPlan } from "../view/plan.ts";
+import { quoteText } from "../view/render.ts";
 import {
   comparisonOf,
   type Comparison,
@@ -33,6 +34,8 @@ export type Verdict =
       readonly differences: readonly Difference[];
       readonly shownCount: number;
       readonly note: string | null;
+      /** The view is suspended after `position`, and not compared beyond it. */
+      readonly isSuspended: boolean;
     }
   | { readonly kind: "failed"; readonly view: string; readonly why: string };
 
@@ -61,10 +64,13 @@ export async function verifyView(
     ...(bottom === plan ? {} : { bottom }),
   };
   try {
+    const until = await standsAt(client, name);
+    if (typeof until === "string") return { kind: "failed", view: name, why: until };
+    const asking = until === null ? base : { ...base, until };
     const asked =
       plan.window?.kind === "session"
-        ? await compareSessions(client, plan, base)
-        : await compare(client, plan, base);
+        ? await compareSessions(client, plan, asking)
+        : await compare(client, plan, asking);
     if (typeof asked === "string") return { kind: "failed", view: name, why: asked };
     const { comparison, rows, position } = asked;
     const [rowCount, differentCount] = must(rows[0], "the counts").map(Number);
@@ -72,7 +78,8 @@ export async function verifyView(
     return {
       kind: "compared",
       view: name,
-      position,
+      position: until ?? position,
+      isSuspended: until !== null,
       rowCount: Number(rowCount),
       differentCount: Number(differentCount),
       differences: shown.flatMap((row) => differencesOf(comparison, row)),
@@ -86,6 +93,20 @@ export async function verifyView(
       : "";
     return { kind: "failed", view: name, why: `${error.message}${advice}` };
   }
+}
+
+/** Where a view stands that is suspended; null: it runs, and is compared where the question is. A string: why it cannot be compared. */
+async function standsAt(client: Client, view: string): Promise<number | string | null> {
+  const reader = quoteText(`view:${view}`);
+  const { rows } = await client.ask(
+    `SELECT state, CAST(position AS VARCHAR) FROM millrace.readers WHERE reader = ${reader}`,
+  );
+  const [state, position] = must(rows[0], "the view's reader");
+  if (state === "running") return null;
+  if (state === "suspended") return Number(position);
+  return state === "catching up"
+    ? `it was suspended and catches up: it is at log position ${String(position)}. Verify it when millrace.readers says that it runs`
+    : "it is suspended and gave its state back: what its open windows held is gone";
 }
 
 interface Compared {
@@ -161,7 +182,8 @@ function differencesOf({ keys, values }: Comparison, row: readonly unknown[]): D
 export function verdictText(verdict: Verdict): string {
   if (verdict.kind === "failed") return `${verdict.view}: NOT VERIFIED: ${verdict.why}`;
   const { view, position, rowCount, differentCount, differences, shownCount, note } = verdict;
-  const rows = `${rowCount.toLocaleString("en-US")} rows at position ${position}`;
+  const stands = verdict.isSuspended ? ", where it is SUSPENDED: /health says why" : "";
+  const rows = `${rowCount.toLocaleString("en-US")} rows at position ${position}${stands}`;
   const lines =
     differentCount === 0
       ? [`${view}: same: ${rows}`]
@@ -175,9 +197,9 @@ export function verdictText(verdict: Verdict): string {
   return lines.join("\n");
 }
 
-/** The exit code of several verdicts: one that could not be reached counts before a difference. */
+/** The exit code of several verdicts: one that could not be reached, or not beyond where a view stopped, counts before a difference. */
 export function exitCodeOf(verdicts: readonly Verdict[]): 0 | 1 | 2 {
-  if (verdicts.some(({ kind }) => kind === "failed")) return 2;
+  if (verdicts.some((verdict) => verdict.kind === "failed" || verdict.isSuspended)) return 2;
   return verdicts.some((verdict) => verdict.kind === "compared" && verdict.differentCount > 0)
     ? 1
     : 0;

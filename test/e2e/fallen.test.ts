@@ -3,7 +3,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Appliance, temporaryFolder } from "./appliance.ts";
+import { Appliance, FROM_SOURCE, temporaryFolder } from "./appliance.ts";
 
 const folder = temporaryFolder();
 afterAll(folder.dispose);
@@ -99,6 +99,15 @@ async function fall(appliance: Appliance, data: string): Promise<number> {
   return at;
 }
 
+async function verify(
+  appliance: Appliance,
+  configuration: string,
+): Promise<{ readonly code: number; readonly text: string }> {
+  const words = ["verify", "--config", configuration, "--url", appliance.address];
+  const child = Bun.spawn([...FROM_SOURCE, ...words], { stdio: ["ignore", "pipe", "inherit"] });
+  return { text: await new Response(child.stdout).text(), code: await child.exited };
+}
+
 const DIFFERENT = `WITH raw AS (SELECT time_bucket(INTERVAL 1 HOUR, event_time) AS h, user_id, count(*), sum(price) FROM clicks GROUP BY ALL),
   days AS (SELECT date_trunc('day', event_time) AS d, user_id, count(*), sum(price) FROM clicks GROUP BY ALL),
   v AS (SELECT window_start, user_id, events, total FROM by_user), w AS (SELECT window_start, user_id, events, total FROM by_user_1d)
@@ -111,6 +120,12 @@ test("a view that the log has left behind goes on out of the raw table", async (
   const options = { data, config: config() };
   let appliance = await Appliance.start({ ...options, flags: FLAGS });
   const at = await fall(appliance, data);
+  const stopped = await verify(appliance, options.config);
+  expect(stopped.code).toBe(2);
+  expect(stopped.text).toMatch(
+    new RegExp(`by_user: same: [0-9,]+ rows at position ${at}, where it is SUSPENDED`),
+  );
+  expect(stopped.text).toMatch(/by_country: same: \d+ rows at position \d+$/m);
   await appliance.kill();
   // killed on its way: at once, when a checkpoint has a part of it, when it is there
   for (const pause of [0, 30, 100, 300]) {
@@ -127,6 +142,8 @@ test("a view that the log has left behind goes on out of the raw table", async (
   expect(answer.slice(0, 5).map(Number)).toEqual([0, 0, 0, 0, 0]);
   expect(Number(answer[5])).toBeGreaterThan(30);
   expect((await fetch(`${appliance.address}/health`)).status).toBe(200);
+  const { code, text } = await verify(appliance, options.config);
+  expect([code, text]).toEqual([0, expect.not.stringContaining("DIFFERENT")]);
   await appliance.stop();
 }, 120_000);
 
