@@ -45,7 +45,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a new log file is renamed and its folder is not synced",
-    from: 4,
+    from: 44,
     patches: one(
       "src/base/disk-files.ts",
       "      renameSync(from, to);\n      syncPath(dirname(to));",
