@@ -11,7 +11,7 @@ export interface Mutation {
 
 /** Seeds that may be needed. */
 export const SEEDS_MAX = 10;
-export const SEEDS_AGAIN_MAX = 100;
+export const SEEDS_AGAIN_MAX = 200;
 
 function one(file: string, find: string, replace: string, count = 1): readonly Patch[] {
   return [{ file, find, replace, count }];
@@ -191,7 +191,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "rows that could not be written count as covered",
-    from: 14,
+    from: 1095,
     patches: one(
       "src/table/exporter.ts",
       "covered.push({ view, output, position: table.position, epoch: table.epoch });",
@@ -320,7 +320,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the log is trimmed under a question",
-    from: 1,
+    from: 1010,
     patches: one(
       "src/threads/export.ts",
       "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
