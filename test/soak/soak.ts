@@ -33,13 +33,17 @@ const FLAGS = [
   `--log.size_max=${LOG_SIZE_MAX_MB}MB`,
   "--checkpoint.interval=1s",
   "--export.interval=1s",
-  "--query.timeout=3s",
   "--query.memory_limit=400MB",
 ];
 const COMPARED = [
   { stream: "clicks", view: "clicks_minute", allowedMs: 3_600_000 },
   { stream: "orders", view: "orders_minute", allowedMs: 0 },
 ];
+
+/** Of sessions `verify` can not compare more than 40,000 late events: it says so by exit code 2. */
+const VERIFIED = "clicks_minute clicks_minute_1h clicks_hop orders_minute orders_sessions".split(
+  " ",
+);
 
 /** Each write of the log waits so long while the disk is slow, ms. */
 const SLOW_MS = 200;
@@ -160,11 +164,11 @@ export class Soak {
     };
   }
 
-  async #start(): Promise<Appliance> {
+  async #start(queryTimeout: string): Promise<Appliance> {
     const appliance = await Appliance.start({
       config: this.#config,
       data: this.#data,
-      flags: FLAGS,
+      flags: [...FLAGS, `--query.timeout=${queryTimeout}`],
       env: { MILLRACE_FAILPOINT: `log.append.before:wait${SLOW_MS}@${this.#slow}` },
     });
     this.#appliance = appliance;
@@ -185,7 +189,7 @@ export class Soak {
 
   async #live(life: number): Promise<void> {
     const { lifeMs, random, compareEvery, say } = this.#options;
-    const appliance = await this.#start();
+    const appliance = await this.#start("3s");
     if (life % compareEvery === 0) await this.#compare(appliance);
     for (const client of this.#clients) client.start(appliance.address);
     const ms = lifeMs[0] + random() * (lifeMs[1] - lifeMs[0]);
@@ -274,25 +278,39 @@ export class Soak {
 
   /** Everything has its answer; then clients, `verify`, `/health` and `doctor` have nothing to say. */
   async #finish(): Promise<string[]> {
-    const appliance = await this.#start();
+    const appliance = await this.#start("5m");
     await Promise.all(this.#clients.map((client) => client.settle(appliance.address)));
     const compared = await this.#compare(appliance);
-    await this.#command("verify", "--config", this.#config, "--url", appliance.address);
+    for (const view of VERIFIED) {
+      const most = view.includes("sessions") ? 2 : 0;
+      await this.#command(
+        most,
+        "verify",
+        view,
+        "--config",
+        this.#config,
+        "--url",
+        appliance.address,
+      );
+    }
     const health = await fetch(`${appliance.address}/health`);
     if (health.status !== 200) throw new Error(`/health: ${await health.text()}`);
     const code = await appliance.stop();
     if (code !== 0) throw new Error(`the last stop ended with ${code}:\n${appliance.output}`);
-    await this.#command("doctor", "--data", this.#data, "--deep");
+    await this.#command(0, "doctor", "--data", this.#data, "--deep");
     return compared;
   }
 
-  async #command(...args: readonly string[]): Promise<void> {
+  /** Runs `millrace` with these arguments; no exit code but 0 and `allowed` may come. */
+  async #command(allowed: number, ...args: readonly string[]): Promise<void> {
     const child = Bun.spawn([...FROM_SOURCE, ...args], { stdout: "pipe", stderr: "pipe" });
     const [out, error] = await Promise.all([
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),
     ]);
-    if ((await child.exited) !== 0) throw new Error(`millrace ${args.join(" ")}:\n${out}${error}`);
+    const code = await child.exited;
+    if (code !== 0 && code !== allowed)
+      throw new Error(`millrace ${args.join(" ")}:\n${out}${error}`);
   }
 
   /** Ends whatever still runs. */
