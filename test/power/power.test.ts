@@ -151,34 +151,37 @@ class Machine {
   }
 }
 
-describe.skipIf(reason !== null)(`power cuts ${reason ?? ""}`, () => {
-  const random = seeded(Number(process.env["MILLRACE_TEST_SEED"] ?? 20_261_122));
-  const cutAt = (count: number): Cut => CUTS[count % CUTS.length] ?? "lost";
+// Absent, not skipped, where no disk may be mounted: the simulator cuts power on every machine.
+if (reason === null)
+  describe("power cuts", () => {
+    const random = seeded(Number(process.env["MILLRACE_TEST_SEED"] ?? 20_261_122));
+    const cutAt = (count: number): Cut => CUTS[count % CUTS.length] ?? "lost";
 
-  test(`${POWER_CUTS} of them: what was acknowledged is there once, and nothing else`, async () => {
-    const machine = new Machine("machine", random);
-    try {
-      for (let count = 0; count < POWER_CUTS; count++)
-        await machine.live(cutAt(count), () => machine.isSealed);
-      const appliance = await machine.start();
-      await machine.client.settle(appliance.address);
-      await machine.client.compare(appliance.address, COMPARED);
-      expect(await appliance.stop()).toBe(0);
-      const found = await visit(machine.data, { isDeep: true });
-      expect([findingsOf(found), found.code]).toEqual([[], 0]);
-    } catch (error) {
-      throw new Error(`cuts: ${machine.cuts.join(", ")}`, { cause: error });
-    }
-  });
+    test(`${POWER_CUTS} of them: what was acknowledged is there once, and nothing else`, async () => {
+      const machine = new Machine("machine", random);
+      try {
+        for (let count = 0; count < POWER_CUTS; count++)
+          await machine.live(cutAt(count), () => machine.isSealed);
+        const appliance = await machine.start();
+        await machine.client.settle(appliance.address);
+        await machine.client.compare(appliance.address, COMPARED);
+        expect(await appliance.stop()).toBe(0);
+        const found = await visit(machine.data, { isDeep: true });
+        expect([findingsOf(found), found.code]).toEqual([[], 0]);
+      } catch (error) {
+        throw new Error(`cuts: ${machine.cuts.join(", ")}`, { cause: error });
+      }
+    });
 
-  test.each(MUTATIONS)("found: $name", async (mutation) => {
-    const path = join(folder.path, mutation.name.replaceAll(" ", "-"));
-    const machine = new Machine(
-      mutation.file.replaceAll("/", "-"),
-      random,
-      makeMutant(path, mutation),
-    );
-    const found = await machine.untilWrong();
-    expect(found).toMatch(/millrace ended|what the client was told differs/);
+    test.each(MUTATIONS)("found: $name", async (mutation) => {
+      const path = join(folder.path, mutation.name.replaceAll(" ", "-"));
+      const machine = new Machine(
+        mutation.file.replaceAll("/", "-"),
+        random,
+        makeMutant(path, mutation),
+      );
+      const found = await machine.untilWrong();
+      expect(found).toMatch(/millrace ended|what the client was told differs/);
+    });
   });
-});
+else console.log(`no tests of power cuts: ${reason}`);
