@@ -132,7 +132,8 @@ export class Exporter {
     for (const [stream, raw] of this.#raws) {
       const { position: exported } = raw.export;
       notices.push(rawNotice({ stream, isOn: true, table: "kept", exported, trimmed }));
-      raw.export.skipTo(trimmed);
+      // a checkpoint tells this position: the ledger has it before
+      raw.export.cut(trimmed);
     }
     for (const [stream, former] of this.#formerRaws) {
       const exported = former.kind === "kept" ? former.position : 0;

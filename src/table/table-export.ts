@@ -182,13 +182,6 @@ export class TableExport {
     return this.#rows instanceof ChangedRows && this.#rows.hasChanges;
   }
 
-  /** Positions up to `position` have no rows any more: the next epoch begins behind it. Kept in memory until then. */
-  skipTo(position: number): void {
-    assert(this.rows === 0, "a table skips positions before it has rows");
-    this.#position = Math.max(this.#position, position);
-    this.#added = Math.max(this.#added, position);
-  }
-
   /** Whether rows of this position are out already, or were added: they are dropped. */
   covers(position: number): boolean {
     return position <= this.#position;
