@@ -86,26 +86,39 @@ export class EngineLaggards {
   /** Takes what the raw table has for the wish. */
   take(page: PastPage): void {
     if (page.id !== this.#wish?.id) return;
+    const { laggards } = this.#windows;
+    if (laggards.first?.plan.name !== this.#wish.view) return this.#forget();
     if (page.kind === "none") {
-      this.#windows.laggards.stop(page.reason);
-      this.#wish = null;
-      return;
+      laggards.stop(page.reason);
+      return this.#forget();
     }
     this.#past = [...page.records.toReversed(), ...this.#past];
     this.#isLast = page.isLast;
-    if (!page.isLast) this.#wires.more();
+    this.#askForMore();
+  }
+
+  /** One page is here at a time, however long it takes until it is folded. */
+  #askForMore(): void {
+    if (this.#past.length === 0 && !this.#isLast) this.#wires.more();
   }
 
   /** The record to fold; null: look again, since something else was done instead. */
   #next(): LogRecord | null {
     const laggard = must(this.#windows.laggards.first, "a view that goes on");
     if (this.#wish !== null && this.#wish.view !== laggard.plan.name) this.#forget();
-    if (this.#wish !== null) return this.#past.pop() ?? this.#endOfGap(this.#wish);
+    if (this.#wish !== null) return this.#nextOfGap(this.#wish);
     if (laggard.position >= laggard.passed) return this.#rejoin();
     return this.#logged(laggard);
   }
 
-  /** The view that asked has stopped. */
+  #nextOfGap(wish: PastWish): LogRecord | null {
+    const record = this.#past.pop();
+    if (record === undefined) return this.#endOfGap(wish);
+    this.#askForMore();
+    return record;
+  }
+
+  /** Nothing more is read for the wish: its view has stopped, or has all. */
   #forget(): void {
     this.#wish = null;
     this.#past = [];
@@ -114,7 +127,7 @@ export class EngineLaggards {
 
   #endOfGap({ gap }: PastWish): null {
     this.#windows.laggards.pass(gap.before - 1);
-    this.#wish = null;
+    this.#forget();
     return null;
   }
 

@@ -342,7 +342,10 @@ export class Engine {
     this.#receivedAtUs = record.receivedAtUs;
     // A stream that is no longer configured: its events stay in its table, nothing reads them here.
     const stream = this.#streams.get(record.stream ?? "");
-    if (record.position <= admitted || stream === undefined) return;
+    if (record.position <= admitted) return;
+    const answers = record.kind === "control" ? answersControlOf(record) : null;
+    if (answers !== null) this.answers.keep(record.stream ?? "", record.receivedAtUs, answers);
+    if (stream === undefined) return;
     if (record.kind === "control") this.#replayControl(record);
     else if (record.rowCount > 0) {
       const { eventTime, eventId } = stream.schema;
@@ -355,8 +358,6 @@ export class Engine {
   }
 
   #replayControl(record: ControlRecord): void {
-    const answers = answersControlOf(record);
-    if (answers !== null) this.answers.keep(record.stream ?? "", record.receivedAtUs, answers);
     const said = clockControlOf(record);
     if (said === null) return;
     const clock = this.admission.clock(said.stream);

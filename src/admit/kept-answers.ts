@@ -85,6 +85,8 @@ export class KeptAnswers {
   #saving = new Map<string, StoredAnswer>();
   /** Requests that were answered with one, since the start. */
   replays = 0;
+  /** The latest time of a look-up: refused requests leave no record, and what is too old must go nevertheless. */
+  #askedUs = 0;
   #freshBytes = 0;
   #savingBytes = 0;
   /** Of what is stored, by stream, and of all. */
@@ -106,6 +108,7 @@ export class KeptAnswers {
 
   /** What was said under a key within the stream's time before `nowUs`, or null. */
   find(stream: string, key: string, nowUs: number): KeptAnswer | null {
+    this.#askedUs = Math.max(this.#askedUs, nowUs);
     const place = placeOf(stream, key);
     const found =
       this.#fresh.get(place) ?? this.#saving.get(place) ?? this.#store?.find(stream, key) ?? null;
@@ -140,8 +143,9 @@ export class KeptAnswers {
     return this.#storedRows + this.#fresh.size + this.#saving.size;
   }
 
-  /** What is new since the last call, and what is too old at `nowUs`; the caller saves it, then calls `saved`. */
-  takeChange(nowUs: number): AnswersChange {
+  /** What is new since the last call, and what is too old at `atUs`, or when an answer was last looked for; the caller saves it, then calls `saved`. */
+  takeChange(atUs: number): AnswersChange {
+    const nowUs = Math.max(atUs, this.#askedUs);
     const keptAnswers = [...this.#fresh.values()].filter(
       ({ stream, receivedAtUs }) => receivedAtUs >= this.#sinceUs(stream, nowUs),
     );

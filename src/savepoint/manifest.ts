@@ -90,15 +90,25 @@ export function readManifest(folder: string, files: Files): Savepoint {
   const savepoint = value["savepoint"] as Savepoint;
   if (checksum !== checksumOf(savepoint))
     throw new SavepointError(damaged(path, "its checksum does not fit"));
-  const foreign = savepoint.files.find((file) => !isSavepointPath(file.path));
-  if (foreign !== undefined)
-    throw new SavepointError(damaged(path, `it names ${JSON.stringify(foreign.path)}`));
+  const foreign = foreignName(savepoint);
+  if (foreign !== null)
+    throw new SavepointError(damaged(path, `it names ${JSON.stringify(foreign)}`));
   return savepoint;
 }
 
-/** Whether a manifest may name this path. */
-export function isSavepointPath(path: string): boolean {
-  return PATH.test(path) && path.split("/").every((part) => part !== "." && part !== "..");
+/** A path or a table that no data folder has, and that a restore would write elsewhere; null: there is none. */
+export function foreignName({
+  files,
+  tables,
+}: {
+  readonly files: readonly { readonly path: string }[];
+  readonly tables: readonly { readonly name: string }[];
+}): string | null {
+  const isOwn = (path: string): boolean =>
+    PATH.test(path) && path.split("/").every((part) => part !== "." && part !== "..");
+  const file = files.find(({ path }) => !isOwn(path));
+  const table = tables.find(({ name }) => !/^[\w-]+\.[\w-]+$/.test(name));
+  return file?.path ?? table?.name ?? null;
 }
 
 function withoutManifest(folder: string, files: Files): string {

@@ -20,6 +20,7 @@ import {
 import { lastStored, readSegmentKey, runFrom } from "./segment.ts";
 import {
   CHUNK_KEYS,
+  isChunkKey,
   countedShipments,
   decodeShipment,
   readShipmentKey,
@@ -122,9 +123,7 @@ export async function confirmOwner(store: ObjectStore, owner: Owner): Promise<vo
 
 /** Hexadecimal SHA-256 of the chunks in a listing. */
 export function chunksOf(listed: readonly Listed[]): string[] {
-  return listed.flatMap(({ key }) =>
-    key.startsWith(CHUNK_KEYS) ? key.slice(CHUNK_KEYS.length) : [],
-  );
+  return listed.flatMap(({ key }) => (isChunkKey(key) ? key.slice(CHUNK_KEYS.length) : []));
 }
 
 /** One that is damaged is no shipment: it goes with those that are no longer kept. */

@@ -2,7 +2,7 @@
 import type { Kept } from "./claim.ts";
 import { currentTerm, endOf, termNumber, type Owner } from "./owner.ts";
 import { readSegmentKey } from "./segment.ts";
-import { chunkKey, CHUNK_KEYS, readShipmentKey } from "./shipment.ts";
+import { chunkKey, isChunkKey, readShipmentKey } from "./shipment.ts";
 
 /** Keys that no kept shipment needs, manifests first: a shipment that lost a part would be worse than none. */
 export function removableKeys(
@@ -14,7 +14,7 @@ export function removableKeys(
   const chunks = neededChunks(kept);
   const logFirst = Math.min(...kept.map(({ shipment }) => shipment.log.first));
   const isRemovable = (key: string): boolean => {
-    if (key.startsWith(CHUNK_KEYS)) return !chunks.has(key);
+    if (isChunkKey(key)) return !chunks.has(key);
     const segment = readSegmentKey(key);
     const term = segment?.term ?? readShipmentKey(key)?.term;
     // of somebody who has taken over, of whom this process hears at its next look

@@ -34,7 +34,7 @@ export function decodeNote(kind: string, bytes: Uint8Array, name: string): unkno
     throw damaged(name, "it is not what Millrace writes there");
   if (note["version"] !== SHIP_VERSION)
     throw new StoreError(
-      "refused",
+      "damaged",
       `${name} is of format ${String(note["version"])}, this release knows ${SHIP_VERSION}: use the release that wrote it`,
     );
   if (note["checksum"] !== checksumOf(kind, note["value"]))
@@ -43,5 +43,5 @@ export function decodeNote(kind: string, bytes: Uint8Array, name: string): unkno
 }
 
 function damaged(name: string, why: string): StoreError {
-  return new StoreError("refused", `${name} is damaged (${why})`);
+  return new StoreError("damaged", `${name} is damaged (${why})`);
 }

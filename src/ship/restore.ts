@@ -18,7 +18,7 @@ import {
   type Run,
   type Segment,
 } from "./segment.ts";
-import { DOWNLOADS_MAX } from "./ship-limits.ts";
+import { CHUNK_BYTES, DOWNLOADS_MAX } from "./ship-limits.ts";
 import {
   chunkKey,
   countedShipments,
@@ -151,7 +151,7 @@ function otherAdvice({ shipments }: Contents, name: ShipmentName): string {
 /** Damage is told with what to do; a store that is away is not. */
 function withAdvice(advice: string): (error: unknown) => never {
   return (error) => {
-    if (!(error instanceof StoreError) || error.fault !== "refused") throw error;
+    if (!(error instanceof StoreError) || error.fault !== "damaged") throw error;
     throw new StoreError(error.fault, error.message + advice);
   };
 }
@@ -159,7 +159,7 @@ function withAdvice(advice: string): (error: unknown) => never {
 async function fetchShipment(store: ObjectStore, { key }: ShipmentName): Promise<Shipment> {
   const name = `${store.address}/${key}`;
   const bytes = await store.get(key);
-  if (bytes === null) throw new StoreError("refused", `${name} is gone`);
+  if (bytes === null) throw new StoreError("damaged", `${name} is gone`);
   return decodeShipment(bytes, name);
 }
 
@@ -222,11 +222,11 @@ class Download {
   async #chunk({ sha256, bytes, rawBytes }: Chunk): Promise<Uint8Array> {
     const { store } = this.#order;
     const name = `${store.address}/${chunkKey(sha256)}`;
-    const stored = await store.get(chunkKey(sha256));
-    if (stored === null) throw new StoreError("refused", `${name} is missing${this.#advice}`);
+    const stored = await store.get(chunkKey(sha256), bytes * DOWNLOADS_MAX);
+    if (stored === null) throw new StoreError("damaged", `${name} is missing${this.#advice}`);
     if (stored.length !== bytes || sha256Of(stored) !== sha256)
       throw new StoreError(
-        "refused",
+        "damaged",
         `${name} is damaged (its SHA-256 does not fit)${this.#advice}`,
       );
     return rawBytes === undefined ? stored : decompress(stored, rawBytes);
@@ -256,7 +256,7 @@ class Download {
         lastReceivedAtUs = fresh.at(-1)?.receivedAtUs ?? lastReceivedAtUs;
       }
     } catch (error) {
-      const isDamage = error instanceof StoreError && error.fault === "refused";
+      const isDamage = error instanceof StoreError && error.fault === "damaged";
       if (!isDamage || next <= needed.last) return withAdvice(this.#advice)(error);
       return { last: next - 1, lastReceivedAtUs, damage: error.message };
     }
@@ -266,8 +266,8 @@ class Download {
   async #segment(segment: Segment): Promise<EncodedRecord[]> {
     const { store } = this.#order;
     const name = `${store.address}/${segment.key}`;
-    const bytes = await store.get(segment.key);
-    if (bytes === null) throw new StoreError("refused", `${name} is missing`);
+    const bytes = await store.get(segment.key, CHUNK_BYTES * DOWNLOADS_MAX);
+    if (bytes === null) throw new StoreError("damaged", `${name} is missing`);
     return decodeSegment(segment, bytes, name);
   }
 }

@@ -54,8 +54,8 @@ export class S3Store implements ObjectStore {
     await this.#request("PUT", key, bytes);
   }
 
-  get(key: string): Promise<Uint8Array | null> {
-    return this.#request("GET", key);
+  get(key: string, bytes = 0): Promise<Uint8Array | null> {
+    return this.#request("GET", key, NOTHING, bytes);
   }
 
   async remove(key: string): Promise<void> {
@@ -90,10 +90,12 @@ export class S3Store implements ObjectStore {
     method: Unsigned["method"],
     key: string,
     body: Uint8Array = NOTHING,
+    answerBytes = 0,
   ): Promise<Uint8Array | null> {
+    const timeoutMs = REQUEST_TIMEOUT_MS + (body.length + answerBytes) / REQUEST_BYTES_PER_MS;
     for (let left = REQUEST_TRIES - 1, waitMs = REQUEST_RETRY_MS; ; left--, waitMs *= 4)
       try {
-        return await this.#once(method, key, body);
+        return await this.#once(method, key, { body, timeoutMs });
       } catch (error) {
         this.#options.signal.throwIfAborted();
         if (left === 0 || !(error instanceof StoreError) || error.fault !== "away") throw error;
@@ -104,7 +106,7 @@ export class S3Store implements ObjectStore {
   async #once(
     method: Unsigned["method"],
     key: string,
-    body: Uint8Array,
+    { body, timeoutMs }: { readonly body: Uint8Array; readonly timeoutMs: number },
   ): Promise<Uint8Array | null> {
     const { target, credentials, clock, signal } = this.#options;
     const isQuery = key.startsWith("?");
@@ -113,7 +115,6 @@ export class S3Store implements ObjectStore {
     const subject = `${this.address}${isQuery ? "" : `/${key}`}`;
     const at = { region: target.region, atUs: clock.nowUs() };
     const headers = signedHeaders({ method, url, body }, credentials, at);
-    const timeoutMs = REQUEST_TIMEOUT_MS + body.length / REQUEST_BYTES_PER_MS;
     let response: Response;
     let answer: Uint8Array;
     try {
@@ -132,8 +133,12 @@ export class S3Store implements ObjectStore {
     }
     if (response.ok) return answer;
     const code = tag(new TextDecoder().decode(answer), "Code");
-    if (response.status === 404 && !isQuery && code !== "NoSuchBucket") return null;
-    throw failureOf({ subject, status: response.status, code }, target);
+    const { status } = response;
+    if (status === 404 && code === "NoSuchKey" && method !== "PUT") return null;
+    // what stands before a store may answer so for a moment: nobody may take it for an object that is not there
+    if (status === 404 && !isQuery && code !== "NoSuchBucket")
+      throw new StoreError("away", `${subject}: something that is no store answers 404`);
+    throw failureOf({ subject, status, code }, target);
   }
 }
 

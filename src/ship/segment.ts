@@ -65,14 +65,14 @@ export function readSegmentKey(key: string): Segment | null {
 /** The records of a segment that was fetched. Throws StoreError when the bytes are not those that were put there, CorruptRecordError. */
 export function decodeSegment(segment: Segment, bytes: Uint8Array, name: string): EncodedRecord[] {
   if (sha256Of(bytes) !== segment.sha256)
-    throw new StoreError("refused", `${name} is damaged (its SHA-256 does not fit)`);
+    throw new StoreError("damaged", `${name} is damaged (its SHA-256 does not fit)`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (view.getUint32(0, true) !== MAGIC)
-    throw new StoreError("refused", `${name} is not a segment of Millrace's log`);
+    throw new StoreError("damaged", `${name} is not a segment of Millrace's log`);
   const version = view.getUint32(4, true);
   if (version !== SEGMENT_VERSION)
     throw new StoreError(
-      "refused",
+      "damaged",
       `${name} is of format ${version}, this release knows ${SEGMENT_VERSION}: use the release that wrote it`,
     );
   const records: EncodedRecord[] = [];

@@ -1,6 +1,6 @@
 // Nouns: the manifest of a shipment. A shipment is a savepoint whose files are chunks in the store and whose log is segments; the manifest, which is put there last,
 // makes it one. See ARCHITECTURE.md.
-import { isSavepointPath, type Savepoint } from "../savepoint/manifest.ts";
+import { foreignName, type Savepoint } from "../savepoint/manifest.ts";
 import { decodeNote, encodeNote } from "./note.ts";
 import { endOf, type Term } from "./owner.ts";
 import { StoreError } from "./store.ts";
@@ -44,6 +44,9 @@ const KEY = /^shipments\/(\d{8})-(\d{16})-(\d{6}-[0-9a-f]{8})$/;
 
 export const chunkKey = (sha256: string): string => CHUNK_KEYS + sha256;
 
+/** Whether a key is that of a chunk: what else lies there is somebody else's. */
+export const isChunkKey = (key: string): boolean => /^data\/[0-9a-f]{64}$/.test(key);
+
 export function shipmentKey({ number, last, term }: Omit<ShipmentName, "key">): string {
   return `${SHIPMENT_KEYS}${String(number).padStart(8, "0")}-${String(last).padStart(16, "0")}-${term}`;
 }
@@ -70,11 +73,8 @@ export const encodeShipment = (shipment: Shipment): Uint8Array => encodeNote("sh
 /** Throws StoreError for what is damaged, of another version, or names a path that is not a data folder's. */
 export function decodeShipment(bytes: Uint8Array, name: string): Shipment {
   const shipment = decodeNote("shipment", bytes, name) as Shipment;
-  const foreign = shipment.files.find(({ path }) => !isSavepointPath(path));
-  if (foreign !== undefined)
-    throw new StoreError(
-      "refused",
-      `${name} is damaged (it names ${JSON.stringify(foreign.path)})`,
-    );
+  const foreign = foreignName(shipment);
+  if (foreign !== null)
+    throw new StoreError("damaged", `${name} is damaged (it names ${JSON.stringify(foreign)})`);
   return shipment;
 }

@@ -174,8 +174,9 @@ export class Shipper {
     const place = { number, last: shipment.log.last, term: currentTerm(this.#owner).id };
     const key = shipmentKey(place);
     await confirmOwner(this.#store, this.#owner);
-    await this.#store.put(key, encodeShipment(shipment));
+    // counted first: one that was put though it failed has its number for good
     this.#lastNumber = number;
+    await this.#store.put(key, encodeShipment(shipment));
     await confirmOwner(this.#store, this.#owner);
     this.#kept = [...this.#kept, { name: { key, ...place }, shipment }].slice(-this.#keepMax);
   }

@@ -9,7 +9,9 @@ export type StoreFault =
   /** There is no such bucket, or it is elsewhere. */
   | "nowhere"
   /** Any other answer that is none. */
-  | "refused";
+  | "refused"
+  /** The object came, or certainly is not there, and is not what was put. */
+  | "damaged";
 
 /** Operating error: the store did not do what it was asked for. The message says the object, the answer, and what to do. */
 export class StoreError extends Error {
@@ -34,8 +36,8 @@ export interface ObjectStore {
   readonly address: string;
   /** Writes an object, over one of this name. */
   put(key: string, bytes: Uint8Array): Promise<void>;
-  /** Null: there is none. */
-  get(key: string): Promise<Uint8Array | null>;
+  /** Null: there is none. `bytes`: about how many come, with all that is asked for at the same time: slow lines have time for them. */
+  get(key: string, bytes?: number): Promise<Uint8Array | null>;
   /** All objects whose keys begin so, in the order of their keys. */
   list(prefix: string): Promise<Listed[]>;
   /** No error when it is not there. */

@@ -97,7 +97,12 @@ export class EngineCheckpoints {
       ...suspended.map(([view, { at }]) => [view, at] as const),
       ...this.#floors,
     ]);
-    const wants = suspended.flatMap(([, { at, passed }]) => (passed === undefined ? [] : [at + 1]));
+    // what a view that goes on has folded since the checkpoint is in memory alone
+    const wants = suspended
+      .filter(([view, { passed }]) => passed !== undefined && !this.#floors.has(view))
+      .map(([, { at }]) => at)
+      .concat(...this.#floors.values())
+      .map((at) => at + 1);
     const wanted = wants.length === 0 ? null : Math.min(...wants);
     this.#wires.send({ kind: "folded", position: folded, watermarks, stopped, wanted });
   }

@@ -189,6 +189,11 @@ test("no key more than fits is taken: until older ones expire, or a checkpoint h
   expect([answers.full, answers.rows]).toEqual([null, 2]);
   const small = new KeptAnswers(reader, { rows: 9, bytes: 100, waitingBytes: 1000 });
   expect(small.full).toBe("keys");
+  // refused requests leave no record: the log's time stands still, that of the look-ups does not
+  for (let key = 5; key < 8; key++) answers.keep("s", 111, [answer(key, 1)]);
+  expect([answers.full, answers.find("s", keyOf(9), 300)]).toEqual(["keys", null]);
+  save(111);
+  expect([answers.full, answers.rows]).toEqual([null, 0]);
   reader.close();
   store.close();
 });

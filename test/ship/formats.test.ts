@@ -97,6 +97,9 @@ test("a shipment that names a path elsewhere is refused", () => {
     const bytes = encodeShipment({ ...SHIPMENT, files: [{ path, bytes: 0, chunks: [] }] });
     expect(() => decodeShipment(bytes, "it")).toThrow(`it names ${JSON.stringify(path)}`);
   }
+  const name = "../../../home.avro";
+  const bytes = encodeShipment({ ...SHIPMENT, tables: [{ name, version: 1, epoch: 1 }] });
+  expect(() => decodeShipment(bytes, "it")).toThrow(`it names ${JSON.stringify(name)}`);
 });
 
 test("the fixture's segment has the records that were put into it", () => {

@@ -61,5 +61,9 @@ storeTest("an answer of 500 is asked again; one that stays is told", async () =>
   const failed = await open.get("a").catch((error: Error) => error);
   expect(failed).toMatchObject({ fault: "away" });
   expect(String(failed)).toContain("s3://events/again/a: the store answers 503");
+  // a 404 that is none of S3 does not mean that there is no such object, nor that it was put
+  store.setWay({ kind: "answer", status: 404 });
+  for (const odd of [open.get("a"), open.put("a", new Uint8Array(2))])
+    expect(await odd.catch((error: Error) => error)).toMatchObject({ fault: "away" });
   store.setWay({ kind: "open" });
 });
