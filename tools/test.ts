@@ -90,7 +90,7 @@ const child = Bun.spawn(
     "--preload=./test/property-seed.ts",
     "--only-failures",
     // A property takes its time when the machine is busy; tests that are meant to be long say so themselves.
-    "--timeout=60000",
+    "--timeout=180000",
     "--reporter=junit",
     `--reporter-outfile=${report}`,
     ...(given.length === 0 ? ["./test"] : given),
