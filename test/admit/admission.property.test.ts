@@ -122,7 +122,7 @@ test("verdicts, _behind and watermark are the twin's, whatever the cuts", () => 
     }),
     { numRuns: 150 },
   );
-}, 60_000);
+}, 180_000);
 
 test("checkpoints and restarts at any moment change nothing", () => {
   const steps = fc.array(fc.constantFrom("go", "go", "go", "checkpoint", "crash"), {
@@ -170,4 +170,4 @@ test("checkpoints and restarts at any moment change nothing", () => {
     }),
     { numRuns: 150 },
   );
-}, 60_000);
+}, 180_000);

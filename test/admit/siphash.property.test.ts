@@ -67,7 +67,7 @@ test("hashIds agrees with its twin on text, plain and dictionary", () => {
     }),
     { numRuns: 60 },
   );
-}, 60_000);
+}, 180_000);
 
 test("hashIds agrees with its twin on integers: 8 little-endian bytes of the value, whatever its width", () => {
   const i64 = fc.array(fc.option(fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })), {
@@ -82,4 +82,4 @@ test("hashIds agrees with its twin on integers: 8 little-endian bytes of the val
     { numRuns: 60 },
   );
   expect(kernelHashes({ kind: "BIGINT" }, [0n, 0n], false)).toEqual(twinHashes([0, 0]));
-}, 60_000);
+}, 180_000);

@@ -127,7 +127,7 @@ test("watermark, _behind and states are the model's, live and after any replay",
     }),
     { numRuns: Number(process.env["RUNS"] ?? 200) },
   );
-}, 60_000);
+}, 180_000);
 
 function replayOf(
   record: { readonly atUs: number; readonly watermarkUs: bigint | null },

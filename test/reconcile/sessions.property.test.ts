@@ -57,7 +57,7 @@ beforeAll(async () => {
     `CREATE VIEW millrace.late_events AS SELECT 'v' AS view, event_time, _position, _index, EXISTS (FROM millrace.reconciled r
        WHERE _position <= raw_position AND event_time >= window_from AND event_time < window_to) AS reconciled FROM clicks SEMI JOIN late USING (_position)`,
   ]);
-}, 60_000);
+}, 180_000);
 afterAll(() => {
   duckdb.close();
   db.close();

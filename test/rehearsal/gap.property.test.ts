@@ -387,7 +387,7 @@ test("a view whose windows a record reconciled that is gone does not go on witho
       { view: "v", fromUs: 0n, toUs: 1n, position: 5 },
     ]);
   }
-}, 60_000);
+}, 180_000);
 
 test("a view that goes on out of the raw table is the one that never stopped", async () => {
   const numRuns = Number(process.env["RUNS"] ?? 60);

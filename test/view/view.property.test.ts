@@ -178,7 +178,7 @@ test("keys and aggregates", async () => {
         `SELECT window_start, ${key} AS k, ${value} AS x ${FROM} ${where === null ? "" : `WHERE ${where}`} GROUP BY ALL`,
     );
   await fc.assert(fc.asyncProperty(view, check), { numRuns: 150 });
-}, 60_000);
+}, 180_000);
 
 test("one expression", async () => {
   const view = expression.map(
@@ -188,7 +188,7 @@ test("one expression", async () => {
   // The grammar must not lose itself in texts that are refused.
   expect(planned).toBeGreaterThan(200);
   expect(compared).toBeGreaterThan(200);
-}, 60_000);
+}, 180_000);
 
 const GRIDS = [
   "tumble(clicks, event_time, INTERVAL 1 HOUR, INTERVAL 20 MINUTE)",
@@ -249,7 +249,7 @@ test("windows, HAVING, the top of each window", async () => {
   await fc.assert(fc.asyncProperty(view, check), { numRuns: 250 });
   expect(planned).toBeGreaterThan(60);
   expect(compared).toBeGreaterThan(60);
-}, 60_000);
+}, 180_000);
 
 test("projections", async () => {
   planned = compared = 0;
@@ -262,7 +262,7 @@ test("projections", async () => {
   await fc.assert(fc.asyncProperty(view, check), { numRuns: 200 });
   expect(planned).toBeGreaterThan(20);
   expect(compared).toBeGreaterThan(20);
-}, 60_000);
+}, 180_000);
 
 test("any text gives a plan or faults", async () => {
   const words = fc.constantFrom(
@@ -300,4 +300,4 @@ test("any text gives a plan or faults", async () => {
     fc.string(),
   );
   await fc.assert(fc.asyncProperty(garbage, check), { numRuns: 300 });
-}, 60_000);
+}, 180_000);

@@ -126,7 +126,7 @@ test("kernels and DuckDB agree", async () => {
     ),
     { numRuns: Number(process.env["RUNS"] ?? 100) },
   );
-}, 60_000);
+}, 180_000);
 
 test("averages of exact sums are DuckDB's bit for bit", async () => {
   const short: SqlType = { kind: "DECIMAL", precision: 4, scale: 1 };

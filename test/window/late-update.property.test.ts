@@ -104,7 +104,7 @@ test("corrected rows are those of all events within the allowed lateness", () =>
   );
   // otherwise little was tested
   expect(corrections).toBeGreaterThan(0);
-}, 60_000);
+}, 180_000);
 
 test("drop counts a late event and puts nothing out for it", () => {
   fc.assert(
@@ -126,4 +126,4 @@ test("drop counts a late event and puts nothing out for it", () => {
     }),
     { numRuns: 40 },
   );
-}, 60_000);
+}, 180_000);

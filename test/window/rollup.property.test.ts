@@ -117,7 +117,7 @@ test("each level is the merge of the one below", () => {
     { numRuns: Number(process.env["RUNS"] ?? 40) },
   );
   expect(merged).toBeGreaterThan(0);
-}, 60_000);
+}, 180_000);
 
 test("a rollup is added after the view below and removed before it", () => {
   const [low, middle] = levels({

@@ -127,4 +127,4 @@ test("the batch sessions are those of DuckDB", async () => {
     { numRuns: 60 },
   );
   connection.close();
-}, 60_000);
+}, 180_000);

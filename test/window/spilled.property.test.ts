@@ -140,4 +140,4 @@ test("where closed windows lie matters nowhere", () => {
   // otherwise nothing has left and come back
   expect(saved).toBeGreaterThan(0);
   expect(reads).toBeGreaterThan(0);
-}, 60_000);
+}, 180_000);
