@@ -46,11 +46,15 @@ function hopBody(cut: Cut): string {
   WHERE ${counts("hop_start_", cut)}`;
 }
 
+/**
+ * Of several events at one time either may be the one that opens a session, another one in each of the two sorts: the frame is RANGE, so that
+ * all of them are in it, not only those behind the opening one.
+ */
 function sessionMacro(keyCount: number): string {
   const keys = Array.from({ length: keyCount }, (_, index) => `k${index + 1}`).join(", ");
   return `(s, t, gap, ${keys}) AS TABLE (SELECT * EXCLUDE (new_, session_),
     min(t) OVER (PARTITION BY ${keys}, session_) AS window_start, max(t) OVER (PARTITION BY ${keys}, session_) + gap AS window_end
-  FROM (SELECT *, sum(new_) OVER (PARTITION BY ${keys} ORDER BY t ROWS UNBOUNDED PRECEDING) AS session_
+  FROM (SELECT *, sum(new_) OVER (PARTITION BY ${keys} ORDER BY t RANGE UNBOUNDED PRECEDING) AS session_
   FROM (SELECT *, CASE WHEN t - lag(t) OVER (PARTITION BY ${keys} ORDER BY t) <= gap THEN 0 ELSE 1 END AS new_ FROM query_table(s))))`;
 }
 

@@ -122,6 +122,22 @@ describe("windows by a plain model", () => {
   });
 });
 
+test("a session begins with all events of its first moment", async () => {
+  await duckdb.execute([
+    `CREATE TABLE crowds AS SELECT to_timestamp(100 * (i % 3)) AS event_time, 'k' || hash(i) % 8 AS k FROM range(1000) e(i)`,
+  ]);
+  const { rows } = await duckdb.run(
+    `SELECT epoch(window_start), epoch(window_end), count(DISTINCT k), sum(n)
+     FROM (SELECT window_start, window_end, k, count(*) AS n FROM session(crowds, event_time, INTERVAL 30 SECONDS, k) GROUP BY ALL)
+     GROUP BY ALL ORDER BY ALL`,
+  );
+  const moments = await duckdb.run(
+    `SELECT epoch(event_time), epoch(event_time) + 30, count(DISTINCT k), count(*)::HUGEINT FROM crowds GROUP BY ALL ORDER BY ALL`,
+  );
+  expect(rows).toEqual(moments.rows);
+  expect(rows.length).toBe(3);
+});
+
 test("a rollup has the events that the bottom view has, in its own windows", async () => {
   const sql = `SELECT window_start, window_end, count(*) AS n ${FROM} GROUP BY ALL`;
   const bottom = await planOf(parser, sql);
