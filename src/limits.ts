@@ -384,10 +384,7 @@ export const PREVIEW_PAGE_ROWS = 50_000;
 /** Events of sessions that verify reads at a time: 20 MB of text at 100 bytes, of the 64 MB that an answer may have. */
 export const VERIFY_PAGE_ROWS = 200_000;
 
-/** Late events that a question of verify may name: 20 bytes each, of the 1 MB that a question may have. */
-export const VERIFY_LATE_MAX = 40_000;
-
-/** How often verify begins anew with a view over sessions, whose two questions must be of one position. */
+/** How often verify begins anew with a view over sessions, whose questions must all be of one position. */
 export const VERIFY_ATTEMPTS_MAX = 5;
 /** What `reconcile` computes together: windows with late events, and events in them (250 MB as rows of JavaScript). One window may have more. */
 export const RECONCILE_CHUNK_WINDOWS = 1024;

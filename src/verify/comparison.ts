@@ -8,6 +8,7 @@ import { batchText, PLACE, rollupStartsText } from "../view/batch.ts";
 import { RANGE } from "../view/macros.ts";
 import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
+import { eventKeys, isOfPart, rowKeys, type KeyPart } from "./key-parts.ts";
 
 /** Windows that begin in [fromUs, toUs); null: all. */
 export interface VerifyRange {
@@ -15,13 +16,20 @@ export interface VerifyRange {
   readonly toUs: bigint;
 }
 
+/** A part of a view over sessions (late-sessions.ts). */
+export interface SessionsOptions {
+  readonly part: KeyPart;
+  /** SQL of the places (PLACE in view/batch.ts) of its late events. */
+  readonly latePlaces: string;
+}
+
 export interface ComparisonOptions {
   readonly schema: EventSchema;
   /** For a rollup: the view at the bottom. */
   readonly bottom?: ViewPlan;
   readonly range: VerifyRange | null;
-  /** Places of events that do not count: late ones of sessions (late-sessions.ts). */
-  readonly without?: readonly bigint[];
+  /** Of sessions only those of a part of the keys are compared, and events that were late for them do not count. */
+  readonly sessions?: SessionsOptions;
   /** The log position that the view's rows are of, where it is not the question's: of a view that is suspended. */
   readonly until?: number;
   /** Differing rows that the answer lists at most. */
@@ -62,7 +70,7 @@ type Closeness =
 
 /**
  * The question for a plan. Windows of a rollup that hold events from before it began are left out: it has of them what was open below then.
- * For sessions `without` names the late events: which they are depends on the sessions before them.
+ * Of sessions it compares a part of the keys.
  */
 export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Comparison {
   const membership = approximateMembership(plan);
@@ -83,6 +91,7 @@ export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Compar
   const batch = batchText(widened.plan, { ...events, exactDistinct: true });
   const partition = keys.map(({ name }) => quoteName(name)).join(", ");
   const windows = rangeText(options.range);
+  if (options.sessions !== undefined) windows.push(isOfPart(rowKeys(plan), options.sessions.part));
   if (options.bottom !== undefined)
     windows.push(
       `window_start NOT IN (${rollupStartsText(plan, events, `_position <= ${sinceText(plan.name)}`)})`,
@@ -263,11 +272,15 @@ export function sinceText(view: string): string {
 }
 
 /** Raw events that the view counts, and of a range no more than its windows hold. For a rollup those of the view at the bottom. */
-function rawText({ name, stream, window }: ViewPlan, options: ComparisonOptions): string {
-  const { schema, range, bottom, without = [] } = options;
+function rawText(plan: ViewPlan, options: ComparisonOptions): string {
+  const { name, stream, window } = plan;
+  const { schema, range, bottom, sessions } = options;
   const conditions = [`_position > ${sinceText(bottom?.name ?? name)}`];
   if (options.until !== undefined) conditions.push(`_position <= ${options.until}`);
-  if (without.length > 0) conditions.push(`${PLACE} NOT IN (${without.join(", ")})`);
+  if (sessions !== undefined) {
+    conditions.push(isOfPart(eventKeys(plan, schema), sessions.part));
+    conditions.push(`${PLACE} NOT IN (${sessions.latePlaces})`);
+  }
   if (range !== null && (window?.kind === "tumble" || window?.kind === "hop")) {
     const time = quoteName(eventTimeName(schema));
     conditions.push(`${time} >= ${timeText(range.fromUs)}`);

@@ -1,41 +1,82 @@
 // Verb: which events were late for the sessions of a view, by the plain model of the session rule (kernels/reference/session.ts) over what
-// the raw relation says of them: time, keys, `_behind`.
+// the raw relation says of them: time, keys, `_behind`. Only an event that came behind the watermark can be late, so the answer is a bit for
+// each of those, and only their keys are read.
 import { ReferenceSessions } from "../../kernels/reference/session.ts";
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
-import { columnText, PLACE } from "../view/batch.ts";
+import { PLACE, RECORD_PLACES } from "../view/batch.ts";
 import { RANGE } from "../view/macros.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import { quoteName, renderExpr } from "../view/render.ts";
+import { quoteName } from "../view/render.ts";
 import { reconciledOf, sinceText } from "./comparison.ts";
+import { eventKeys, hashText, isOfPart, type KeyPart } from "./key-parts.ts";
 
-/** The late events up to a position of the log, without those that were reconciled. */
-export interface LateInSessions {
+/** Which events of a part are asked for: those that the view counts, up to a position of the log. */
+export interface AskedEvents {
+  readonly part: KeyPart;
   readonly position: number;
-  /** Places (PLACE in view/batch.ts), in the log's order. */
-  readonly late: readonly bigint[];
 }
 
-/** Reads the events that the view counts, page by page, up to the position of the first page. Rejects with ApplianceError. */
+/** Of the events that came behind the watermark, in the log's order: a bit each, the first one in the highest bit of the first byte. */
+export class LateBits {
+  #bytes = new Uint8Array(1024);
+  count = 0;
+  lateCount = 0;
+
+  push(isLate: boolean): void {
+    const at = this.count >> 3;
+    if (at === this.#bytes.length) {
+      const more = new Uint8Array(2 * at);
+      more.set(this.#bytes);
+      this.#bytes = more;
+    }
+    if (isLate) {
+      this.#bytes[at] = (this.#bytes[at] ?? 0) | (128 >> (this.count & 7));
+      this.lateCount++;
+    }
+    this.count++;
+  }
+
+  base64(): string {
+    return this.#bytes.subarray(0, (this.count + 7) >> 3).toBase64();
+  }
+}
+
+/** How many events came behind the watermark of those that the view counts, and at which position that is so. Rejects with ApplianceError. */
+export async function countBehind(
+  client: Client,
+  { name, stream }: ViewPlan,
+): Promise<{ readonly count: number; readonly position: number }> {
+  const { rows, position } = await client.ask(
+    `SELECT CAST(count(*) AS VARCHAR) FROM ${quoteName(stream)} WHERE _behind > 0 AND _position > ${sinceText(name)}`,
+  );
+  return { count: Number(rows[0]?.[0]), position };
+}
+
+/**
+ * Reads the part's events page by page. Events that were late and count after all, for they are reconciled, are not late here. Null: the
+ * appliance is beyond the position. Rejects with ApplianceError.
+ */
 export async function lateInSessions(
   client: Client,
   plan: ViewPlan,
   schema: EventSchema,
-): Promise<LateInSessions> {
+  asked: AskedEvents,
+): Promise<LateBits | null> {
   const model = new SessionModel(plan);
-  const late: bigint[] = [];
-  let position: number | null = null;
+  const bits = new LateBits();
   for (let after = -1n; ;) {
-    const answer = await client.ask(eventsText(plan, schema, { after, upTo: position }));
-    position ??= answer.position;
-    for (const [place, timeUs, behindUs, isReconciled, ...keys] of answer.rows) {
+    const answer = await client.ask(eventsText(plan, schema, asked, after));
+    if (answer.position !== asked.position) return null;
+    for (const [place, timeUs, behind, isReconciled, ...keys] of answer.rows) {
       after = BigInt(String(place));
-      const at = { timeUs: BigInt(String(timeUs)), behindUs: BigInt(String(behindUs)) };
+      const behindUs = BigInt(String(behind));
+      const at = { timeUs: BigInt(String(timeUs)), behindUs };
       const isLate = model.isLate(JSON.stringify(keys), at);
-      if (isLate && isReconciled !== "true") late.push(after);
+      if (behindUs > 0n) bits.push(isLate && isReconciled !== "true");
     }
-    if (answer.rows.length < VERIFY_PAGE_ROWS) return { position, late };
+    if (answer.rows.length < VERIFY_PAGE_ROWS) return bits;
   }
 }
 
@@ -69,30 +110,34 @@ class SessionModel {
   }
 }
 
-/** Place, time, `_behind`, whether a late one counts after all, and keys of the next events, as texts. */
+/** Events of the part that came behind the watermark, as a WHERE over the stream. */
+export function behindText(plan: ViewPlan, schema: EventSchema, asked: AskedEvents): string {
+  const { part, position } = asked;
+  return `_behind > 0 AND _position > ${sinceText(plan.name)} AND _position <= ${position} AND ${isOfPart(eventKeys(plan, schema), part)}`;
+}
+
+/** Place, time, `_behind`, whether a late one counts after all, and keys of the next events, as texts: of keys of which one was behind. */
 function eventsText(
   plan: ViewPlan,
   schema: EventSchema,
-  page: { readonly after: bigint; readonly upTo: number | null },
+  asked: AskedEvents,
+  after: bigint,
 ): string {
   const time = quoteName(eventTimeName(schema));
-  const render = {
-    column: (ref: Parameters<typeof columnText>[0]) => columnText(ref, schema),
-    guarded: true,
-  };
-  // 0 and -0 are one key, with one text.
-  const keys = plan.keys.map(({ expr, type }) => {
-    const text = renderExpr(expr, render);
-    const isFloating = type.kind === "DOUBLE" || type.kind === "FLOAT";
-    return `CAST(${isFloating ? `${text} + 0` : text} AS VARCHAR)`;
-  });
+  const stream = quoteName(plan.stream);
+  const keys = eventKeys(plan, schema);
   const holds = `_position <= ${RANGE}.raw_position AND ${time} >= ${RANGE}.window_from AND ${time} < ${RANGE}.window_to`;
   const isReconciled = `coalesce(len(list_filter(${reconciledOf(plan.name)}, lambda ${RANGE}: ${holds})) > 0, false)`;
   const items = [PLACE, `epoch_us(${time})`, "_behind", isReconciled].map(
     (item) => `CAST(${item} AS VARCHAR)`,
   );
-  const conditions = [`_position > ${sinceText(plan.name)}`, `${PLACE} > ${page.after}`];
-  if (page.upTo !== null) conditions.push(`_position <= ${page.upTo}`);
-  return `SELECT ${[...items, ...keys].join(", ")} FROM ${quoteName(plan.stream)} WHERE ${conditions.join(" AND ")}
+  const conditions = [
+    `_position > ${sinceText(plan.name)}`,
+    // files that are behind the page are passed over by their positions
+    `_position >= ${after / RECORD_PLACES} AND ${PLACE} > ${after}`,
+    `_position <= ${asked.position}`,
+    `${hashText(keys)} IN (SELECT ${hashText(keys)} FROM ${stream} WHERE ${behindText(plan, schema, asked)})`,
+  ];
+  return `SELECT ${[...items, ...keys].join(", ")} FROM ${stream} WHERE ${conditions.join(" AND ")}
 ORDER BY ${PLACE} LIMIT ${VERIFY_PAGE_ROWS}`;
 }

@@ -2,7 +2,7 @@
 // their text. Exit codes: 0 all the same, 1 something differs, 2 a view could not be verified.
 import type { EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
-import { VERIFY_ATTEMPTS_MAX, VERIFY_LATE_MAX, ROWS_SHOWN_MAX } from "../limits.ts";
+import { ROWS_SHOWN_MAX } from "../limits.ts";
 import { ApplianceError, type Client } from "../serve/client.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { quoteText } from "../view/render.ts";
@@ -12,7 +12,7 @@ import {
   type ComparisonOptions,
   type VerifyRange,
 } from "./comparison.ts";
-import { lateInSessions } from "./late-sessions.ts";
+import { comparedOf, compareSessions, type Compared } from "./sessions.ts";
 
 /** One value, or a whole row, that differs. `null` of a side: the value is NULL; rows are told by `what`. */
 export interface Difference {
@@ -72,16 +72,14 @@ export async function verifyView(
         ? await compareSessions(client, plan, asking)
         : await compare(client, plan, asking);
     if (typeof asked === "string") return { kind: "failed", view: name, why: asked };
-    const { comparison, rows, position } = asked;
-    const [rowCount, differentCount] = must(rows[0], "the counts").map(Number);
-    const shown = Number(differentCount) === 0 ? [] : rows;
+    const { comparison, shown, rowCount, differentCount } = asked;
     return {
       kind: "compared",
       view: name,
-      position: until ?? position,
+      position: until ?? asked.position,
       isSuspended: until !== null,
-      rowCount: Number(rowCount),
-      differentCount: Number(differentCount),
+      rowCount,
+      differentCount,
       differences: shown.flatMap((row) => differencesOf(comparison, row)),
       shownCount: shown.length,
       note: comparison.membership,
@@ -109,35 +107,13 @@ async function standsAt(client: Client, view: string): Promise<number | string |
     : "it is suspended and gave its state back: what its open windows held is gone";
 }
 
-interface Compared {
-  readonly comparison: Comparison;
-  readonly rows: readonly (readonly unknown[])[];
-  readonly position: number;
-}
-
 async function compare(
   client: Client,
   plan: ViewPlan,
   options: ComparisonOptions,
 ): Promise<Compared> {
   const comparison = comparisonOf(plan, options);
-  return { comparison, ...(await client.ask(comparison.sql)) };
-}
-
-/** Two questions, which events are late and the comparison without them, until both are of one position. A string is why not. */
-async function compareSessions(
-  client: Client,
-  plan: ViewPlan,
-  options: ComparisonOptions,
-): Promise<Compared | string> {
-  for (let attempt = 0; attempt < VERIFY_ATTEMPTS_MAX; attempt++) {
-    const { late, position } = await lateInSessions(client, plan, options.schema);
-    if (late.length > VERIFY_LATE_MAX)
-      return `${late.length} events were late for its sessions, more than the ${VERIFY_LATE_MAX} that one question may name`;
-    const compared = await compare(client, plan, { ...options, without: late });
-    if (compared.position === position) return compared;
-  }
-  return "events came in between its two questions each time: verify sessions while the stream is quiet, or over a stopped appliance";
+  return comparedOf(comparison, await client.ask(comparison.sql));
 }
 
 function cannotVerify({ window }: ViewPlan, range: VerifyRange | null): string | null {

@@ -17,8 +17,10 @@ import {
 } from "./plan.ts";
 import { quoteName, quoteText, renderExpr, type RenderOptions } from "./render.ts";
 
-/** An event's place in the log as one number: a record has fewer than 2^20 rows. */
-export const PLACE = "(_position * 1048576 + _index)";
+/** Places of a record: it has fewer rows. */
+export const RECORD_PLACES = 1_048_576n;
+/** An event's place in the log as one number. */
+export const PLACE = `(_position * ${RECORD_PLACES} + _index)`;
 
 export interface BatchOptions {
   /**
