@@ -1,5 +1,6 @@
 // Starts with much state: after a kill in mid-load, after one with much log behind the last checkpoint, and after a stop, each until SQL gives the acknowledged count. The load
 // goes on until the gauges show what must be there: groups open, ids live, bytes of log.
+import { join } from "node:path";
 import { Appliance } from "../test/e2e/appliance.ts";
 import type { LoadResult } from "./client.ts";
 import { numberText, type BenchLine } from "./line.ts";
@@ -96,6 +97,7 @@ async function restart(wanted: Wanted, secondsMost: number): Promise<BenchLine[]
   });
 }
 
+const REPLAY_CONFIG = join(import.meta.dir, "no-ids.yaml");
 /** Log files are small here, so that the bytes of the log are those of its records. */
 const REPLAY_FLAGS = ["--log.file_size=8MB", "--log.size_max=4GB"];
 const REPLAY_SECONDS_MOST = 3;
@@ -130,11 +132,7 @@ async function growAndKill(
 async function replay(groups: number, bytes: number): Promise<BenchLine[]> {
   return withFolder(async (data) => {
     const start = (...more: readonly string[]): Promise<Appliance> =>
-      Appliance.start({
-        config: CLICKS_CONFIG,
-        data,
-        flags: [...FLAGS, ...REPLAY_FLAGS, ...more],
-      });
+      Appliance.start({ config: REPLAY_CONFIG, data, flags: [...REPLAY_FLAGS, ...more] });
     const running: Appliance[] = [];
     try {
       const first = await start();
