@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
 const folder = temporaryFolder();
@@ -28,14 +29,8 @@ function event(members: Readonly<Record<string, unknown>> = {}): string {
   return JSON.stringify({
     event_id: `e${made}`,
     event_time: new Date().toISOString(),
-    event_type: "view",
-    user_id: "u",
-    session_id: "s",
-    page_url: "/",
-    category: "c",
-    brand: "b",
+    ...CLICK,
     price: 1.5,
-    country: "DE",
     ...members,
   });
 }

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
 const DAYS = 1_000;
@@ -14,14 +15,7 @@ function eventOf(day: number): string {
   return JSON.stringify({
     event_id: String(day),
     event_time: new Date(Date.UTC(2015, 0, 1 + day, 12)).toISOString(),
-    event_type: "view",
-    user_id: "u",
-    session_id: "s",
-    page_url: "/",
-    category: "c",
-    brand: "b",
-    price: 1,
-    country: "DE",
+    ...CLICK,
   });
 }
 

@@ -3,6 +3,7 @@ import { expect } from "bun:test";
 import { join } from "node:path";
 import { isPythonMissing, readBackBeside } from "../python/python.ts";
 import type { Appliance } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 import { newestMetadata } from "./iceberg-past.ts";
 import type { Producer } from "./producer.ts";
 
@@ -72,14 +73,9 @@ export async function expectTables(
     JSON.stringify({
       event_id: "last",
       event_time: last,
-      event_type: "view",
+      ...CLICK,
       user_id: "last",
-      session_id: "s",
-      page_url: "/",
-      category: "c",
-      brand: "b",
       price: 0,
-      country: "DE",
     }),
   );
   const wanted = await appliance.rows(

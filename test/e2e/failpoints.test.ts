@@ -2,7 +2,7 @@
 // raw events, in the view, in late events and dead letters, and in the Iceberg tables as pyiceberg reads them. A failpoint that nobody comes to
 // fails the test, and so does a new one.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seeded } from "../../bench/load-body.ts";
 import { buildKernels } from "../../kernels/build.ts";
@@ -12,11 +12,11 @@ import { findingsOf, visit } from "../doctor/doctor-fixture.ts";
 import { Appliance, FROM_SOURCE, temporaryFolder } from "./appliance.ts";
 import { letTimePass, snapshotCount } from "./iceberg-past.ts";
 import { expectExact, expectTables } from "./exactly-once.ts";
+import { BUSY_FLAGS, writeConfig } from "./full-instance.ts";
 import { Producer } from "./producer.ts";
 
 setDefaultTimeout(1_800_000);
 
-const BENCH = join(import.meta.dir, "..", "..", "bench");
 const folder = temporaryFolder();
 beforeAll(() => buildKernels());
 /** Processes that run; null: the test is over, nothing is started any more. */
@@ -27,22 +27,7 @@ afterAll(() => {
   folder.dispose();
 });
 
-/** The bench's view with corrections, and a rollup of it. */
-const CONFIG = join(folder.path, "clicks.yaml");
-writeFileSync(
-  CONFIG,
-  `${readFileSync(join(BENCH, "clicks.yaml"), "utf8").replace("clicks.avsc", join(BENCH, "clicks.avsc")).trimEnd()}\n    rollups: [1 hour]\n`,
-);
-const FLAGS = [
-  "--streams.clicks.out_of_orderness=10s",
-  "--streams.clicks.dedup_ids_max=65536",
-  "--streams.clicks.dedup_ttl=24h",
-  "--views.per_minute.late.policy=update",
-  "--views.per_minute.late.allowed=1h",
-  "--log.file_size=64KB",
-  "--checkpoint.interval=100ms",
-  "--export.interval=100ms",
-];
+const CONFIG = writeConfig(folder.path);
 
 /** Steps of a first start only: each point is met in a folder of its own. So are some of those by which tables come to be. */
 const FIRST: readonly Step[] = [
@@ -131,7 +116,7 @@ class Shop {
     const appliance = await Appliance.start({
       config: CONFIG,
       data: this.data,
-      flags: FLAGS,
+      flags: BUSY_FLAGS,
       env: failpoints === null ? {} : { MILLRACE_FAILPOINT: failpoints },
     });
     all.add(appliance);

@@ -4,6 +4,7 @@ import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, FROM_SOURCE, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const folder = temporaryFolder();
 afterAll(folder.dispose);
@@ -39,14 +40,10 @@ function bodyOf(hour: number, count: number, padding = 0): string {
     JSON.stringify({
       event_id: `${hour}-${padding}-${i}`,
       event_time: new Date(Date.UTC(2025, 5, 1, hour, 30, 0)).toISOString(),
-      event_type: "view",
+      ...CLICK,
       user_id: `a user with a long name ${i}`,
       session_id: Buffer.from(crypto.getRandomValues(new Uint8Array(padding))).toString("base64"),
-      page_url: "/",
-      category: "c",
-      brand: "b",
       price: i % 7,
-      country: "DE",
     }),
   ).join("\n");
 }

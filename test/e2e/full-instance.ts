@@ -2,25 +2,39 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, FROM_SOURCE, type EventsAnswer } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const BENCH = join(import.meta.dir, "..", "..", "bench");
 
 /** Events of a body. */
 export const EVENTS = 1000;
 
-const FLAGS = [
+/** Late events correct their windows, and ids leave memory soon. */
+const CORRECTED = [
   "--streams.clicks.out_of_orderness=10s",
   "--streams.clicks.dedup_ids_max=65536",
   "--streams.clicks.dedup_ttl=24h",
   "--views.per_minute.late.policy=update",
   "--views.per_minute.late.allowed=1h",
+];
+
+/** Small files and short intervals too: checkpoints, sealed ids, epochs, commits and trims all happen within a second or two. */
+export const BUSY_FLAGS: readonly string[] = [
+  ...CORRECTED,
+  "--log.file_size=64KB",
+  "--checkpoint.interval=100ms",
+  "--export.interval=100ms",
+];
+
+const FLAGS = [
+  ...CORRECTED,
   "--views.per_minute.memory_max=1MB",
   "--log.file_size=1MB",
   "--export.interval=200ms",
   "--checkpoint.interval=100ms",
 ];
 
-/** Writes the configuration into `folder`; returns its path. */
+/** Writes the bench's configuration with a rollup of its view into `folder`; returns its path. */
 export function writeConfig(folder: string): string {
   const path = join(folder, "clicks.yaml");
   const text = readFileSync(join(BENCH, "clicks.yaml"), "utf8");
@@ -38,14 +52,11 @@ export function body(number: number): string {
     return JSON.stringify({
       event_id: `e${index}`,
       event_time: new Date(Date.UTC(2025, 5, 1, 12) + timeS * 1000).toISOString(),
+      ...CLICK,
       event_type: pick % 2 === 0 ? "view" : "cart",
       user_id: `u${pick % 50}`,
-      session_id: "s",
-      page_url: "/",
       category: `c${pick % 7}`,
-      brand: "b",
       price: (index % 100) / 4,
-      country: "DE",
     });
   }).join("\n");
 }

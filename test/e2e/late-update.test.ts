@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isPythonMissing, NEEDS_PYTHON, readBack } from "../python/python.ts";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const BENCH = join(import.meta.dir, "..", "..", "bench");
 const ALLOWED_S = 3600;
@@ -50,14 +51,11 @@ function event(index: number): string {
   return JSON.stringify({
     event_id: `e${index}`,
     event_time: new Date(Date.UTC(2025, 5, 1, 12) + timeS * 1000).toISOString(),
+    ...CLICK,
     event_type: pick(index * 3, 2) === 0 ? "view" : "cart",
     user_id: `u${pick(index * 5, 50)}`,
-    session_id: "s",
-    page_url: "/",
     category: `c${pick(index * 11, 4)}`,
-    brand: "b",
     price: (index % 100) / 4,
-    country: "DE",
   });
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
 const REJECTS_MAX = 10_000;
@@ -18,9 +19,7 @@ afterAll(async () => {
 });
 
 function event(id: string, time: string): string {
-  const texts = { event_type: "view", user_id: "u", session_id: "s", page_url: "/", brand: "b" };
-  const members = { event_id: id, event_time: time, ...texts, category: "c", country: "DE" };
-  return JSON.stringify({ ...members, price: 1.5 });
+  return JSON.stringify({ event_id: id, event_time: time, ...CLICK });
 }
 
 let sent = 0;

@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { seeded } from "../../bench/load-body.ts";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
 /** The log is trimmed soon: small files, epochs and checkpoints every moment. */
@@ -19,14 +20,9 @@ function line(id: string, minute: number, page = "/"): string {
   return JSON.stringify({
     event_id: id,
     event_time: new Date(Date.UTC(2025, 5, 1, 12, minute)).toISOString(),
-    event_type: "view",
+    ...CLICK,
     user_id: id,
-    session_id: "s",
     page_url: page,
-    category: "c",
-    brand: "b",
-    price: 1,
-    country: "DE",
   });
 }
 

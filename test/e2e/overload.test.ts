@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { gauges, memoryMb } from "../../bench/running.ts";
 import { buildKernels } from "../../kernels/build.ts";
 import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 setDefaultTimeout(300_000);
 
@@ -53,14 +54,8 @@ function bodyOf(): string {
     JSON.stringify({
       event_id: `${number}-${row}`,
       event_time: new Date(Date.UTC(2025, 5, 1) + number * 1000).toISOString(),
-      event_type: "view",
-      user_id: "u",
+      ...CLICK,
       session_id: crypto.getRandomValues(Buffer.alloc(TEXT_BYTES / 2)).toString("hex"),
-      page_url: "/",
-      category: "c",
-      brand: "b",
-      price: 1,
-      country: "DE",
     }),
   ).join("\n");
 }

@@ -4,6 +4,7 @@ import { afterAll, expect, test } from "bun:test";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
 const folders = [temporaryFolder(), temporaryFolder()] as const;
@@ -15,14 +16,9 @@ function line(id: string, minute: number, category = "c"): string {
   return JSON.stringify({
     event_id: id,
     event_time: new Date(Date.UTC(2025, 5, 1, 12, minute)).toISOString(),
-    event_type: "view",
+    ...CLICK,
     user_id: id,
-    session_id: "s",
-    page_url: "/",
     category,
-    brand: "b",
-    price: 1,
-    country: "DE",
   });
 }
 

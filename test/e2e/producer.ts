@@ -2,6 +2,7 @@
 // of how the appliance keeps them.
 import { expect } from "bun:test";
 import type { Appliance, EventsAnswer } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 /** One of so many bodies has lines that are no events, and one of so many repeats events. */
 const REJECTS_EVERY = 25;
@@ -97,14 +98,12 @@ export class Producer {
     return JSON.stringify({
       event_id: `${this.name}-${number}`,
       event_time: new Date(START_MS + number * APART_MS - lateS * 1000).toISOString(),
+      ...CLICK,
       event_type: random % 2 === 0 ? "view" : "cart",
       user_id: this.name,
-      session_id: "s",
       page_url: `/${number}`,
       category: `c${random % 7}`,
-      brand: "b",
       price: number,
-      country: "DE",
     });
   }
 }

@@ -3,6 +3,7 @@ import { afterAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 // processes start on a machine that others use too
 setDefaultTimeout(60_000);
@@ -24,14 +25,9 @@ function line(id: string, minute: number, price = 1): string {
   return JSON.stringify({
     event_id: id,
     event_time: new Date(Date.UTC(2025, 5, 1, 12, minute)).toISOString(),
-    event_type: "view",
+    ...CLICK,
     user_id: id,
-    session_id: "s",
-    page_url: "/",
-    category: "c",
-    brand: "b",
     price,
-    country: "DE",
   });
 }
 

@@ -3,6 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const BENCH = join(import.meta.dir, "..", "..", "bench");
 const folder = temporaryFolder();
@@ -22,14 +23,7 @@ function config(name: string, streams: readonly string[], views = ""): string {
 const event = JSON.stringify({
   event_id: "a",
   event_time: "2025-06-01T12:00:00Z",
-  event_type: "view",
-  user_id: "u",
-  session_id: "s",
-  page_url: "/",
-  category: "c",
-  brand: "b",
-  price: 1,
-  country: "DE",
+  ...CLICK,
 });
 
 test("a stream cannot be removed while its events are only in the log; after a stop in order it can", async () => {

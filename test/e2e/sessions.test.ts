@@ -4,6 +4,7 @@ import { afterAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const SCHEMA = join(import.meta.dir, "..", "..", "bench", "clicks.avsc");
 const SQL = `SELECT window_start, window_end, user_id, count(*) AS n, sum(price) AS total, first(page_url) AS entry_page,
@@ -39,14 +40,11 @@ function event(index: number): string {
   return JSON.stringify({
     event_id: `e${index}`,
     event_time: new Date(Date.UTC(2025, 5, 1, 12) + timeMs).toISOString(),
-    event_type: "view",
+    ...CLICK,
     user_id: `u${pick(index * 5, 40)}`,
-    session_id: "s",
     page_url: `/a/page/with/a/number/${index}`,
-    category: "c",
     brand: `a brand with the number ${pick(index * 3, 1000)}`,
     price: (index % 100) / 4,
-    country: "DE",
   });
 }
 

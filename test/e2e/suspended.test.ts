@@ -4,6 +4,7 @@ import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const folder = temporaryFolder();
 afterAll(folder.dispose);
@@ -32,14 +33,8 @@ function bodyOf(hour: number, count: number): string {
     JSON.stringify({
       event_id: `${hour}-${i}`,
       event_time: new Date(Date.UTC(2025, 5, 1, hour, 30, 0)).toISOString(),
-      event_type: "view",
+      ...CLICK,
       user_id: `a user with a long name ${i}`,
-      session_id: "s",
-      page_url: "/",
-      category: "c",
-      brand: "b",
-      price: 1,
-      country: "DE",
     }),
   ).join("\n");
 }

@@ -5,6 +5,7 @@ import { copyFileSync, existsSync, rmSync, symlinkSync, writeFileSync } from "no
 import { join } from "node:path";
 import { PENDING_OUTPUT_BYTES_MAX } from "../../src/limits.ts";
 import { Appliance, temporaryFolder } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const folder = temporaryFolder();
 afterAll(folder.dispose);
@@ -49,14 +50,8 @@ function bodyOf(second: number): string {
     JSON.stringify({
       event_id: `${second}-${i}`,
       event_time: at,
-      event_type: "view",
+      ...CLICK,
       user_id: `${second}-${i}`.padEnd(NAME_BYTES, "x"),
-      session_id: "s",
-      page_url: "/",
-      category: "c",
-      brand: "b",
-      price: 1,
-      country: "DE",
     }),
   ).join("\n");
 }

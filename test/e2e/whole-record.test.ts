@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
 import { RECORD_ROWS_MAX } from "../../src/limits.ts";
 import { Appliance, temporaryFolder, type EventsAnswer } from "./appliance.ts";
+import { CLICK } from "./click.ts";
 
 const CONFIG = join(import.meta.dir, "..", "..", "bench", "clicks.yaml");
 const folder = temporaryFolder();
@@ -18,16 +19,7 @@ afterAll(async () => {
 });
 
 function event(id: string): string {
-  const texts = { event_type: "view", user_id: "u", session_id: "s", page_url: "/", brand: "b" };
-  const event_time = new Date().toISOString();
-  return JSON.stringify({
-    event_id: id,
-    event_time,
-    ...texts,
-    category: "c",
-    country: "DE",
-    price: 1.5,
-  });
+  return JSON.stringify({ event_id: id, event_time: new Date().toISOString(), ...CLICK });
 }
 
 for (const [name, type, open, between, close] of [

@@ -1,13 +1,14 @@
 // The power goes at random moments under load (8, or as many as `npm run power` asks for): what the independent client was told is there exactly once after each, with the real SQLite on
 // a real file system. The same test with bugs planted finds them.
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { seeded } from "../../bench/load-body.ts";
 import { buildKernels } from "../../kernels/build.ts";
 import { OutsideClient } from "../client/outside.ts";
 import { findingsOf, visit } from "../doctor/doctor-fixture.ts";
 import { Appliance, FROM_SOURCE, temporaryFolder } from "../e2e/appliance.ts";
+import { BUSY_FLAGS, writeConfig } from "../e2e/full-instance.ts";
 import { CUTS, PowerDisk, whyNoPowerDisk, type Cut } from "./disk.ts";
 import { makeMutant, MUTATIONS } from "./mutant.ts";
 
@@ -21,18 +22,6 @@ const MUTANT_CUTS = 8;
 const LOAD_MS_MIN = 150;
 const LOAD_MS_MORE = 450;
 
-const BENCH = join(import.meta.dir, "..", "..", "bench");
-/** Small files and short intervals: checkpoints, sealed ids, epochs, commits and trims all happen between two cuts. */
-const FLAGS = [
-  "--streams.clicks.out_of_orderness=10s",
-  "--streams.clicks.dedup_ids_max=65536",
-  "--streams.clicks.dedup_ttl=24h",
-  "--views.per_minute.late.policy=update",
-  "--views.per_minute.late.allowed=1h",
-  "--log.file_size=64KB",
-  "--checkpoint.interval=100ms",
-  "--export.interval=100ms",
-];
 const FIRST_LOG_FILE = "0000000000000001.db";
 const COMPARED = { stream: "clicks", view: "per_minute", allowedMs: 3_600_000 };
 
@@ -66,14 +55,7 @@ class Machine {
     disks.push(this.disk);
     this.#random = random;
     this.#command = command;
-    this.#config = join(path, "clicks.yaml");
-    writeFileSync(
-      this.#config,
-      readFileSync(join(BENCH, "clicks.yaml"), "utf8").replace(
-        "clicks.avsc",
-        join(BENCH, "clicks.avsc"),
-      ),
-    );
+    this.#config = writeConfig(path);
     this.client = new OutsideClient("ann", join(path, "journal"), {
       stream: "clicks",
       lanes: 4,
@@ -94,7 +76,7 @@ class Machine {
     const appliance = await Appliance.start({
       config: this.#config,
       data: this.data,
-      flags: FLAGS,
+      flags: BUSY_FLAGS,
       command: this.#command,
     });
     this.#appliance = appliance;
