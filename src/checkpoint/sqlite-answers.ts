@@ -1,6 +1,6 @@
 // The part of state.db that holds the answers of requests with an Idempotency-Key (admit/kept-answers.ts): its tables, the only statements that touch
 // them, and a reader for the engine beside the export thread, which writes.
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import type {
   AnswersChange,
   AnswersSum,
@@ -8,7 +8,8 @@ import type {
   KeptAnswer,
   StoredAnswer,
 } from "../admit/kept-answers.ts";
-import { checked, hashOf, openError, type Stored } from "./sqlite-damage.ts";
+import { StateBeside } from "./sqlite-beside.ts";
+import { checked, hashOf, type Stored } from "./sqlite-damage.ts";
 
 /** A statement each. */
 export const ANSWERS_DDL: readonly string[] = [
@@ -123,37 +124,28 @@ function answerOf(row: Row, path: string): StoredAnswer {
 
 /** Reads answers from the state at `path` while others write it; each as the last checkpoint has it. */
 export class SqliteAnswers implements AnswerStore {
-  readonly #path: string;
-  readonly #database: Database;
+  readonly #state: StateBeside;
 
   constructor(path: string) {
-    this.#path = path;
-    this.#database = new Database(path, { readonly: true });
-    this.#database.run("PRAGMA busy_timeout = 5000");
+    this.#state = new StateBeside(path);
   }
 
   find(stream: string, key: string): StoredAnswer | null {
-    try {
+    return this.#state.ask((database) => {
       // kept prepared by the connection
-      const row = this.#database
+      const row = database
         .query<Row, [string, Uint8Array]>("SELECT * FROM answers WHERE stream = ? AND key = ?")
         .get(stream, Buffer.from(key, "hex"));
-      return row === null ? null : answerOf(row, this.#path);
-    } catch (error) {
-      throw openError(error, this.#path);
-    }
+      return row === null ? null : answerOf(row, this.#state.path);
+    });
   }
 
   sums(): readonly AnswersSum[] {
-    try {
-      return sumsOf(this.#database);
-    } catch (error) {
-      throw openError(error, this.#path);
-    }
+    return this.#state.ask(sumsOf);
   }
 
   close(): void {
-    this.#database.close(true);
+    this.#state.close();
   }
 }
 

@@ -1,8 +1,9 @@
 // The part of state.db that holds groups of closed windows outside of memory (window/closed-part.ts): its table, the only statements that touch
 // it, and a reader for the engine beside the export thread, which writes.
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import type { ClosedPart, ClosedParts, ClosedWindow, DroppedParts } from "../window/closed-part.ts";
-import { checked, hashOf, openError, type Stored } from "./sqlite-damage.ts";
+import { StateBeside } from "./sqlite-beside.ts";
+import { checked, hashOf, type Stored } from "./sqlite-damage.ts";
 
 export const CLOSED_DDL = `
 CREATE TABLE closed_parts (
@@ -69,31 +70,26 @@ export function closedWindows(database: Database): ClosedWindow[] {
 
 /** Reads parts from the state at `path` while others write it; each as the last checkpoint has it. */
 export class SqliteClosedParts implements ClosedParts {
-  readonly #path: string;
-  readonly #database: Database;
+  readonly #state: StateBeside;
 
   constructor(path: string) {
-    this.#path = path;
-    this.#database = new Database(path, { readonly: true });
-    this.#database.run("PRAGMA busy_timeout = 5000");
+    this.#state = new StateBeside(path);
   }
 
   closedPart(view: string, startUs: bigint, part: number): Uint8Array | null {
-    try {
+    return this.#state.ask((database) => {
       // kept prepared by the connection: a part is read in some 20 µs
-      const stored = this.#database
+      const stored = database
         .query<Stored, [string, bigint, number]>(
           "SELECT hash, bytes FROM closed_parts WHERE view = ? AND window_start = ? AND part = ?",
         )
         .get(view, startUs, part);
-      return stored === null ? null : checked(this.#path, keyOf(view, startUs, part), stored);
-    } catch (error) {
-      throw openError(error, this.#path);
-    }
+      return stored === null ? null : checked(this.#state.path, keyOf(view, startUs, part), stored);
+    });
   }
 
   close(): void {
-    this.#database.close(true);
+    this.#state.close();
   }
 }
 

@@ -1,4 +1,5 @@
-// The tables of state.db: their schema, its versions, and whose file it is. Their statements are in sqlite-store.ts and sqlite-closed.ts.
+// The tables of state.db: their schema, its versions, and whose file it is. Their statements are in sqlite-store.ts,
+// sqlite-closed.ts and sqlite-answers.ts.
 import type { Database } from "bun:sqlite";
 import { must } from "../base/assert.ts";
 import { durably } from "../base/failpoints.ts";
