@@ -7,9 +7,8 @@ import { join } from "node:path";
 export const MODULES = ["decode", "admit", "fold", "export"] as const;
 
 const ROOT = join(import.meta.dir, "..");
-const FLAGS = [
-  "-O3",
-  "--noAssert",
+/** What modules are compiled for: `npm run check` looks at their types for the same. */
+export const TARGET_FLAGS: readonly string[] = [
   "--runtime",
   "stub",
   "--enable",
@@ -21,6 +20,7 @@ const FLAGS = [
   "--maximumMemory",
   "65536",
 ];
+const FLAGS = ["-O3", "--noAssert", ...TARGET_FLAGS];
 
 /** Hash of everything that a module's bytes depend on: its folder, assembly/base, the ABI and the flags. */
 function sourceHash(module: string): string {

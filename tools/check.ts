@@ -2,7 +2,7 @@
 // output of what failed, then one line; exit code 1 when anything did.
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { MODULES } from "../kernels/build.ts";
+import { MODULES, TARGET_FLAGS } from "../kernels/build.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const BIN = join(ROOT, "node_modules", ".bin");
@@ -19,21 +19,7 @@ const CHECKS: readonly Check[] = [
   { name: "dead code", command: [join(BIN, "knip"), "--no-progress"] },
   ...MODULES.map((module) => ({
     name: `assembly/${module}`,
-    command: [
-      join(BIN, "asc"),
-      `assembly/${module}/exports.ts`,
-      "--noEmit",
-      "--runtime",
-      "stub",
-      "--enable",
-      "simd,threads",
-      "--importMemory",
-      "--sharedMemory",
-      "--initialMemory",
-      "16",
-      "--maximumMemory",
-      "65536",
-    ],
+    command: [join(BIN, "asc"), `assembly/${module}/exports.ts`, "--noEmit", ...TARGET_FLAGS],
   })),
   {
     name: "tidy",
