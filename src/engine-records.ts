@@ -10,7 +10,7 @@ export interface Source {
   readonly partition: string;
 }
 
-/** An admitted record before it is durable. Its image lies in the decode memory at `address` until `fold` gives it back. */
+/** An admitted record before it is durable. Its image lies in the decode memory at `address` until `foldSealed` or `release` gives it back. */
 export interface SealedRecord extends Omit<EventsRecord, "kind" | "image"> {
   readonly address: number;
   readonly storedBytes: number;

@@ -121,8 +121,7 @@ function* segmentBytes(loaded: LoadedCheckpoint): Generator<Uint8Array> {
 /**
  * Repeats the log after position `from`, which the views have folded; admission's checkpoint contains it up to `admitted`. What the views
  * put out stays pending in `windows`; when it has reached its bound, or closed windows wait for a checkpoint to leave memory, they fold no
- * further, and the rest is the backlog's. Throws as
- * LogReader does.
+ * further, and the rest is the backlog's. Throws as LogReader does.
  */
 export function replayLog(
   engine: Engine,

@@ -11,7 +11,7 @@ import type { EventsRecord } from "../log/record.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 import type { Gap } from "../window/laggards.ts";
-import { PastRows, type Ask, type PastRecord } from "./past-rows.ts";
+import { PastRows, type Ask, type PastRecord, type PastRow } from "./past-rows.ts";
 
 /** The raw table cannot tell what the log no longer has. The message says why, and what to do. */
 export class GapError extends Error {
@@ -71,8 +71,6 @@ export async function* readGap(
     after = part.last;
   }
 }
-
-type PastRow = Parameters<PastRows["records"]>[0][number];
 
 /** Counts the events and takes the lowest times; refuses when events are missing. */
 async function outlineOf(

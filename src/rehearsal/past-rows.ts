@@ -27,7 +27,8 @@ export interface PastRecord {
   readonly reachedUs: bigint | null;
 }
 
-interface PastRow {
+/** A row of an answer, as the stream's image has it. */
+export interface PastRow {
   readonly cells: Cell[];
   readonly receivedAtUs: number;
   readonly position: string;

@@ -18,7 +18,7 @@ import {
   type Run,
   type Segment,
 } from "./segment.ts";
-import { CHUNK_BYTES, DOWNLOADS_MAX } from "./ship-limits.ts";
+import { DOWNLOADS_MAX, SEGMENT_BYTES } from "./ship-limits.ts";
 import {
   chunkKey,
   countedShipments,
@@ -266,7 +266,7 @@ class Download {
   async #segment(segment: Segment): Promise<EncodedRecord[]> {
     const { store } = this.#order;
     const name = `${store.address}/${segment.key}`;
-    const bytes = await store.get(segment.key, CHUNK_BYTES * DOWNLOADS_MAX);
+    const bytes = await store.get(segment.key, SEGMENT_BYTES * DOWNLOADS_MAX);
     if (bytes === null) throw new StoreError("damaged", `${name} is missing`);
     return decodeSegment(segment, bytes, name);
   }

@@ -40,12 +40,13 @@ export function encodeSegment(
   view.setUint32(0, MAGIC, true);
   view.setUint32(4, SEGMENT_VERSION, true);
   let at = HEAD_BYTES;
-  for (const { header, payload } of records) {
+  for (const record of records) {
+    const { header, payload } = record;
     view.setUint32(at, header.length, true);
     view.setUint32(at + 4, payload.length, true);
     bytes.set(header, at + LENGTHS_BYTES);
     bytes.set(payload, at + LENGTHS_BYTES + header.length);
-    at += LENGTHS_BYTES + header.length + payload.length;
+    at += size(record);
   }
   const sha256 = sha256Of(bytes);
   const first = must(records[0], "a record").position;

@@ -1,6 +1,6 @@
 // Limits of shipping, with their arithmetic.
 
-/** Bytes of a file that are one object: ten a second of a 1 Gbit/s line, and four of them on the way are 32 MB of memory. */
+/** Bytes of a file that are one object: fifteen a second on a line of 1 Gbit/s, and four of them on the way are 32 MB of memory. */
 export const CHUNK_BYTES = 8 * 1024 * 1024;
 /** Chunks on the way to the store at a time. */
 export const UPLOADS_MAX = 4;
@@ -14,7 +14,7 @@ export const SEGMENT_BYTES = 8 * 1024 * 1024;
 export const REQUEST_TRIES = 3;
 /** Wait before the second try; four times as long before the third. */
 export const REQUEST_RETRY_MS = 250;
-/** A request may take this long, and a second more for each ... */
+/** A request may take this long, and a millisecond more for each ... */
 export const REQUEST_TIMEOUT_MS = 30_000;
 /** ... bytes that it moves: 100 KB/s, below which nothing would ever be shipped. */
 export const REQUEST_BYTES_PER_MS = 100;

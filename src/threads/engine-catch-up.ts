@@ -73,17 +73,17 @@ export class EngineCatchUp {
     const isOver = (): boolean => clock.monotonicUs() >= endUs;
     const piece = backlog.catchUp(isOver);
     outputs(piece.outputs);
-    let late = 0;
-    if (!isOver()) {
-      const step = laggards.step(() => {
-        late++;
-        return isOver();
-      });
-      outputs(step);
-    }
+    let ofLaggards = 0;
+    if (!isOver())
+      outputs(
+        laggards.step(() => {
+          ofLaggards++;
+          return isOver();
+        }),
+      );
     folded();
     const nowUs = clock.monotonicUs();
-    this.#pace.caughtUp(this.#engine.folded - before + late, beganUs, nowUs);
+    this.#pace.caughtUp(this.#engine.folded - before + ofLaggards, beganUs, nowUs);
     longest.catchUpUs = Math.max(longest.catchUpUs, nowUs - beganUs);
     this.#collect(nowUs - beganUs);
     if (piece.more || laggards.mayFold) this.schedule();

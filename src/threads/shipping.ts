@@ -112,7 +112,7 @@ export class Shipping {
   }
 }
 
-/** Registers the gauges. `durable`: the last durable log position. */
+/** Registers its metrics. `durable`: the last durable log position. */
 export function registerShipMetrics(
   metrics: MetricRegistry,
   shipping: Shipping,
