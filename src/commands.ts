@@ -42,7 +42,7 @@ import { SavepointError } from "./savepoint/manifest.ts";
 import { megabytes, progressText, restoreLines, savepointLines } from "./savepoint/report.ts";
 import { restoreSavepoint } from "./savepoint/restore.ts";
 import { shipRestoreLines } from "./ship/report.ts";
-import { restoreShipment } from "./ship/restore.ts";
+import { restoreShipment, type ShipRestoreOrder } from "./ship/restore.ts";
 import { S3Store } from "./ship/s3-store.ts";
 import { CredentialsError, type Credentials } from "./ship/signature.ts";
 import { StoreError } from "./ship/store.ts";
@@ -211,37 +211,46 @@ async function savepoint(line: CommandLine, tools: CommandTools): Promise<number
 async function restore(line: CommandLine, tools: CommandTools): Promise<number> {
   const [from, ...more] = line.words;
   const to = line.flags.get("data") ?? line.flags.get("storage.path");
-  const shipFlags = [...line.flags].filter(([name]) => name.startsWith("ship."));
-  const isStore = from?.startsWith("s3:") === true;
   if (from === undefined || to === undefined || more.length > 0)
     throw new CommandError(
       "write millrace restore DIR --data NEW_FOLDER, with s3://BUCKET/PREFIX as DIR for what was shipped",
     );
-  if (line.flags.size > 1 + (isStore ? shipFlags.length : 0))
-    throw new CommandError(
-      `besides --data a restore takes ${isStore ? "--ship.endpoint, --ship.region, --ship.path_style and --shipment" : "no flags from a folder"}`,
-    );
-  const dataFolder = resolve(to);
-  const files = openDiskFiles(tools.failpoint);
   let told = 0;
-  const tell = (bytes: number, all: number): void => {
-    const tenth = Math.floor((10 * bytes) / all);
-    if (tenth > told) tools.say(`${tenth * 10} % of ${megabytes(all)}`);
-    told = tenth;
+  const into = {
+    dataFolder: resolve(to),
+    files: openDiskFiles(tools.failpoint),
+    tell: (bytes: number, all: number): void => {
+      const tenth = Math.floor((10 * bytes) / all);
+      if (tenth > told) tools.say(`${tenth * 10} % of ${megabytes(all)}`);
+      told = tenth;
+    },
   };
-  if (!isStore) {
-    const report = await restoreSavepoint({ from: resolve(from), dataFolder, files, tell });
-    for (const text of restoreLines(report)) tools.say(text);
-    return 0;
-  }
-  const number = readShipmentNumber(line.own.get("shipment"));
+  if (from.startsWith("s3:")) return restoreShipped({ ...line, from }, tools, into);
+  if (line.flags.size > 1 || line.own.has("shipment"))
+    throw new CommandError("besides --data a restore from a folder takes no flags");
+  const report = await restoreSavepoint({ from: resolve(from), ...into });
+  for (const text of restoreLines(report)) tools.say(text);
+  return 0;
+}
+
+/** The same out of an object store. */
+async function restoreShipped(
+  { from, own, flags }: CommandLine & { readonly from: string },
+  tools: CommandTools,
+  into: Omit<ShipRestoreOrder, "store" | "number">,
+): Promise<number> {
+  const shipFlags = [...flags].filter(([name]) => name.startsWith("ship."));
+  if (flags.size > 1 + shipFlags.length)
+    throw new CommandError(
+      "besides --data a restore takes --ship.endpoint, --ship.region, --ship.path_style and --shipment",
+    );
+  const number = readShipmentNumber(own.get("shipment"));
   const target = readShipTarget(from, new Map(shipFlags));
   if (typeof target === "string") throw new CommandError(target);
   if (typeof number === "string") throw new CommandError(number);
   const { signal } = new AbortController();
   const options = { target, credentials: tools.credentials(), clock: systemClock(), signal };
-  const store = new S3Store(options);
-  const report = await restoreShipment({ store, number, dataFolder, files, tell });
+  const report = await restoreShipment({ store: new S3Store(options), number, ...into });
   for (const text of shipRestoreLines(report)) tools.say(text);
   return 0;
 }

@@ -176,4 +176,7 @@ test("what cannot be restored or saved is refused with what to do", async () => 
   expect(served).toContain("is a savepoint: it is never served itself");
   expect((await restore(to, data)).error).toContain(`${data} is not empty`);
   expect((await millrace(["restore", to])).error).toContain("write millrace restore DIR --data");
+  const numbered = await millrace(["restore", to, "--data", target, "--shipment", "3"]);
+  expect(numbered.error).toContain("a restore from a folder takes no flags");
+  expect([numbered.code, existsSync(target)]).toEqual([2, false]);
 });
