@@ -4,7 +4,7 @@ import { must } from "../base/assert.ts";
 import { rowColumns } from "../rehearsal/last-rows.ts";
 import { askedText } from "../rehearsal/relation.ts";
 import { batchText } from "../view/batch.ts";
-import { RANGE } from "../view/macros.ts";
+import { isReconciled } from "../view/macros.ts";
 import { windowSizeUs, type OutputColumn, type ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 import type { Range } from "../window/grid.ts";
@@ -177,9 +177,8 @@ export function countingText(
   const { sizeUs, offsetUs } = plan.window;
   const start = `time_bucket(to_microseconds(${sizeUs}), ${time}, TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(${offsetUs}))`;
   const inTime = `${time} + to_microseconds(_behind) < ${start} + to_microseconds(${sizeUs + plan.late.allowedUs})`;
-  const holds = `_position <= ${RANGE}.raw_position AND ${start} >= ${RANGE}.window_from AND ${start} < ${RANGE}.window_to`;
-  const list = rangesText(standing.reconciled);
-  return [...conditions, `(${inTime} OR len(list_filter(${list}, lambda ${RANGE}: ${holds})) > 0)`];
+  const countsAfterAll = isReconciled(rangesText(standing.reconciled), start);
+  return [...conditions, `(${inTime} OR ${countsAfterAll})`];
 }
 
 /** Rows of a view whose windows start at these times. `isWhole`: all of them, not only those with late events. */

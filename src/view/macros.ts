@@ -25,9 +25,13 @@ interface Cut {
 function counts(start: string, { allowed, reconciled }: Cut): string {
   const bound = `${start} + size${allowed === null ? "" : ` + ${allowed}`}`;
   const inTime = `t + to_microseconds(_behind) < ${bound}`;
-  if (reconciled === null) return inTime;
-  const holds = `_position <= ${RANGE}.raw_position AND ${start} >= ${RANGE}.window_from AND ${start} < ${RANGE}.window_to`;
-  return `(${inTime} OR len(list_filter(${reconciled}, lambda ${RANGE}: ${holds})) > 0)`;
+  return reconciled === null ? inTime : `(${inTime} OR ${isReconciled(reconciled, start)})`;
+}
+
+/** Whether one of a list of reconciled ranges holds a time (a window's start, of sessions an event's own) at the event's position or a later one. */
+export function isReconciled(ranges: string, time: string): string {
+  const holds = `_position <= ${RANGE}.raw_position AND ${time} >= ${RANGE}.window_from AND ${time} < ${RANGE}.window_to`;
+  return `len(list_filter(${ranges}, lambda ${RANGE}: ${holds})) > 0`;
 }
 
 function bucket(width: string, { offset }: Cut): string {
