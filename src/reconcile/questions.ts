@@ -4,7 +4,7 @@ import { must } from "../base/assert.ts";
 import { rowColumns } from "../rehearsal/last-rows.ts";
 import { askedText } from "../rehearsal/relation.ts";
 import { batchText } from "../view/batch.ts";
-import { isReconciled } from "../view/macros.ts";
+import { inRangeText } from "../view/macros.ts";
 import { windowSizeUs, type OutputColumn, type ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
 import type { Range } from "../window/grid.ts";
@@ -177,7 +177,7 @@ export function countingText(
   const { sizeUs, offsetUs } = plan.window;
   const start = `time_bucket(to_microseconds(${sizeUs}), ${time}, TIMESTAMPTZ '1970-01-01 00:00:00+00' + to_microseconds(${offsetUs}))`;
   const inTime = `${time} + to_microseconds(_behind) < ${start} + to_microseconds(${sizeUs + plan.late.allowedUs})`;
-  const countsAfterAll = isReconciled(rangesText(standing.reconciled), start);
+  const countsAfterAll = inRangeText(rangesText(standing.reconciled), start);
   return [...conditions, `(${inTime} OR ${countsAfterAll})`];
 }
 

@@ -5,7 +5,7 @@ import type { Cell, ImageColumn } from "../event/image.ts";
 import { rowColumns } from "../rehearsal/last-rows.ts";
 import { askedCell, askedText } from "../rehearsal/relation.ts";
 import { columnText, PLACE } from "../view/batch.ts";
-import { isReconciled } from "../view/macros.ts";
+import { inRangeText } from "../view/macros.ts";
 import type { OutputColumn, ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText, renderExpr } from "../view/render.ts";
 import type { ReconciledRange } from "../window/reconciled.ts";
@@ -97,7 +97,7 @@ export interface KeyedScope extends RawScope {
 /** Conditions on raw events: those of the scope that count for the view's sessions. */
 export function countingConditions(plan: ViewPlan, scope: KeyedScope): string[] {
   const { schema, standing, range, keys, reconciled } = scope;
-  const counts = isReconciled(rangesText(reconciled), "event_time");
+  const counts = inRangeText(rangesText(reconciled), "event_time");
   const late = `SELECT ${PLACE} FROM millrace.late_events WHERE view = ${quoteText(plan.name)} AND ${positionText(standing)}
   AND ${withinText("event_time", range)} AND NOT ${counts}`;
   return [

@@ -6,7 +6,7 @@ import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
 import { PLACE, RECORD_PLACES } from "../view/batch.ts";
-import { RANGE } from "../view/macros.ts";
+import { inRangeText } from "../view/macros.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { quoteName } from "../view/render.ts";
 import { reconciledOf, sinceText } from "./comparison.ts";
@@ -126,8 +126,7 @@ function eventsText(
   const time = quoteName(eventTimeName(schema));
   const stream = quoteName(plan.stream);
   const keys = eventKeys(plan, schema);
-  const holds = `_position <= ${RANGE}.raw_position AND ${time} >= ${RANGE}.window_from AND ${time} < ${RANGE}.window_to`;
-  const isReconciled = `coalesce(len(list_filter(${reconciledOf(plan.name)}, lambda ${RANGE}: ${holds})) > 0, false)`;
+  const isReconciled = `coalesce(${inRangeText(reconciledOf(plan.name), time)}, false)`;
   const items = [PLACE, `epoch_us(${time})`, "_behind", isReconciled].map(
     (item) => `CAST(${item} AS VARCHAR)`,
   );

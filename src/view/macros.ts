@@ -25,11 +25,11 @@ interface Cut {
 function counts(start: string, { allowed, reconciled }: Cut): string {
   const bound = `${start} + size${allowed === null ? "" : ` + ${allowed}`}`;
   const inTime = `t + to_microseconds(_behind) < ${bound}`;
-  return reconciled === null ? inTime : `(${inTime} OR ${isReconciled(reconciled, start)})`;
+  return reconciled === null ? inTime : `(${inTime} OR ${inRangeText(reconciled, start)})`;
 }
 
 /** Whether one of a list of reconciled ranges holds a time (a window's start, of sessions an event's own) at the event's position or a later one. */
-export function isReconciled(ranges: string, time: string): string {
+export function inRangeText(ranges: string, time: string): string {
   const holds = `_position <= ${RANGE}.raw_position AND ${time} >= ${RANGE}.window_from AND ${time} < ${RANGE}.window_to`;
   return `len(list_filter(${ranges}, lambda ${RANGE}: ${holds})) > 0`;
 }
