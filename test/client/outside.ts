@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { ClientOptions } from "./client.ts";
 import type { CompareOptions } from "./compare.ts";
+import { Journal } from "./journal.ts";
 
 const run = (script: string, args: readonly string[]): string[] => [
   process.execPath,
@@ -30,6 +31,12 @@ export class OutsideClient {
 
   start(address: string): void {
     this.#child = this.#spawn(address);
+  }
+
+  /** Bodies that were answered so far. */
+  get answered(): number {
+    const lanes = [...new Journal(this.journal).read().values()];
+    return lanes.reduce((sum, { bodies }) => sum + bodies.length, 0);
   }
 
   #spawn(
