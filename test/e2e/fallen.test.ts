@@ -34,7 +34,7 @@ views:
   return path;
 }
 
-/** Events of an hour, each of a user of its own. \`padding\`: bytes beside, which no compression makes fewer. */
+/** Events of an hour, each of a user of its own. `padding`: bytes beside, which no compression makes fewer. */
 function bodyOf(hour: number, count: number, padding = 0): string {
   return Array.from({ length: count }, (_, i) =>
     JSON.stringify({
