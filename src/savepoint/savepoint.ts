@@ -181,11 +181,21 @@ class Filling {
   #take(): Moment {
     const { dataFolder } = this.#order;
     const { files, thaw } = this.#ports;
+    const pinned: PinnedDatabase[] = [];
+    const pin = (path: string): PinnedDatabase => {
+      const database = new PinnedDatabase(path);
+      pinned.push(database);
+      return database;
+    };
     try {
-      const state = new PinnedDatabase(statePathOf(dataFolder));
-      const ledger = new PinnedDatabase(ledgerPathOf(dataFolder));
+      const state = pin(statePathOf(dataFolder));
+      const ledger = pin(ledgerPathOf(dataFolder));
       const versions = tableVersions(warehouseFolderOf(dataFolder), files);
       return { state, ledger, versions, log: logMoment(logFolderOf(dataFolder), files) };
+    } catch (error) {
+      // who ships tries again for as long as the process lives: a moment that stays keeps the -wal
+      for (const database of pinned) database.close();
+      throw error;
     } finally {
       thaw();
     }

@@ -21,10 +21,15 @@ export class PinnedDatabase {
 
   constructor(path: string) {
     this.#database = new Database(path, { readonly: true, safeIntegers: true });
-    this.#database.run("PRAGMA busy_timeout = 5000");
-    this.#database.run("BEGIN");
-    // the moment is that of the first read
-    this.#schema();
+    try {
+      this.#database.run("PRAGMA busy_timeout = 5000");
+      this.#database.run("BEGIN");
+      // the moment is that of the first read
+      this.#schema();
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
   }
 
   /**
