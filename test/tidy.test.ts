@@ -27,6 +27,7 @@ const LAYERS: readonly string[] = [
   "engine",
   "engine-state",
   "engine-backlog",
+  "engine-in-flight",
   "engine-keys",
   "engine-laggards",
   "pipeline",

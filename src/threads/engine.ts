@@ -5,7 +5,8 @@ import { must } from "../base/assert.ts";
 import { systemClock, type Clock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import type { Engine } from "../engine.ts";
-import { EngineBacklog, type DurableRecord } from "../engine-backlog.ts";
+import { EngineBacklog } from "../engine-backlog.ts";
+import { RecordsInFlight } from "../engine-in-flight.ts";
 import { EngineKeys, type Keyed } from "../engine-keys.ts";
 import { EngineLaggards, type PastPage } from "../engine-laggards.ts";
 import type { Source } from "../engine-records.ts";
@@ -70,8 +71,7 @@ class EngineThread {
   readonly #queue: QueuedBody[] = [];
   /** Bodies of a slot that are still queued. */
   readonly #queuedInSlot = new Map<number, number>();
-  /** Records on their way to durability. */
-  readonly #inFlight: DurableRecord[] = [];
+  readonly #inFlight = new RecordsInFlight();
   #turnScheduled = false;
   #stopping = false;
 
@@ -184,16 +184,18 @@ class EngineThread {
     latch.later(() => this.#turn());
   }
 
-  /** Makes records of what is queued, as long as there is room for images. */
+  /** Makes records of what is queued, as long as there is room for them. */
   #turn(): void {
     this.#turnScheduled = false;
     const beganUs = this.#clock.monotonicUs();
     this.#takeQueued();
     this.#catchUp.tookBodies(beganUs);
+    // bodies without events make no record that would be told to be durable
+    this.#finishWhenIdle();
   }
 
   #takeQueued(): void {
-    while (this.#queue.length > 0 && this.#engine.hasRoom) {
+    while (this.#queue.length > 0 && this.#engine.hasRoom && this.#inFlight.hasRoom) {
       this.#takeOne();
       const last = this.#queue.at(-1);
       // Who came while a large body was in work is seen before its next record.
@@ -224,8 +226,9 @@ class EngineThread {
       const after = cursor === null ? 0 : this.#engine.lastPosition;
       return toMain({ kind: "empty", after, answers });
     }
-    this.#inFlight.push(taken.sealed, ...(kept === null ? [] : [kept]));
-    return this.#toLog({ kind: "events", ...taken.sealed, answers, kept });
+    this.#inFlight.add(taken.sealed, ...(kept === null ? [] : [kept]));
+    const raws = new Set(taken.sealed.rejects.map(({ raw }) => raw.buffer));
+    return this.#toLog({ kind: "events", ...taken.sealed, answers, kept }, [...raws]);
   }
 
   /** The first queued bodies: of one source, and none that goes on but the first. */
@@ -252,10 +255,8 @@ class EngineThread {
 
   /** Control records on their way to the log. */
   #append(records: readonly ControlRecord[]): void {
-    for (const record of records) {
-      this.#inFlight.push(record);
-      this.#toLog(record);
-    }
+    this.#inFlight.add(...records);
+    for (const record of records) this.#toLog(record);
   }
 
   /** While bodies wait here or producers are refused, nobody's silence means anything. */
@@ -293,8 +294,7 @@ class EngineThread {
 
   /** The log made records durable: they are folded in place, or later from the log. */
   #onDurable(position: number): void {
-    const beyond = this.#inFlight.findIndex(({ position: at }) => at > position);
-    const durable = this.#inFlight.splice(0, beyond === -1 ? this.#inFlight.length : beyond);
+    const durable = this.#inFlight.settle(position);
     this.#catchUp.durable(durable.length);
     this.#checkpoints.outputs(this.#backlog.take(durable));
     this.#checkpoints.durable(position);
@@ -347,13 +347,15 @@ class EngineThread {
   }
 
   #finishWhenIdle(): void {
-    if (!this.#stopping || this.#queue.length > 0 || this.#inFlight.length > 0) return;
+    if (!this.#stopping || this.#queue.length > 0 || !this.#inFlight.isEmpty) return;
     this.#checkpoints.tick();
     if (this.#checkpoints.finish()) toMain({ kind: "stopped" });
   }
 
-  #toLog(message: EngineToLog): void {
-    this.#ports.log.postMessage(message);
+  /** `given`: nobody needs it here any more. What stays here is garbage of the old generation, of which the collector let 2 GB come together. */
+  #toLog(message: EngineToLog, given: readonly ArrayBufferLike[] = []): void {
+    const transfer = given.filter((buffer) => buffer instanceof ArrayBuffer);
+    this.#ports.log.postMessage(message, transfer);
   }
 }
 
