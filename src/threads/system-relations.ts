@@ -127,7 +127,13 @@ function readers(
   log: { readonly durablePosition: number; readonly readers: readonly ReaderPosition[] },
 ): InlineRelation {
   const all = [
-    { reader: "admission", position: status.admitted, durable: null, since: null },
+    {
+      reader: "admission",
+      position: status.admitted,
+      durable: null,
+      since: null,
+      state: "running",
+    },
     ...status.views.map(({ view, position, since, state }) => ({
       reader: `view:${view}`,
       position,
@@ -135,7 +141,7 @@ function readers(
       since,
       state,
     })),
-    ...log.readers.map((reader) => ({ ...reader, since: null })),
+    ...log.readers.map((reader) => ({ ...reader, since: null, state: "running" })),
   ];
   return {
     name: "millrace.readers",
@@ -147,13 +153,13 @@ function readers(
       { name: "since", type: "BIGINT" },
       { name: "state", type: "VARCHAR" },
     ],
-    rows: all.map(({ reader, position, durable, since, ...own }) => [
+    rows: all.map(({ reader, position, durable, since, state }) => [
       reader,
       String(position),
       String(Math.max(0, log.durablePosition - position)),
       durable === null ? null : String(durable),
       since === null ? null : String(since),
-      "state" in own ? own.state : "running",
+      state,
     ]),
   };
 }
