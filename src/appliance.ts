@@ -232,6 +232,9 @@ function copiersOf(
   freezer: Freezer,
   folder: DataFolder,
 ): { readonly savepointer: Savepointer; readonly shipping: Shipping | null } {
+  // one for all: the ship thread's is made at the same moment, and neither goes back when the machine's does
+  const clock = systemClock();
+  const nowUs = (): number => clock.nowUs();
   const order = {
     dataFolder: folder.path,
     jobId: folder.jobId,
@@ -244,7 +247,7 @@ function copiersOf(
     url: workers.savepoint,
     order,
     failpoint: failpoint ?? null,
-    nowUs: () => systemClock().nowUs(),
+    nowUs,
     freezer: freezer.user(),
   });
   const to = shipTarget(checked.config.settings.ship);
@@ -262,7 +265,7 @@ function copiersOf(
     },
     failpoint: failpoint ?? null,
     freezer: freezer.user(),
-    nowUs: () => systemClock().nowUs(),
+    nowUs,
     say,
   });
   return { savepointer, shipping };

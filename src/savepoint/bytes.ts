@@ -14,10 +14,18 @@ export function* hashFile(files: Files, path: string): Generator<number, Hashed>
   return yield* readPieces(files, path, () => {});
 }
 
-/** Copies a file to a new one, synced. When it is given up or fails, the new one is gone. Throws OS errors. */
+/** Copies a file to a new one, synced. When it is given up or fails, the new one is gone. `room` is told each piece's bytes before it is written. Throws OS errors, and what `room` does. */
 export function* copyFile(
   files: Files,
-  { from, to }: { readonly from: string; readonly to: string },
+  {
+    from,
+    to,
+    room,
+  }: {
+    readonly from: string;
+    readonly to: string;
+    readonly room?: (bytes: number) => void;
+  },
   steps: Readonly<Record<"create" | "sync" | "abandon", Step>>,
 ): Generator<number, Hashed> {
   const target = files.create(to, steps.create);
@@ -27,6 +35,7 @@ export function* copyFile(
     const hashed = yield* readPieces(files, from, (piece) => {
       // in small portions: one sync of all at the end would hold up everybody's syncs
       if (isBegun) files.sync(to, steps.sync);
+      room?.(piece.length);
       target.write(piece);
       isBegun = true;
     });

@@ -109,7 +109,8 @@ export class SavepointFolder implements SavepointPlace {
       return;
     }
     this.refuseFull(this.#files.sizeBytes(from));
-    const hashed = yield* copyFile(this.#files, { from, to }, STEPS);
+    const room = (bytes: number): void => this.refuseFull(bytes);
+    const hashed = yield* copyFile(this.#files, { from, to, room }, STEPS);
     this.#listed.push({ path: relative, ...hashed });
   }
 

@@ -273,9 +273,10 @@ class Filling {
       if (name !== null) {
         this.#bytes += bytes;
         this.#ports.tell({ step: name, bytes: this.#bytes });
-        if (name !== "tables") this.#place.refuseFull(SAVEPOINT_PIECE_BYTES);
       }
       await this.#ports.pause();
+      // others may have filled the disk meanwhile
+      if (name !== null && name !== "tables") this.#place.refuseFull(SAVEPOINT_PIECE_BYTES);
     }
   }
 }

@@ -17,6 +17,7 @@ import {
   type FolderNote,
   type Owner,
 } from "./owner.ts";
+import { differsAt } from "./lineage.ts";
 import { lastStored, readSegmentKey, runFrom } from "./segment.ts";
 import {
   CHUNK_KEYS,
@@ -33,6 +34,9 @@ import { StoreError, type Listed, type ObjectStore } from "./store.ts";
 export class ClaimRefusedError extends Error {
   override readonly name = "ClaimRefusedError";
 }
+
+/** Terms in a folder's note: more than are begun, one after the other, without an answer of the store. */
+const TERMS_NOTED_MAX = 64;
 
 /** A data folder that ships. */
 export interface ShippingFolder {
@@ -54,6 +58,8 @@ export interface Claimed {
   /** From here on records are to be shipped; the store has those before it from `runFirst` on. */
   readonly next: number;
   readonly runFirst: number;
+  /** The last position that a restore from the prefix gets; null: there is no shipment. */
+  readonly restorable: number | null;
   /** Oldest first. */
   readonly kept: readonly Kept[];
   /** Highest number of a shipment, of any. */
@@ -72,6 +78,7 @@ export async function claimPrefix(store: ObjectStore, folder: ShippingFolder): P
   const terms = owner?.terms ?? [];
   const note = readFolderNote(dataFolder, files);
   const log = logMoment(logFolderOf(dataFolder), files);
+  const stored = lastStored(segments, terms);
   const claim = decideClaim({
     address: store.address,
     jobId,
@@ -79,27 +86,43 @@ export async function claimPrefix(store: ObjectStore, folder: ShippingFolder): P
     note,
     owner,
     isUsed: listed.length > 0,
-    stored: lastStored(segments, terms),
+    stored,
   });
   if (claim.kind === "refuse") throw new ClaimRefusedError(claim.why);
-  const next = Math.min(runFrom(log.first, segments, terms).last + 1, log.last + 1);
+  const end = claim.kind === "take over" ? claim.end : Infinity;
+  const until = Math.min(stored, end);
+  const differing = await differsAt(store, { segments, terms, until }, { log, jobId });
+  if (differing !== null)
+    throw new ClaimRefusedError(
+      `${store.address} and this data folder hold different events at log position ${differing}: this is an older copy of the one that was shipped, and took events of its own since. Restore from the prefix to another folder and send there what only this one took, or name another prefix in ship.to`,
+    );
+  const next = Math.min(runFrom(log.first, segments, terms).last + 1, log.last + 1, end + 1);
   const id = note?.folder ?? randomUUID();
-  writeFolderNote(dataFolder, { folder: id, restored: note?.restored ?? null }, files);
   const names = listed.flatMap(({ key }) => readShipmentKey(key) ?? []);
   const term = {
     id: nextTermId(owner, randomBytes(4).toString("hex")),
     from: next,
     beganAt: new Date(folder.nowUs() / 1000).toISOString(),
   };
+  const restored = note?.restored ?? null;
+  writeFolderNote(
+    dataFolder,
+    { folder: id, restored, claimed: noted(note, store, term.id) },
+    files,
+  );
   const named = new Set([...segments, ...names].map((one) => one.term));
   const claimed: Owner = { jobId, folder: id, terms: withTerm(terms, term, named) };
   await store.put(OWNER_KEY, encodeOwner(claimed));
   await confirmOwner(store, claimed);
+  const kept = await keptShipments(store, names, claimed);
+  const newest = kept.at(-1)?.shipment;
   return {
     owner: claimed,
     next,
     runFirst: log.first,
-    kept: await keptShipments(store, names, claimed),
+    restorable:
+      newest === undefined ? null : runFrom(newest.log.first, segments, claimed.terms).last,
+    kept,
     lastNumber: Math.max(0, ...names.map(({ number }) => number)),
     chunks: chunksOf(listed),
   };
@@ -143,6 +166,16 @@ async function keptShipments(
     }
   }
   return kept;
+}
+
+/** Noted before the owner is written: what the store has of this folder is then always known to it. */
+function noted(
+  note: FolderNote | null,
+  { address }: ObjectStore,
+  term: string,
+): NonNullable<FolderNote["claimed"]> {
+  const before = note?.claimed?.to === address ? note.claimed.terms : [];
+  return { to: address, terms: [...before, term].slice(-TERMS_NOTED_MAX) };
 }
 
 function readFolderNote(dataFolder: string, files: Files): FolderNote | null {

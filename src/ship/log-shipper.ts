@@ -10,6 +10,9 @@ import { encodeSegment } from "./segment.ts";
 import { SEGMENT_BYTES } from "./ship-limits.ts";
 import type { ObjectStore } from "./store.ts";
 
+/** What a claim says of the log. */
+type LogClaim = Pick<Claimed, "owner" | "next" | "runFirst" | "restorable">;
+
 export class LogShipper {
   readonly #store: ObjectStore;
   readonly #folder: ShippingFolder;
@@ -18,6 +21,8 @@ export class LogShipper {
   readonly #pause: (bytes: number) => Promise<void>;
   #next: number;
   #runFirst: number;
+  /** Where a restore ends that cannot get to `runFirst`; null: it can. */
+  #endsAt: number | null;
   #completeAtUs = 0;
   #missed = 0;
   #step: Promise<void> | null = null;
@@ -25,7 +30,7 @@ export class LogShipper {
   constructor(
     store: ObjectStore,
     folder: ShippingFolder,
-    { owner, next, runFirst }: Pick<Claimed, "owner" | "next" | "runFirst">,
+    { owner, next, runFirst, restorable }: LogClaim,
     pause: (bytes: number) => Promise<void>,
   ) {
     this.#store = store;
@@ -33,6 +38,7 @@ export class LogShipper {
     this.#owner = owner;
     this.#next = next;
     this.#runFirst = runFirst;
+    this.#endsAt = restorable !== null && restorable >= next - 1 ? null : (restorable ?? 0);
     this.#pause = pause;
   }
 
@@ -41,7 +47,19 @@ export class LogShipper {
     return { runFirst: this.#runFirst, last: this.#next - 1 };
   }
 
-  /** All that was durable at this moment is in the store; 0: not yet. */
+  /** A restore from the store gets up to here: `shipped.last`, but for records that are in no segment and no shipment. */
+  get position(): number {
+    return this.#endsAt ?? this.#next - 1;
+  }
+
+  /** There is a shipment of this log position, whose log began at or behind `shipped.runFirst` then. */
+  join(position: number): void {
+    if (this.#endsAt === null) return;
+    // records may have been trimmed unshipped since
+    this.#endsAt = this.#runFirst <= position + 1 ? null : Math.max(this.#endsAt, position);
+  }
+
+  /** A restore from the store gets all that was durable at this moment; 0: not yet. */
   get completeAtUs(): number {
     return this.#completeAtUs;
   }
@@ -66,6 +84,7 @@ export class LogShipper {
     const moment = logMoment(logFolderOf(dataFolder), files);
     if (moment.first > this.#next) {
       this.#missed += moment.first - this.#next;
+      this.#endsAt ??= this.#next - 1;
       this.#next = this.#runFirst = moment.first;
     }
     let waiting: EncodedRecord[] = [];
@@ -87,7 +106,7 @@ export class LogShipper {
       throw error;
     }
     if (waiting.length > 0) await this.#put(waiting);
-    this.#completeAtUs = atUs;
+    if (this.#endsAt === null) this.#completeAtUs = atUs;
   }
 
   async #put(records: readonly EncodedRecord[]): Promise<void> {

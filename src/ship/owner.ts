@@ -43,7 +43,18 @@ export interface FolderNote {
   /** Its id; null: it was restored, and has not shipped yet. */
   readonly folder: string | null;
   /** What the prefix had when the folder was restored from it; null: it was not. */
-  readonly restored: { readonly to: string; readonly term: string; readonly last: number } | null;
+  readonly restored: Restored | null;
+  /** Terms that this folder began, or may have begun, at the prefix that it shipped to last. Absent: an earlier release wrote the note. */
+  readonly claimed?: { readonly to: string; readonly terms: readonly string[] };
+}
+
+interface Restored {
+  readonly to: string;
+  readonly term: string;
+  /** The last position that the prefix had. */
+  readonly last: number;
+  /** The last position that was restored: before `last` when the log in the store had a gap or damage. Absent: an earlier release restored it. */
+  readonly end?: number;
 }
 
 export const encodeFolderNote = (note: FolderNote): Uint8Array => encodeNote("folder", note);
@@ -65,11 +76,11 @@ export interface ClaimFacts {
   readonly stored: number;
 }
 
-/** `own`: the folder has shipped there before; `take over`: it was restored from there; `refuse`: two would write one prefix. */
+/** `own`: the folder has shipped there before; `take over`: it was restored from there, up to log position `end`; `refuse`: two would write one prefix. */
 export type Claim =
   | { readonly kind: "new" }
   | { readonly kind: "own" }
-  | { readonly kind: "take over" }
+  | { readonly kind: "take over"; readonly end: number }
   | { readonly kind: "refuse"; readonly why: string };
 
 /** May this folder ship to this prefix? Pure. */
@@ -85,13 +96,18 @@ export function decideClaim(facts: ClaimFacts): Claim {
     return refuse(
       `is the prefix of another data folder (job ${owner.jobId}, not ${facts.jobId}): ${elsewhere}`,
     );
-  if (note !== null && note.folder === owner.folder)
-    return stored <= last
+  const { id, beganAt } = currentTerm(owner);
+  if (note !== null && note.folder === owner.folder) {
+    if (stored > last)
+      return refuse(
+        `has the log up to position ${stored}, this data folder ends at ${last}: it is an older copy of the one that was shipped. Restore from the prefix, or ${elsewhere}`,
+      );
+    return note.claimed?.to !== address || note.claimed.terms.includes(id)
       ? { kind: "own" }
       : refuse(
-          `has the log up to position ${stored}, this data folder ends at ${last}: it is an older copy of the one that was shipped. Restore from the prefix, or ${elsewhere}`,
+          `was shipped to by a newer copy of this data folder (since ${beganAt}): this one is older. Restore from the prefix, or ${elsewhere}`,
         );
-  const { id, beganAt } = currentTerm(owner);
+  }
   const restored = note?.restored?.to === address ? note.restored : null;
   if (restored === null)
     return refuse(
@@ -101,7 +117,7 @@ export function decideClaim(facts: ClaimFacts): Claim {
     return refuse(
       `was shipped to by another copy of this data folder (since ${beganAt}, up to log position ${stored}) after this one was restored from it as it was up to ${restored.last}. Stop that one and restore again, or stop this one; or ${elsewhere}`,
     );
-  return { kind: "take over" };
+  return { kind: "take over", end: restored.end ?? stored };
 }
 
 /** The terms and one more, without those before the first that a key names. `named`: ids of terms in keys. Pure. */

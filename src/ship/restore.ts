@@ -2,7 +2,7 @@
 // is checked by its SHA-256 before a byte of it is used.
 import { dirname, join } from "node:path";
 import type { Files } from "../base/files.ts";
-import { decompress } from "../base/zstd.ts";
+import { decompressForeign } from "../base/zstd.ts";
 import { LogCopy } from "../savepoint/copy-log.ts";
 import { restoreInto } from "../savepoint/restore.ts";
 import { CONFIGURATION_NAME } from "../savepoint/manifest.ts";
@@ -100,7 +100,7 @@ export async function restoreShipment(order: ShipRestoreOrder): Promise<ShipRest
     }
     copy.tidy();
     const { id: term } = currentTerm(contents.owner);
-    const seen = { to: store.address, term, last: stored };
+    const seen = { to: store.address, term, last: stored, end: restored.last };
     writeFolderNote(place, { folder: null, restored: seen }, order.files);
   });
   const beyond = stored > restored.last ? { from: restored.last + 1, to: stored } : null;
@@ -229,7 +229,12 @@ class Download {
         "damaged",
         `${name} is damaged (its SHA-256 does not fit)${this.#advice}`,
       );
-    return rawBytes === undefined ? stored : decompress(stored, rawBytes);
+    if (rawBytes === undefined) return stored;
+    try {
+      return decompressForeign(stored, rawBytes);
+    } catch (error) {
+      throw new StoreError("damaged", `${name} is damaged (${String(error)})${this.#advice}`);
+    }
   }
 
   /** The run's records. Those behind `needed.last` end at the first segment that is damaged. */

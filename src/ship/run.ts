@@ -10,9 +10,9 @@ import type { ObjectStore } from "./store.ts";
 
 /** How shipping is. Plain data: it is posted. */
 export interface ShipStatus {
-  /** Every event at or before this log position is in the store; 0: not known yet, or none. */
+  /** A restore from the store gets every event at or before this log position; 0: not known yet, or none. */
   readonly position: number;
-  /** All that was durable at this moment is in the store, µs. */
+  /** It gets all that was durable at this moment, µs. */
   readonly completeAtUs: number;
   /** Log position and time of the newest shipment; null: there is none. */
   readonly shipment: { readonly position: number; readonly madeAt: string } | null;
@@ -22,7 +22,7 @@ export interface ShipStatus {
   readonly failures: number;
   /** Records that left the log before they were shipped. */
   readonly missedRecords: number;
-  /** What keeps it from being done, a sentence each. */
+  /** What keeps it from being done, or is missing in the store, a sentence each. */
   readonly problems: readonly string[];
   /** Another copy of the data folder has the prefix, or had it: nothing is shipped any more. */
   readonly isRefused: boolean;
@@ -169,13 +169,18 @@ export class ShipRun {
     const noMore = this.#noMore;
     const { intervalUs, logIntervalUs } = this.#order;
     const newest = shipper.newest?.shipment.madeAt;
-    let dueUs = newest === undefined ? 0 : Date.parse(newest) * 1000 + intervalUs;
+    const isJoined = log.position === log.shipped.last;
+    let dueUs = newest === undefined || !isJoined ? 0 : Date.parse(newest) * 1000 + intervalUs;
     let missed = 0;
     while (!noMore.aborted) {
-      const isDue = clock.nowUs() >= dueUs || log.missed > missed;
-      if (isDue && !shipper.isSettledAt(log.shipped.last)) {
-        missed = log.missed;
-        const beganUs = clock.nowUs();
+      const beganUs = clock.nowUs();
+      // the newest one is of a clock that was ahead
+      dueUs = Math.min(dueUs, beganUs + intervalUs);
+      if (log.missed > missed) dueUs = 0;
+      missed = log.missed;
+      const { last } = log.shipped;
+      const isSettled = log.position === last && shipper.isSettledAt(last);
+      if (beganUs >= dueUs && !isSettled) {
         try {
           await shipper.make(log);
           this.#shipments++;
@@ -220,17 +225,28 @@ export class ShipRun {
     return Math.min(waitUs, SHIP_RETRY_US_MAX);
   }
 
+  /** A sentence when records left the log that are in no segment and no shipment. */
+  #gap(): string[] {
+    if (this.#log === null || !this.#shipper?.newest) return [];
+    const { position, shipped } = this.#log;
+    return position === shipped.last
+      ? []
+      : [
+          `a restore would end at log position ${position}: records behind it left the log before they were shipped to ${this.#address}. The next shipment, which is being made, has what they said in its tables`,
+        ];
+  }
+
   #tell(): void {
     const newest = this.#shipper?.newest?.shipment;
     this.#ports.tell({
-      position: this.#log?.shipped.last ?? 0,
+      position: this.#log?.position ?? 0,
       completeAtUs: Math.max(this.#log?.completeAtUs ?? 0, this.#startedAtUs),
       shipment: newest === undefined ? null : { position: newest.log.last, madeAt: newest.madeAt },
       bytes: this.#bytes,
       shipments: this.#shipments,
       failures: this.#failures,
       missedRecords: this.#log?.missed ?? 0,
-      problems: [...this.#problems.values()],
+      problems: [...this.#problems.values(), ...this.#gap()],
       isRefused: this.#isRefused,
     });
   }

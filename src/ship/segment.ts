@@ -86,6 +86,8 @@ export function decodeSegment(segment: Segment, bytes: Uint8Array, name: string)
     records.push({ position, receivedAtUs, header, payload: bytes.slice(payloadAt, end) });
     at = end;
   }
+  if (segment.first + records.length - 1 !== segment.last)
+    throw new StoreError("damaged", `${name} is damaged (it has ${records.length} records)`);
   return records;
 }
 
@@ -116,6 +118,17 @@ export function runFrom(from: number, listed: readonly Segment[], terms: readonl
 /** The last position that the store has in any segment that counts; 0: none. */
 export function lastStored(listed: readonly Segment[], terms: readonly Term[]): number {
   return counted(listed, terms).reduce((last, { end }) => Math.max(last, end - 1), 0);
+}
+
+/** The segment that says what is at a position, and its end; null: none does. Pure. */
+export function holderOf(
+  position: number,
+  listed: readonly Segment[],
+  terms: readonly Term[],
+): { readonly segment: Segment; readonly end: number } | null {
+  const isHolder = ({ segment, end }: { segment: Segment; end: number }): boolean =>
+    segment.first <= position && position < end;
+  return counted(listed, terms).findLast(isHolder) ?? null;
 }
 
 function counted(

@@ -3,6 +3,7 @@
 import { foreignName, type Savepoint } from "../savepoint/manifest.ts";
 import { decodeNote, encodeNote } from "./note.ts";
 import { endOf, type Term } from "./owner.ts";
+import { CHUNK_BYTES } from "./ship-limits.ts";
 import { StoreError } from "./store.ts";
 
 export const SHIPMENT_KEYS = "shipments/";
@@ -76,5 +77,20 @@ export function decodeShipment(bytes: Uint8Array, name: string): Shipment {
   const foreign = foreignName(shipment);
   if (foreign !== null)
     throw new StoreError("damaged", `${name} is damaged (it names ${JSON.stringify(foreign)})`);
+  const odd = shipment.files.find((file) => !isOfChunks(file));
+  if (odd !== undefined)
+    throw new StoreError("damaged", `${name} is damaged (the chunks of ${odd.path} do not fit)`);
   return shipment;
+}
+
+/** Whether the chunks make the file, and none asks for more memory than it may. */
+function isOfChunks({ bytes, chunks }: ShippedFile): boolean {
+  const isSize = (size: number): boolean =>
+    Number.isSafeInteger(size) && size > 0 && size <= CHUNK_BYTES;
+  const sizes = chunks.map((chunk) => chunk.rawBytes ?? chunk.bytes);
+  return (
+    chunks.every((chunk) => isSize(chunk.bytes) && isChunkKey(chunkKey(chunk.sha256))) &&
+    sizes.every(isSize) &&
+    sizes.reduce((sum, size) => sum + size, 0) === bytes
+  );
 }

@@ -91,6 +91,7 @@ export class Shipper {
       const shipped = await this.#upload(stage);
       stage.remove();
       await this.#publish({ ...savepoint, folder: this.#owner.folder, files: shipped });
+      log.join(savepoint.log.last);
     } finally {
       stage.remove();
     }
@@ -127,8 +128,8 @@ export class Shipper {
     const shipped: ShippedFile[] = [];
     try {
       for (const file of stage.staged) {
-        stage.refuseFull(0);
-        shipped.push("shipped" in file ? file.shipped : await this.#uploadFile(file, lanes));
+        if ("shipped" in file) shipped.push(file.shipped);
+        else shipped.push(await this.#uploadFile(file, { lanes, stage }));
       }
     } finally {
       await lanes.end();
@@ -138,12 +139,14 @@ export class Shipper {
 
   async #uploadFile(
     { path, from }: Extract<StagedFile, { readonly from: string }>,
-    lanes: Lanes,
+    { lanes, stage }: { readonly lanes: Lanes; readonly stage: ShipStage },
   ): Promise<ShippedFile> {
     const reader = this.#ports.files.open(from);
     try {
       const chunks: Chunk[] = [];
       for (let at = 0; at < reader.sizeBytes; at += CHUNK_BYTES) {
+        // events need the room that the copies take
+        stage.refuseFull(0);
         const raw = new Uint8Array(Math.min(CHUNK_BYTES, reader.sizeBytes - at));
         reader.read(at, raw);
         // tables and sealed ids are compressed already

@@ -57,7 +57,8 @@ export class ShipStage implements SavepointPlace {
     this.#files.makeFolder(dirname(to));
     if (!this.#files.link(from, to, "savepoint.file.link")) {
       this.refuseFull(this.#files.sizeBytes(from));
-      yield* copyFile(this.#files, { from, to }, STEPS);
+      const room = (bytes: number): void => this.refuseFull(bytes);
+      yield* copyFile(this.#files, { from, to, room }, STEPS);
     }
     yield* this.list(relative);
   }

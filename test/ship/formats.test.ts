@@ -62,6 +62,13 @@ const SHIPMENT: Shipment = {
 };
 const RECORDS = [5, 6, 7, 8];
 
+/** As releases have written it since. */
+const NOTE_NOW: FolderNote = {
+  folder: OWNER.folder,
+  restored: { to: "s3://bucket/prefix", term: TERM, last: 155, end: 150 },
+  claimed: { to: "s3://bucket/prefix", terms: [TERM, "000003-00000000"] },
+};
+
 const notes = [
   ["owner.json", OWNER, encodeOwner, decodeOwner],
   ["ship.json", NOTE, encodeFolderNote, decodeFolderNote],
@@ -92,6 +99,10 @@ describe.each(notes)("%s", (name, value, encode, decode) => {
   });
 });
 
+test("what a folder knows of itself comes back", () => {
+  expect(decodeFolderNote(encodeFolderNote(NOTE_NOW), "it")).toEqual(NOTE_NOW);
+});
+
 test("a shipment that names a path elsewhere is refused", () => {
   for (const path of ["../lock.db", "/etc/passwd", "log/../../x", "lock.db", "ship.json"]) {
     const bytes = encodeShipment({ ...SHIPMENT, files: [{ path, bytes: 0, chunks: [] }] });
@@ -100,6 +111,25 @@ test("a shipment that names a path elsewhere is refused", () => {
   const name = "../../../home.avro";
   const bytes = encodeShipment({ ...SHIPMENT, tables: [{ name, version: 1, epoch: 1 }] });
   expect(() => decodeShipment(bytes, "it")).toThrow(`it names ${JSON.stringify(name)}`);
+});
+
+test("a shipment whose chunks do not make its files, or ask for too much memory, is refused", () => {
+  const [file] = SHIPMENT.files;
+  const [whole = { sha256: "", bytes: 0 }, rest = whole] = file?.chunks ?? [];
+  for (const chunks of [
+    [whole],
+    [{ ...whole, rawBytes: 8_388_609 }],
+    [
+      { ...whole, rawBytes: 8_388_609.5 },
+      { ...rest, bytes: -0.5 },
+    ],
+    [whole, { ...rest, bytes: 0, rawBytes: 1 }],
+    [whole, { ...rest, sha256: "../owner.json" }],
+  ]) {
+    const files = [{ path: "state.db", bytes: 8_388_609, chunks }];
+    const bytes = encodeShipment({ ...SHIPMENT, files });
+    expect(() => decodeShipment(bytes, "it")).toThrow("the chunks of state.db do not fit");
+  }
 });
 
 test("the fixture's segment has the records that were put into it", () => {

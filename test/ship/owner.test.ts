@@ -15,6 +15,7 @@ const term = (number: number, from: number): Term => ({
   beganAt: "2026-11-22T00:00:00.000Z",
 });
 const OWNER = { jobId: "job", folder: "one", terms: [term(1, 1), term(2, 50)] };
+const ID = term(2, 50).id;
 const RESTORED = { to: "s3://b/p", term: term(2, 50).id, last: 80 };
 const FACTS: ClaimFacts = {
   address: "s3://b/p",
@@ -39,6 +40,21 @@ describe("a prefix", () => {
       "that it was restored from",
       { note: { folder: null, restored: RESTORED }, last: 80 },
       "take over",
+    ],
+    [
+      "that this folder began the newest term at",
+      { note: { folder: "one", restored: null, claimed: { to: "s3://b/p", terms: [ID, "x"] } } },
+      "own",
+    ],
+    [
+      "that it shipped to before another one, which had other terms",
+      { note: { folder: "one", restored: null, claimed: { to: "s3://b/other", terms: ["x"] } } },
+      "own",
+    ],
+    [
+      "that a copy of this folder has begun a term at since",
+      { note: { folder: "one", restored: null, claimed: { to: "s3://b/p", terms: ["x"] } } },
+      "was shipped to by a newer copy of this data folder (since 2026-11-22",
     ],
     [
       "that it was restored from, when the claim was cut off",
@@ -70,6 +86,13 @@ describe("a prefix", () => {
     if (claim.kind === "refuse") expect(claim.why).toContain(wanted);
     else expect(claim.kind).toBe(wanted as typeof claim.kind);
   });
+});
+
+test("a take-over begins where the restore ended", () => {
+  const note = { folder: null, restored: RESTORED };
+  const ended = { folder: null, restored: { ...RESTORED, end: 60 } };
+  expect(decideClaim({ ...FACTS, note })).toEqual({ kind: "take over", end: 80 });
+  expect(decideClaim({ ...FACTS, note: ended })).toEqual({ kind: "take over", end: 60 });
 });
 
 test("a term ends where the lowest of the later ones begins", () => {

@@ -1,0 +1,140 @@
+// A data folder with a log, and its shipping, in this process: no events are decoded and no tables written, so that a test says what the log holds.
+import type { Clock } from "../../src/base/clock.ts";
+import { DiskFiles } from "../../src/base/disk-files.ts";
+import type { Files } from "../../src/base/files.ts";
+import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
+import { encodeRecord } from "../../src/log/codec.ts";
+import {
+  ledgerPathOf,
+  logFolderOf,
+  openDataFolder,
+  statePathOf,
+} from "../../src/log/data-folder.ts";
+import { openSqliteLogWriter } from "../../src/log/sqlite-log.ts";
+import { restoreShipment, type ShipRestoreReport } from "../../src/ship/restore.ts";
+import { ShipRun, type ShipStatus } from "../../src/ship/run.ts";
+import type { ObjectStore } from "../../src/ship/store.ts";
+import { Ledger } from "../../src/table/ledger.ts";
+import { recordAt } from "../log/records.ts";
+
+const LOG_FILE_BYTES = 64 * 1024;
+/** Records of one transaction. */
+const APPENDED = 100;
+
+/** Appends records up to `last` to the data folder's log, which is made where there is none. `mark` tells records of two copies apart. */
+export function writeLog(data: string, last: number, mark = 0): void {
+  const files = new DiskFiles();
+  const { jobId, close } = openDataFolder(data, files);
+  openCheckpointStore(statePathOf(data), files, jobId).close();
+  Ledger.open(ledgerPathOf(data), jobId, files).close();
+  const options = { jobId, fileSizeBytes: LOG_FILE_BYTES, sizeMaxBytes: Number.MAX_SAFE_INTEGER };
+  const log = openSqliteLogWriter(logFolderOf(data), files, options);
+  while (log.lastPosition < last) {
+    const first = log.lastPosition + 1;
+    const records = Array.from({ length: Math.min(APPENDED, last + 1 - first) }, (_, at) =>
+      recordAt(first + at),
+    );
+    log.append(
+      records.map((record) =>
+        encodeRecord({ ...record, receivedAtUs: record.receivedAtUs + mark }),
+      ),
+    );
+  }
+  log.close();
+  close();
+}
+
+/** Removes the log's files that hold nothing at or behind `position`. */
+export function trimLog(data: string, position: number): void {
+  const files = new DiskFiles();
+  const { jobId, close } = openDataFolder(data, files);
+  const options = { jobId, fileSizeBytes: LOG_FILE_BYTES, sizeMaxBytes: Number.MAX_SAFE_INTEGER };
+  const log = openSqliteLogWriter(logFolderOf(data), files, options);
+  log.trim(position);
+  log.close();
+  close();
+}
+
+/** A shipping that runs. */
+export interface Running {
+  readonly status: () => ShipStatus;
+  /** Resolves when a status is as wanted; the test's own time limit is the only one. */
+  readonly until: (isSo: (status: ShipStatus) => boolean) => Promise<void>;
+  readonly notices: readonly string[];
+  /** Ships what the log holds, and ends. */
+  readonly stop: () => Promise<void>;
+}
+
+export interface RunOptions {
+  readonly files?: Files;
+  readonly clock?: Clock;
+  readonly intervalUs?: number;
+  /** Requests of shipments go there; by default where the log's go. */
+  readonly shipments?: ObjectStore;
+}
+
+const REAL: Clock = {
+  nowUs: () => Date.now() * 1000,
+  monotonicUs: () => Math.floor(performance.now() * 1000),
+};
+
+/** Begins to ship a data folder. */
+export function runShip(data: string, store: ObjectStore, options: RunOptions = {}): Running {
+  const { files = new DiskFiles(), clock = REAL, intervalUs = 20_000, shipments = store } = options;
+  const folder = openDataFolder(data, files);
+  folder.close();
+  const [noMore, finish] = [new AbortController(), new AbortController()];
+  const notices: string[] = [];
+  let status: ShipStatus | null = null;
+  let changed = Promise.withResolvers<void>();
+  const { path: dataFolder, jobId, hashKey } = folder;
+  const of = { dataFolder, jobId, hashKey, millrace: "test", configurationText: "{}" };
+  const savepoint = { ...of, logFileSizeBytes: LOG_FILE_BYTES };
+  const over = new ShipRun(
+    { savepoint, intervalUs, logIntervalUs: 10_000, keepMax: 2 },
+    {
+      files,
+      clock,
+      stores: { log: store, shipments },
+      freeze: () => Promise.resolve(),
+      thaw: () => {},
+      letGo: () => {},
+      rest: () => Bun.sleep(0),
+      noMore: noMore.signal,
+      finish: finish.signal,
+      tell: (now) => {
+        status = now;
+        changed.resolve();
+        changed = Promise.withResolvers();
+      },
+      notice: (text) => void notices.push(text),
+    },
+  ).run();
+  let isOver = false;
+  void over.finally(() => (isOver = true)).catch(() => {});
+  return {
+    notices,
+    status: () => {
+      if (status === null) throw new Error("nothing was told yet");
+      return status;
+    },
+    until: async (isSo) => {
+      for (;;) {
+        if (status !== null && isSo(status)) return;
+        if (isOver) throw new Error(`it is over: ${notices.join("; ")}`);
+        await Promise.race([changed.promise, over]);
+      }
+    },
+    stop: async () => {
+      noMore.abort();
+      finish.abort();
+      await over;
+    },
+  };
+}
+
+/** Restores the newest shipment to `data`. */
+export function restoreTo(data: string, store: ObjectStore): Promise<ShipRestoreReport> {
+  const files = new DiskFiles();
+  return restoreShipment({ store, number: null, dataFolder: data, files, tell: () => {} });
+}

@@ -1,0 +1,161 @@
+// Shipping from claim to restore, in this process, to a store that we did not write: copies of a folder, restores that ended early, clocks, gaps, full disks.
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { cpSync } from "node:fs";
+import { join } from "node:path";
+import { DiskFiles } from "../../src/base/disk-files.ts";
+import { logFolderOf, openDataFolder } from "../../src/log/data-folder.ts";
+import { logMoment, recordPieces } from "../../src/savepoint/copy-log.ts";
+import { readSegmentKey } from "../../src/ship/segment.ts";
+import { temporaryFolder } from "../e2e/appliance.ts";
+import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
+import { restoreTo, runShip, trimLog, writeLog, type Running } from "./instance-fixture.ts";
+import { startStore, type TestStore } from "./store-fixture.ts";
+
+setDefaultTimeout(60_000);
+
+const folder = temporaryFolder();
+const at = (name: string): string => join(folder.path, name);
+let store: TestStore;
+beforeAll(async () => {
+  if (!isPythonMissing) store = await startStore();
+});
+afterAll(async () => {
+  if (!isPythonMissing) await store.stop();
+  folder.dispose();
+});
+const storeTest = (name: string, run: () => Promise<void>): void =>
+  test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
+
+/** The records of a data folder's log, header and payload. */
+function logOf(data: string): string[] {
+  const files = new DiskFiles();
+  const { jobId, close } = openDataFolder(data, files);
+  close();
+  const records = [...recordPieces(logMoment(logFolderOf(data), files), jobId)].flat();
+  return records.map(({ header, payload }) =>
+    Bun.hash(Buffer.concat([header, payload])).toString(),
+  );
+}
+
+/** Ships all that is in the log, with a shipment of it, and ends. */
+async function shipAll(data: string, prefix: string, last: number): Promise<void> {
+  const running = runShip(at(data), store.open(prefix));
+  await running.until(
+    ({ position, shipment }) => position >= last && (shipment?.position ?? 0) >= last,
+  );
+  await running.stop();
+}
+
+async function refusal(running: Running): Promise<string> {
+  await running.until(({ isRefused }) => isRefused);
+  await running.stop();
+  return running.notices.join("\n");
+}
+
+storeTest("an older copy of the folder that took events of its own is refused", async () => {
+  writeLog(at("older"), 20);
+  await shipAll("older", "older", 20);
+  cpSync(at("older"), at("copy"), { recursive: true });
+  cpSync(at("older"), at("trimmed"), { recursive: true });
+  // as of a machine that runs: the copy knows the newest term
+  writeLog(at("older"), 40);
+  await shipAll("older", "older", 40);
+  cpSync(join(at("older"), "ship.json"), join(at("copy"), "ship.json"));
+  writeLog(at("copy"), 60, 1000);
+  const copy = await refusal(runShip(at("copy"), store.open("older")));
+  expect(copy).toContain(
+    "s3://events/older and this data folder hold different events at log position 21: this is an older copy",
+  );
+  // nothing is left of what could be compared, and a newer term is known
+  writeLog(at("trimmed"), 700, 1000);
+  trimLog(at("trimmed"), 600);
+  const trimmed = await refusal(runShip(at("trimmed"), store.open("older")));
+  expect(trimmed).toContain("was shipped to by a newer copy of this data folder (since ");
+  // what was shipped is there, and its own folder goes on
+  writeLog(at("older"), 50);
+  await shipAll("older", "older", 50);
+  expect((await restoreTo(at("older-restored"), store.open("older"))).last).toBe(50);
+  expect(logOf(at("older-restored"))).toEqual(logOf(at("older")));
+});
+
+storeTest("a folder whose log was trimmed into the last segment goes on", async () => {
+  writeLog(at("cut"), 400);
+  await shipAll("cut", "cut", 400);
+  writeLog(at("cut"), 700);
+  trimLog(at("cut"), 390);
+  const first = logMoment(logFolderOf(at("cut")), new DiskFiles()).first;
+  expect(first > 1 && first < 400).toBe(true);
+  await shipAll("cut", "cut", 700);
+});
+
+storeTest(
+  "a restore that ended at damage takes over from there: what it takes then is shipped",
+  async () => {
+    const [open, data] = [store.open("ended"), at("ended")];
+    writeLog(data, 20);
+    await shipAll("ended", "ended", 20);
+    const running = runShip(data, open, { intervalUs: 3_600_000_000 });
+    await running.until(({ position }) => position === 20);
+    writeLog(data, 30);
+    await running.until(({ position }) => position === 30);
+    writeLog(data, 40);
+    await running.until(({ position }) => position === 40);
+    await running.stop();
+    const last = (await open.list("log/")).find(({ key }) => readSegmentKey(key)?.last === 30);
+    await open.put(last?.key ?? "", new Uint8Array(7));
+
+    const report = await restoreTo(at("ended-2"), open);
+    expect([report.last, report.beyond]).toEqual([20, { from: 21, to: 40 }]);
+    // others than those that were lost, and fewer
+    writeLog(at("ended-2"), 35, 1000);
+    await shipAll("ended-2", "ended", 35);
+    expect((await restoreTo(at("ended-3"), open)).last).toBe(35);
+    expect(logOf(at("ended-3"))).toEqual(logOf(at("ended-2")));
+    // it is its own now, and goes on
+    writeLog(at("ended-2"), 45, 1000);
+    await shipAll("ended-2", "ended", 45);
+    expect((await restoreTo(at("ended-4"), open)).last).toBe(45);
+  },
+);
+
+storeTest(
+  "what a restore would not get is no lag of zero: before a shipment, and in a gap",
+  async () => {
+    const data = at("gap");
+    writeLog(data, 20);
+    const away = store.open("gap", { endpoint: "http://127.0.0.1:1" });
+    const first = runShip(data, store.open("gap"), { shipments: away });
+    await first.until(({ problems }) => problems.join().includes("no newer shipment was made"));
+    await first.until(() => first.status().bytes > 0);
+    expect([first.status().position, first.status().problems.length]).toEqual([0, 1]);
+    await first.stop();
+    await shipAll("gap", "gap", 20);
+    writeLog(data, 700);
+    trimLog(data, 600);
+    // also when the process that saw the gap is gone
+    for (let time = 0; time < 2; time++) {
+      const run = runShip(data, store.open("gap"), { shipments: away });
+      await run.until(({ problems }) => problems.length === 2);
+      const { position, problems, completeAtUs } = run.status();
+      expect(position).toBe(20);
+      expect(problems[1]).toContain("a restore would end at log position 20: records behind it");
+      await run.stop();
+      expect(run.status().completeAtUs).toBe(completeAtUs);
+    }
+    await shipAll("gap", "gap", 700);
+    expect((await restoreTo(at("gap-2"), store.open("gap"))).last).toBe(700);
+  },
+);
+
+storeTest("a clock that was ahead and is right again holds up no shipment", async () => {
+  const data = at("clock");
+  writeLog(data, 10);
+  const ahead = (): number => (Date.now() + 10 * 86_400_000) * 1000;
+  const first = runShip(data, store.open("clock"), { clock: { nowUs: ahead, monotonicUs: ahead } });
+  await first.until(({ shipments }) => shipments > 0);
+  await first.stop();
+  writeLog(data, 20);
+  const second = runShip(data, store.open("clock"));
+  await second.until(({ shipment }) => shipment?.position === 20);
+  await second.stop();
+});
