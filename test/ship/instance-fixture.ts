@@ -10,7 +10,7 @@ import {
   openDataFolder,
   statePathOf,
 } from "../../src/log/data-folder.ts";
-import { openSqliteLogWriter } from "../../src/log/sqlite-log.ts";
+import { openSqliteLogWriter, type SqliteLogWriter } from "../../src/log/sqlite-log.ts";
 import { restoreShipment, type ShipRestoreReport } from "../../src/ship/restore.ts";
 import { ShipRun, type ShipStatus } from "../../src/ship/run.ts";
 import type { ObjectStore } from "../../src/ship/store.ts";
@@ -21,14 +21,27 @@ const LOG_FILE_BYTES = 64 * 1024;
 /** Records of one transaction. */
 const APPENDED = 100;
 
-/** Appends records up to `last` to the data folder's log, which is made where there is none. `mark` tells records of two copies apart. */
+/** Job of the data folder, which is made where there is none. */
+export function jobOf(data: string): string {
+  const folder = openDataFolder(data, new DiskFiles());
+  folder.close();
+  return folder.jobId;
+}
+
+function openLog(data: string): SqliteLogWriter {
+  return openSqliteLogWriter(logFolderOf(data), new DiskFiles(), {
+    jobId: jobOf(data),
+    fileSizeBytes: LOG_FILE_BYTES,
+    sizeMaxBytes: Number.MAX_SAFE_INTEGER,
+  });
+}
+
+/** Appends records up to `last` to the log of a data folder, which is made where there is none. `mark` tells records of two copies apart. */
 export function writeLog(data: string, last: number, mark = 0): void {
-  const files = new DiskFiles();
-  const { jobId, close } = openDataFolder(data, files);
+  const [files, jobId] = [new DiskFiles(), jobOf(data)];
   openCheckpointStore(statePathOf(data), files, jobId).close();
   Ledger.open(ledgerPathOf(data), jobId, files).close();
-  const options = { jobId, fileSizeBytes: LOG_FILE_BYTES, sizeMaxBytes: Number.MAX_SAFE_INTEGER };
-  const log = openSqliteLogWriter(logFolderOf(data), files, options);
+  const log = openLog(data);
   while (log.lastPosition < last) {
     const first = log.lastPosition + 1;
     const records = Array.from({ length: Math.min(APPENDED, last + 1 - first) }, (_, at) =>
@@ -41,18 +54,13 @@ export function writeLog(data: string, last: number, mark = 0): void {
     );
   }
   log.close();
-  close();
 }
 
 /** Removes the log's files that hold nothing at or behind `position`. */
 export function trimLog(data: string, position: number): void {
-  const files = new DiskFiles();
-  const { jobId, close } = openDataFolder(data, files);
-  const options = { jobId, fileSizeBytes: LOG_FILE_BYTES, sizeMaxBytes: Number.MAX_SAFE_INTEGER };
-  const log = openSqliteLogWriter(logFolderOf(data), files, options);
+  const log = openLog(data);
   log.trim(position);
   log.close();
-  close();
 }
 
 /** A shipping that runs. */

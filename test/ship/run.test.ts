@@ -3,12 +3,12 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
-import { logFolderOf, openDataFolder } from "../../src/log/data-folder.ts";
+import { logFolderOf } from "../../src/log/data-folder.ts";
 import { logMoment, recordPieces } from "../../src/savepoint/copy-log.ts";
 import { readSegmentKey } from "../../src/ship/segment.ts";
 import { temporaryFolder } from "../e2e/appliance.ts";
 import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
-import { restoreTo, runShip, trimLog, writeLog, type Running } from "./instance-fixture.ts";
+import { jobOf, restoreTo, runShip, trimLog, writeLog, type Running } from "./instance-fixture.ts";
 import { startStore, type TestStore } from "./store-fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -28,10 +28,8 @@ const storeTest = (name: string, run: () => Promise<void>): void =>
 
 /** The records of a data folder's log, header and payload. */
 function logOf(data: string): string[] {
-  const files = new DiskFiles();
-  const { jobId, close } = openDataFolder(data, files);
-  close();
-  const records = [...recordPieces(logMoment(logFolderOf(data), files), jobId)].flat();
+  const moment = logMoment(logFolderOf(data), new DiskFiles());
+  const records = [...recordPieces(moment, jobOf(data))].flat();
   return records.map(({ header, payload }) =>
     Bun.hash(Buffer.concat([header, payload])).toString(),
   );
