@@ -172,6 +172,25 @@ export function decodeHead(position: number, header: Uint8Array): RecordHead {
   };
 }
 
+/** What the header says, once both checksums were looked at: the bytes are those that were written. Throws CorruptRecordError. */
+export function checkRecord({
+  position,
+  header,
+  payload,
+}: {
+  readonly position: number;
+  readonly header: Uint8Array;
+  readonly payload: Uint8Array;
+}): RecordHead {
+  const head = decodeHead(position, header);
+  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+  if (payload.length !== view.getUint32(44, true) + view.getUint32(52, true))
+    throw new CorruptRecordError(position, `the payload has ${payload.length} bytes`);
+  if (Bun.hash.xxHash3(payload) !== view.getBigUint64(PAYLOAD_HASH_AT, true))
+    throw new CorruptRecordError(position, "the checksum of the payload differs");
+  return head;
+}
+
 /**
  * The record at `position` of these bytes. The image is in memory of its own and starts on a multiple of 8. Throws CorruptRecordError
  * when any byte differs from what was written, or when a newer version wrote it.
@@ -182,13 +201,9 @@ export function decodeRecord(encoded: {
   readonly payload: Uint8Array;
 }): LogRecord {
   const { position, header, payload } = encoded;
-  const head = decodeHead(position, header);
+  const head = checkRecord(encoded);
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
   const bodyStored = view.getUint32(44, true);
-  if (payload.length !== bodyStored + view.getUint32(52, true))
-    throw new CorruptRecordError(position, `the payload has ${payload.length} bytes`);
-  if (Bun.hash.xxHash3(payload) !== view.getBigUint64(PAYLOAD_HASH_AT, true))
-    throw new CorruptRecordError(position, "the checksum of the payload differs");
   try {
     const flags = view.getUint8(6);
     const body = unsqueeze(

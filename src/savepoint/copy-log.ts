@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { durably } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { SAVEPOINT_PIECE_BYTES } from "../limits.ts";
-import { decodeHead } from "../log/codec.ts";
+import { checkRecord } from "../log/codec.ts";
 import {
   emptyLogFile,
   logFileName,
@@ -80,7 +80,7 @@ export class LogCopy {
 
 /**
  * Writes all records of `moment` to the new folder `to`, synced, and yields the bytes of each piece. Throws SavepointError for a record that is
- * missing, CorruptRecordError for a damaged head, SQLite and OS errors.
+ * missing, CorruptRecordError for a damaged one, SQLite and OS errors.
  */
 export function* copyLog(
   moment: LogMoment,
@@ -130,7 +130,8 @@ function nextPiece(reader: LogFileReader, from: number, last: number): EncodedRe
   for (let at = from; at <= last && bytes < SAVEPOINT_PIECE_BYTES; at++) {
     const [row] = reader.rows(at, at);
     if (row === undefined) break;
-    const { receivedAtUs } = decodeHead(row.position, row.header);
+    // a copy of what is damaged would be found when the disk is gone
+    const { receivedAtUs } = checkRecord(row);
     records.push({ ...row, receivedAtUs });
     bytes += row.header.length + row.payload.length;
   }

@@ -18,7 +18,7 @@ import {
   type Run,
   type Segment,
 } from "./segment.ts";
-import { DOWNLOADS_MAX, SEGMENT_BYTES } from "./ship-limits.ts";
+import { DOWNLOADS_MAX, REQUEST_TRIES, SEGMENT_BYTES } from "./ship-limits.ts";
 import {
   chunkKey,
   countedShipments,
@@ -190,7 +190,7 @@ class Download {
     const { files } = this.#order;
     const wanted = shipment.files.filter(({ path }) => path !== CONFIGURATION_NAME);
     const chunks = wanted.flatMap((file) => file.chunks);
-    const fetched = inOrder(chunks, DOWNLOADS_MAX, (chunk) => this.#chunk(chunk));
+    const fetched = inOrder(chunks, DOWNLOADS_MAX, (chunk) => untilWhole(() => this.#chunk(chunk)));
     try {
       for (const file of wanted) {
         const to = join(place, file.path);
@@ -251,7 +251,9 @@ class Download {
     let next = needed.first;
     let lastReceivedAtUs = 0;
     const fetched = inOrder(run.segments, DOWNLOADS_MAX, ({ segment, end }) =>
-      this.#segment(segment).then((records) => records.filter((record) => record.position < end)),
+      untilWhole(() => this.#segment(segment)).then((records) =>
+        records.filter((record) => record.position < end),
+      ),
     );
     try {
       for await (const records of fetched) {
@@ -275,4 +277,14 @@ class Download {
     if (bytes === null) throw new StoreError("damaged", `${name} is missing`);
     return decodeSegment(segment, bytes, name);
   }
+}
+
+/** Reads an object again that is not what was put there: it may have been cut on the way, and what follows a damaged segment is given up. */
+async function untilWhole<T>(read: () => Promise<T>): Promise<T> {
+  for (let left = REQUEST_TRIES - 1; ; left--)
+    try {
+      return await read();
+    } catch (error) {
+      if (left === 0 || !(error instanceof StoreError) || error.fault !== "damaged") throw error;
+    }
 }

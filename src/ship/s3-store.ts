@@ -65,7 +65,7 @@ export class S3Store implements ObjectStore {
   async list(prefix: string): Promise<Listed[]> {
     const all: Listed[] = [];
     let after: string | null = null;
-    do {
+    for (;;) {
       const query = new URLSearchParams({ "list-type": "2", prefix: this.#prefix + prefix });
       if (after !== null) query.set("continuation-token", after);
       const answer = await this.#request("GET", `?${query.toString().replaceAll("+", "%20")}`);
@@ -80,9 +80,14 @@ export class S3Store implements ObjectStore {
           key: (tag(content, "Key") ?? "").slice(this.#prefix.length),
           bytes: Number(tag(content, "Size")),
         });
-      after = tag(text, "NextContinuationToken");
-    } while (after !== null);
-    return all;
+      const next = tag(text, "NextContinuationToken");
+      // a page that was cut off, or that leads nowhere, must not look like the end: what is not listed would be taken for gone
+      const isWhole = text.trimEnd().endsWith("</ListBucketResult>");
+      if (!isWhole || (tag(text, "IsTruncated") === "true" && (next === null || next === after)))
+        throw new StoreError("away", `${this.address}: the store's listing breaks off`);
+      if (next === null) return all;
+      after = next;
+    }
   }
 
   /** The answer's body; null: there is no such object. `key`: or `?` and a query of the bucket. */
@@ -158,7 +163,9 @@ function failureOf(
       "forbidden",
       code === "RequestTimeTooSkewed"
         ? "Set this machine's clock right"
-        : "Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and whether they may list the bucket, and get, put and delete below the prefix",
+        : code === "ExpiredToken"
+          ? "These credentials have expired: start again with new ones"
+          : "Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, and whether they may list the bucket, and get, put and delete below the prefix",
     );
   if (status === 404)
     return fail(

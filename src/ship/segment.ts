@@ -1,7 +1,7 @@
 // Nouns and pure verbs: segments of the log as objects. A segment is records in order, each as the log has it, with its own checksums (log/codec.ts); its key
 // says the term, the first and last position, and the SHA-256 of its bytes. See ARCHITECTURE.md.
 import { must } from "../base/assert.ts";
-import { decodeHead } from "../log/codec.ts";
+import { checkRecord, CorruptRecordError } from "../log/codec.ts";
 import type { EncodedRecord } from "../log/log.ts";
 import { endOf, type Term } from "./owner.ts";
 import { StoreError } from "./store.ts";
@@ -23,7 +23,7 @@ const HEAD_BYTES = 8;
 /** Before each record: u32 bytes of its header, u32 bytes of its payload. */
 const LENGTHS_BYTES = 8;
 
-const KEY = /^log\/(\d{6}-[0-9a-f]{8})\/(\d{16})-(\d{16})-([0-9a-f]{64})$/;
+const KEY = /^log\/(\d{6,}-[0-9a-f]{8})\/(\d{16})-(\d{16})-([0-9a-f]{64})$/;
 
 export function sha256Of(bytes: Uint8Array): string {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
@@ -63,7 +63,7 @@ export function readSegmentKey(key: string): Segment | null {
   return { key, term, first: Number(first), last: Number(last), sha256 };
 }
 
-/** The records of a segment that was fetched. Throws StoreError when the bytes are not those that were put there, CorruptRecordError. */
+/** The records of a segment that was fetched. Throws StoreError when the bytes are not those that were put there, or hold a damaged record. */
 export function decodeSegment(segment: Segment, bytes: Uint8Array, name: string): EncodedRecord[] {
   if (sha256Of(bytes) !== segment.sha256)
     throw new StoreError("damaged", `${name} is damaged (its SHA-256 does not fit)`);
@@ -77,14 +77,20 @@ export function decodeSegment(segment: Segment, bytes: Uint8Array, name: string)
       `${name} is of format ${version}, this release knows ${SEGMENT_VERSION}: use the release that wrote it`,
     );
   const records: EncodedRecord[] = [];
-  for (let at = HEAD_BYTES; at < bytes.length;) {
-    const payloadAt = at + LENGTHS_BYTES + view.getUint32(at, true);
-    const end = payloadAt + view.getUint32(at + 4, true);
-    const position = segment.first + records.length;
-    const header = bytes.slice(at + LENGTHS_BYTES, payloadAt);
-    const { receivedAtUs } = decodeHead(position, header);
-    records.push({ position, receivedAtUs, header, payload: bytes.slice(payloadAt, end) });
-    at = end;
+  try {
+    for (let at = HEAD_BYTES; at < bytes.length;) {
+      const payloadAt = at + LENGTHS_BYTES + view.getUint32(at, true);
+      const end = payloadAt + view.getUint32(at + 4, true);
+      const position = segment.first + records.length;
+      const header = bytes.slice(at + LENGTHS_BYTES, payloadAt);
+      const payload = bytes.slice(payloadAt, end);
+      const { receivedAtUs } = checkRecord({ position, header, payload });
+      records.push({ position, receivedAtUs, header, payload });
+      at = end;
+    }
+  } catch (error) {
+    if (!(error instanceof CorruptRecordError || error instanceof RangeError)) throw error;
+    throw new StoreError("damaged", `${name} is damaged (${error.message})`);
   }
   if (segment.first + records.length - 1 !== segment.last)
     throw new StoreError("damaged", `${name} is damaged (it has ${records.length} records)`);

@@ -41,7 +41,7 @@ export interface ShipmentName {
   readonly term: string;
 }
 
-const KEY = /^shipments\/(\d{8})-(\d{16})-(\d{6}-[0-9a-f]{8})$/;
+const KEY = /^shipments\/(\d{8,})-(\d{16})-(\d{6,}-[0-9a-f]{8})$/;
 
 export const chunkKey = (sha256: string): string => CHUNK_KEYS + sha256;
 
@@ -66,7 +66,7 @@ export function countedShipments(
 ): ShipmentName[] {
   return named
     .filter(({ term, last }) => last < (endOf(term, terms) ?? 0))
-    .toSorted((a, b) => b.number - a.number);
+    .toSorted((a, b) => b.number - a.number || b.last - a.last);
 }
 
 export const encodeShipment = (shipment: Shipment): Uint8Array => encodeNote("shipment", shipment);

@@ -1,7 +1,7 @@
 // Verb: keys and flags -> where the store is.
 import { parseStoreAddress, STORE_ADDRESS_ADVICE } from "../base/s3-address.ts";
 import { SETTING_KEYS, type Settings } from "../config.ts";
-import { endpointProblem } from "../config/ship.ts";
+import { endpointProblem, isAddress, isRegion, PATH_STYLE_PROBLEM } from "../config/ship.ts";
 import type { StoreTarget } from "./s3-store.ts";
 
 /** Null: nothing is shipped. The configuration was checked. */
@@ -34,7 +34,11 @@ export function readShipTarget(
   const pathStyle = flags.get("ship.path_style") ?? SETTING_KEYS["ship.path_style"].default;
   if (!["on", "off", "true", "false"].includes(pathStyle))
     return `--ship.path_style ${JSON.stringify(pathStyle)} is neither on nor off`;
-  return { ...address, endpoint, region, pathStyle: pathStyle === "on" || pathStyle === "true" };
+  if (!isRegion(region)) return `--ship.region ${JSON.stringify(region)} is not a region`;
+  const isPath = pathStyle === "on" || pathStyle === "true";
+  if (!isPath && endpoint !== null && isAddress(endpoint))
+    return `${PATH_STYLE_PROBLEM}: write --ship.path_style=on`;
+  return { ...address, endpoint, region, pathStyle: isPath };
 }
 
 /** Null: none is named. A string is what is wrong. */

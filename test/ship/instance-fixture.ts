@@ -56,6 +56,14 @@ export function writeLog(data: string, last: number, mark = 0): void {
   log.close();
 }
 
+/** Appends a record whose payload a disk has changed. */
+export function writeDamaged(data: string): void {
+  const log = openLog(data);
+  const record = encodeRecord(recordAt(log.lastPosition + 1));
+  log.append([{ ...record, payload: record.payload.map((byte) => byte ^ 1) }]);
+  log.close();
+}
+
 /** Removes the log's files that hold nothing at or behind `position`. */
 export function trimLog(data: string, position: number): void {
   const log = openLog(data);

@@ -6,9 +6,18 @@ import { DiskFiles } from "../../src/base/disk-files.ts";
 import { logFolderOf } from "../../src/log/data-folder.ts";
 import { logMoment, recordPieces } from "../../src/savepoint/copy-log.ts";
 import { readSegmentKey } from "../../src/ship/segment.ts";
+import type { ObjectStore } from "../../src/ship/store.ts";
 import { temporaryFolder } from "../e2e/appliance.ts";
 import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
-import { jobOf, restoreTo, runShip, trimLog, writeLog, type Running } from "./instance-fixture.ts";
+import {
+  jobOf,
+  restoreTo,
+  runShip,
+  trimLog,
+  writeDamaged,
+  writeLog,
+  type Running,
+} from "./instance-fixture.ts";
 import { startStore, type TestStore } from "./store-fixture.ts";
 
 setDefaultTimeout(60_000);
@@ -156,4 +165,36 @@ storeTest("a clock that was ahead and is right again holds up no shipment", asyn
   const second = runShip(data, store.open("clock"));
   await second.until(({ shipment }) => shipment?.position === 20);
   await second.stop();
+});
+
+storeTest("a damaged record is told before it is the only copy", async () => {
+  writeLog(at("spoilt"), 10);
+  await shipAll("spoilt", "spoilt", 10);
+  writeDamaged(at("spoilt"));
+  const running = runShip(at("spoilt"), store.open("spoilt"));
+  await running.until(({ problems }) => problems.length > 0);
+  expect(running.status().problems.join()).toContain("the checksum of the payload differs");
+  expect(running.status().position).toBe(10);
+  await running.stop();
+});
+
+storeTest("an object that was cut on the way is read again", async () => {
+  writeLog(at("way"), 30);
+  await shipAll("way", "way", 30);
+  const open = store.open("way");
+  const cut = new Set<string>();
+  const cutting: ObjectStore = {
+    address: open.address,
+    put: (key, bytes) => open.put(key, bytes),
+    list: (prefix) => open.list(prefix),
+    remove: (key) => open.remove(key),
+    get: async (key, bytes) => {
+      const whole = await open.get(key, bytes);
+      if (!/^(log|data)/.test(key) || cut.has(key)) return whole;
+      cut.add(key);
+      return whole?.subarray(0, -1) ?? null;
+    },
+  };
+  const { last, damage } = await restoreTo(at("way-2"), cutting);
+  expect([last, damage, cut.size > 2]).toEqual([30, null, true]);
 });

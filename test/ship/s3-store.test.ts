@@ -1,5 +1,6 @@
 // Requests against a store that we did not write: what comes back, and what is said when it does not.
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import type { StoreError } from "../../src/ship/store.ts";
 import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
 import { startStore, type TestStore } from "./store-fixture.ts";
 
@@ -67,3 +68,28 @@ storeTest("an answer of 500 is asked again; one that stays is told", async () =>
     expect(await odd.catch((error: Error) => error)).toMatchObject({ fault: "away" });
   store.setWay({ kind: "open" });
 });
+
+storeTest(
+  "a listing that breaks off is no listing: what it lacks would be taken for gone",
+  async () => {
+    const open = store.open("cut");
+    const entry = "<Contents><Key>cut/a</Key><Size>1</Size></Contents>";
+    const page = (content: string): string =>
+      `<ListBucketResult>${entry}${content}</ListBucketResult>`;
+    for (const [body, said] of [
+      [page("").slice(0, -20), "away"],
+      [page("<IsTruncated>true</IsTruncated>"), "away"],
+      [
+        page("<IsTruncated>true</IsTruncated><NextContinuationToken>x</NextContinuationToken>"),
+        "away",
+      ],
+      ["<html>", "refused"],
+      [page("<IsTruncated>false</IsTruncated>"), [{ key: "a", bytes: 1 }]],
+    ] as const) {
+      store.setWay({ kind: "answer", status: 200, body });
+      const listed = await open.list("").catch((error: StoreError) => error.fault);
+      expect([body, listed]).toEqual([body, said as unknown as string]);
+    }
+    store.setWay({ kind: "open" });
+  },
+);

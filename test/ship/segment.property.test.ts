@@ -54,6 +54,28 @@ describe("a segment", () => {
       "is of format 2, this release knows 1",
     );
   });
+
+  test("that has other records than its key says, or a damaged one, is refused though its SHA-256 fits", () => {
+    const records = encoded(1, 3);
+    const { segment, bytes } = encodeSegment(records, TERM);
+    for (const last of [2, 4])
+      expect(() => decodeSegment({ ...segment, last }, bytes, "it")).toThrow("it has 3 records");
+    const [one, ...rest] = records;
+    const payload = one?.payload.slice() ?? new Uint8Array(1);
+    payload[payload.length - 1] = (payload.at(-1) ?? 0) ^ 1;
+    const spoilt = encodeSegment([{ ...encodeRecord(recordAt(1)), payload }, ...rest], TERM);
+    expect(() => decodeSegment(spoilt.segment, spoilt.bytes, "it")).toThrow(
+      "the checksum of the payload differs",
+    );
+    const cut = bytes.subarray(0, bytes.length - 9);
+    const sha256 = new Bun.CryptoHasher("sha256").update(cut).digest("hex");
+    expect(() => decodeSegment({ ...segment, sha256 }, cut, "it")).toThrow("it is damaged (");
+  });
+
+  test("has a key when terms are many", () => {
+    const { segment } = encodeSegment(encoded(1, 1), "1000000-00000000");
+    expect(readSegmentKey(segment.key)).toEqual(segment);
+  });
 });
 
 const termId = (number: number): string => `${String(number).padStart(6, "0")}-00000000`;

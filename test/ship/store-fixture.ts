@@ -11,13 +11,13 @@ const SCRIPT = join(import.meta.dir, "..", "python", "s3_server.py");
 /** Keys on a page of a listing: few, so that every listing has pages. */
 const PAGE_KEYS = 7;
 
-/** `answer`: it gets this status, and an empty body. `hang`: nothing comes back. */
+/** `answer`: it gets this status, and this body. `hang`: nothing comes back. */
 export type Way =
   | { readonly kind: "open" }
   | { readonly kind: "cut" }
   | { readonly kind: "hang" }
   | { readonly kind: "slow"; readonly ms: number }
-  | { readonly kind: "answer"; readonly status: number };
+  | { readonly kind: "answer"; readonly status: number; readonly body?: string };
 
 export interface TestStore {
   readonly bucket: string;
@@ -115,7 +115,9 @@ function openWay(port: number): {
   const ends = {
     data: (socket: Socket<Ends>, bytes: Buffer): void => {
       if (way.kind === "answer") {
-        socket.write(`HTTP/1.1 ${way.status} No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+        const { status, body = "" } = way;
+        const head = `HTTP/1.1 ${status} No\r\ncontent-length: ${body.length}\r\nconnection: close`;
+        socket.write(`${head}\r\n\r\n${body}`);
         socket.end();
       } else if (way.kind === "open" || way.kind === "slow") pass(socket, bytes);
     },
