@@ -41,6 +41,8 @@ export class Shipper {
   readonly #owner: Owner;
   readonly #keepMax: number;
   #kept: readonly Kept[];
+  /** Of the last two shipments, whether both are kept or not. */
+  #positions: readonly number[];
   #lastNumber: number;
   /** SHA-256 of chunks that are in the store. */
   #chunks: Set<string>;
@@ -59,6 +61,7 @@ export class Shipper {
     this.#owner = claimed.owner;
     this.#keepMax = keepMax;
     this.#kept = claimed.kept;
+    this.#positions = claimed.kept.slice(-2).map(({ shipment }) => shipment.log.last);
     this.#lastNumber = claimed.lastNumber;
     this.#chunks = new Set(claimed.chunks);
   }
@@ -70,7 +73,7 @@ export class Shipper {
 
   /** Whether the last two shipments are of `position`: another one would say the same. */
   isSettledAt(position: number): boolean {
-    const last = this.#kept.slice(-2).map(({ shipment }) => shipment.log.last);
+    const last = this.#positions;
     return this.#isWhole && last.length === 2 && last.every((one) => one === position);
   }
 
@@ -182,6 +185,7 @@ export class Shipper {
     await this.#store.put(key, encodeShipment(shipment));
     await confirmOwner(this.#store, this.#owner);
     this.#kept = [...this.#kept, { name: { key, ...place }, shipment }].slice(-this.#keepMax);
+    this.#positions = [...this.#positions, place.last].slice(-2);
   }
 
   /** Removes what no kept shipment needs, and looks whether the store still has all that they do. */

@@ -85,6 +85,7 @@ export interface RunOptions {
   readonly files?: Files;
   readonly clock?: Clock;
   readonly intervalUs?: number;
+  readonly keepMax?: number;
   /** Requests of shipments go there; by default where the log's go. */
   readonly shipments?: ObjectStore;
 }
@@ -96,7 +97,8 @@ const REAL: Clock = {
 
 /** Begins to ship a data folder. */
 export function runShip(data: string, store: ObjectStore, options: RunOptions = {}): Running {
-  const { files = new DiskFiles(), clock = REAL, intervalUs = 20_000, shipments = store } = options;
+  const { files = new DiskFiles(), clock = REAL, shipments = store } = options;
+  const { intervalUs = 20_000, keepMax = 2 } = options;
   const folder = openDataFolder(data, files);
   folder.close();
   const [noMore, finish] = [new AbortController(), new AbortController()];
@@ -107,7 +109,7 @@ export function runShip(data: string, store: ObjectStore, options: RunOptions = 
   const of = { dataFolder, jobId, hashKey, millrace: "test", configurationText: "{}" };
   const savepoint = { ...of, logFileSizeBytes: LOG_FILE_BYTES };
   const over = new ShipRun(
-    { savepoint, intervalUs, logIntervalUs: 10_000, keepMax: 2 },
+    { savepoint, intervalUs, logIntervalUs: 10_000, keepMax },
     {
       files,
       clock,

@@ -198,3 +198,15 @@ storeTest("an object that was cut on the way is read again", async () => {
   const { last, damage } = await restoreTo(at("way-2"), cutting);
   expect([last, damage, cut.size > 2]).toEqual([30, null, true]);
 });
+
+storeTest("of a log that stands still two shipments are made, also where one is kept", async () => {
+  writeLog(at("still"), 20);
+  const running = runShip(at("still"), store.open("still"), { keepMax: 1, intervalUs: 1000 });
+  await running.until(({ shipments }) => shipments === 2);
+  // each step of the log tells
+  let steps = 0;
+  await running.until(() => ++steps > 50);
+  expect(running.status().shipments).toBe(2);
+  await running.stop();
+  expect(await store.open("still").list("shipments/")).toHaveLength(1);
+});
