@@ -1,29 +1,20 @@
 // Verbs (pure): what a run over sessions asks of the appliance, as SQL, and what the answers mean. Every value comes as text or NULL.
 import { must } from "../base/assert.ts";
-import { sqlTypeText, eventTimeName } from "../event/schema.ts";
+import { eventTimeName } from "../event/schema.ts";
 import type { Cell, ImageColumn } from "../event/image.ts";
 import { rowColumns } from "../rehearsal/last-rows.ts";
 import { askedCell, askedText } from "../rehearsal/relation.ts";
-import { columnText, PLACE } from "../view/batch.ts";
+import { PLACE } from "../view/batch.ts";
+import { eventKeys, eventKeyTexts, keyOutputs, rowKeyTexts } from "../view/key-texts.ts";
 import { inRangeText } from "../view/macros.ts";
-import type { OutputColumn, ViewPlan } from "../view/plan.ts";
-import { quoteName, quoteText, renderExpr } from "../view/render.ts";
+import type { ViewPlan } from "../view/plan.ts";
+import { quoteName, quoteText } from "../view/render.ts";
 import type { ReconciledRange } from "../window/reconciled.ts";
 import type { LateEvent, SessionEvent } from "./islands.ts";
 import { positionText, rangesText, type RawScope } from "./questions.ts";
 import type { TimeRange } from "./tally.ts";
 
 type Row = readonly unknown[];
-
-/** Output columns of the view's keys, in the order of its keys. */
-export function keyOutputs({ keys, output }: ViewPlan): OutputColumn[] {
-  return keys.map((_, index) =>
-    must(
-      output.find(({ source }) => source.kind === "key" && source.index === index),
-      "a key that is shown",
-    ),
-  );
-}
 
 /** How many late events of a range count for no session. */
 export function lateCountText(plan: ViewPlan, range: TimeRange, scope: RawScope): string {
@@ -55,24 +46,9 @@ function withinText(time: string, { fromUs, toUs }: TimeRange): string {
   return `${time} >= make_timestamptz(${fromUs}) AND ${time} < make_timestamptz(${toUs})`;
 }
 
-/** One text for a key, from SQL of its values with the view's types. Keys with different texts are different. */
-function keyText(values: readonly string[], columns: readonly OutputColumn[]): string {
-  const texts = values.map((value, index) => {
-    const kind = columns[index]?.type.kind;
-    // 0 and -0 are one key.
-    const isFloating = kind === "DOUBLE" || kind === "FLOAT";
-    return `CAST(${isFloating ? `${value} + 0` : value} AS VARCHAR)`;
-  });
+/** One text for all of these. */
+function together(texts: readonly string[]): string {
   return `CAST([${texts.join(", ")}] AS VARCHAR)`;
-}
-
-/** SQL of the keys of a raw event, as the view shows them. */
-function rawKeys(plan: ViewPlan, { schema }: RawScope): string[] {
-  const column = (ref: Parameters<typeof columnText>[0]): string => columnText(ref, schema);
-  const types = keyOutputs(plan).map(({ type }) => sqlTypeText(type));
-  return plan.keys.map(
-    ({ expr }, index) => `CAST(${renderExpr(expr, { column, guarded: true })} AS ${types[index]})`,
-  );
 }
 
 /** The texts of the keys of late events, each once. */
@@ -82,7 +58,7 @@ export function lateKeysText(plan: ViewPlan, late: readonly LateEvent[], scope: 
     fromUs: first.timeUs,
     toUs: last.timeUs + 1n,
   });
-  return `SELECT DISTINCT ${keyText(rawKeys(plan, scope), keyOutputs(plan))} FROM ${quoteName(plan.stream)}
+  return `SELECT DISTINCT ${together(eventKeyTexts(plan, scope.schema))} FROM ${quoteName(plan.stream)}
 WHERE ${positionText(scope.standing)} AND ${within} AND ${PLACE} IN (${late.map(({ place }) => place).join(", ")})`;
 }
 
@@ -103,7 +79,7 @@ export function countingConditions(plan: ViewPlan, scope: KeyedScope): string[] 
   return [
     positionText(standing),
     withinText(quoteName(eventTimeName(schema)), range),
-    `${keyText(rawKeys(plan, scope), keyOutputs(plan))} IN (${keys.map(quoteText).join(", ")})`,
+    `${together(eventKeyTexts(plan, scope.schema))} IN (${keys.map(quoteText).join(", ")})`,
     `${PLACE} NOT IN (${late})`,
   ];
 }
@@ -113,7 +89,7 @@ export function sessionEventsText(plan: ViewPlan, scope: KeyedScope, limit: numb
   const time = quoteName(eventTimeName(scope.schema));
   const own = [PLACE, `epoch_us(${time})`, "_behind"].map((item) => `CAST(${item} AS VARCHAR)`);
   const names = keyOutputs(plan).map((column, index) => ({ ...column, name: `key ${index}` }));
-  const keys = rawKeys(plan, scope).map((key, index) => `${key} AS "key ${index}"`);
+  const keys = eventKeys(plan, scope.schema).map((key, index) => `${key} AS "key ${index}"`);
   return `SELECT ${[...own, ...names.map(askedText)].join(", ")} FROM (SELECT ${["*", ...keys].join(", ")} FROM ${quoteName(plan.stream)}
 WHERE ${countingConditions(plan, scope).join(" AND ")}) LIMIT ${limit}`;
 }
@@ -140,10 +116,6 @@ export function sessionRowsText(
   { keys, range }: Pick<KeyedScope, "keys" | "range">,
 ): string {
   const items = rowColumns(plan).map(askedText).join(", ");
-  const columns = keyOutputs(plan);
-  const key = keyText(
-    columns.map(({ name }) => quoteName(name)),
-    columns,
-  );
+  const key = together(rowKeyTexts(plan));
   return `SELECT ${items} FROM ${quoteName(plan.name)} WHERE ${withinText("window_start", range)} AND ${key} IN (${keys.map(quoteText).join(", ")})`;
 }

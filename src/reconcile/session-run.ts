@@ -7,7 +7,7 @@ import { RECONCILE_CHUNK_EVENTS, RECONCILE_ROWS_BYTES_MAX } from "../limits.ts";
 import type { ReconciledRows } from "../log/reconcile-control.ts";
 import { NoRoomError } from "../rehearsal/last-rows.ts";
 import { Past } from "../rehearsal/past.ts";
-import type { ViewPlan } from "../view/plan.ts";
+import { keyOrdinals, type ViewPlan } from "../view/plan.ts";
 import { changesOf, presentCells } from "./changes.ts";
 import {
   gapOf,
@@ -26,7 +26,6 @@ import type { RawScope, Standing } from "./questions.ts";
 import { LATE_PAGE_EVENTS, SESSION_MARGIN_GAPS } from "./session-limits.ts";
 import {
   countingConditions,
-  keyOutputs,
   lateCountText,
   lateEventsOf,
   lateKeysText,
@@ -223,7 +222,7 @@ function placeOf(
 ): { readonly key: string; readonly startUs: bigint } {
   const cell = (ordinal: number): Cell => must(row[ordinal], "a cell");
   const start = plan.output.findIndex(({ source }) => source.kind === "window_start");
-  const keys = keyOutputs(plan).map((column) => row[plan.output.indexOf(column)] ?? null);
+  const keys = keyOrdinals(plan).map((ordinal) => row[ordinal] ?? null);
   return { key: keyName(keys), startUs: BigInt(cell(start) ?? 0) };
 }
 

@@ -5,10 +5,11 @@ import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { must } from "../base/assert.ts";
 import { isoTime } from "../base/iso-time.ts";
 import { batchText, PLACE, rollupStartsText } from "../view/batch.ts";
+import { eventKeyTexts, rowKeyTexts } from "../view/key-texts.ts";
 import { RANGE } from "../view/macros.ts";
 import type { Aggregate, Expr, OutputColumn, ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
-import { eventKeys, isOfPart, rowKeys, type KeyPart } from "./key-parts.ts";
+import { isOfPart, type KeyPart } from "./key-parts.ts";
 
 /** Windows that begin in [fromUs, toUs); null: all. */
 export interface VerifyRange {
@@ -91,7 +92,8 @@ export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Compar
   const batch = batchText(widened.plan, { ...events, exactDistinct: true });
   const partition = keys.map(({ name }) => quoteName(name)).join(", ");
   const windows = rangeText(options.range);
-  if (options.sessions !== undefined) windows.push(isOfPart(rowKeys(plan), options.sessions.part));
+  if (options.sessions !== undefined)
+    windows.push(isOfPart(rowKeyTexts(plan), options.sessions.part));
   if (options.bottom !== undefined)
     windows.push(
       `window_start NOT IN (${rollupStartsText(plan, events, `_position <= ${sinceText(plan.name)}`)})`,
@@ -278,7 +280,7 @@ function rawText(plan: ViewPlan, options: ComparisonOptions): string {
   const conditions = [`_position > ${sinceText(bottom?.name ?? name)}`];
   if (options.until !== undefined) conditions.push(`_position <= ${options.until}`);
   if (sessions !== undefined) {
-    conditions.push(isOfPart(eventKeys(plan, schema), sessions.part));
+    conditions.push(isOfPart(eventKeyTexts(plan, schema), sessions.part));
     conditions.push(`${PLACE} NOT IN (${sessions.latePlaces})`);
   }
   if (range !== null && (window?.kind === "tumble" || window?.kind === "hop")) {

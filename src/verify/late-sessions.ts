@@ -6,11 +6,12 @@ import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
 import { PLACE, RECORD_PLACES } from "../view/batch.ts";
+import { eventKeyTexts } from "../view/key-texts.ts";
 import { inRangeText } from "../view/macros.ts";
 import type { ViewPlan } from "../view/plan.ts";
 import { quoteName } from "../view/render.ts";
 import { reconciledOf, sinceText } from "./comparison.ts";
-import { eventKeys, hashText, isOfPart, type KeyPart } from "./key-parts.ts";
+import { hashText, isOfPart, type KeyPart } from "./key-parts.ts";
 
 /** Which events of a part are asked for: those that the view counts, up to a position of the log. */
 export interface AskedEvents {
@@ -113,7 +114,7 @@ class SessionModel {
 /** Events of the part that came behind the watermark, as a WHERE over the stream. */
 export function behindText(plan: ViewPlan, schema: EventSchema, asked: AskedEvents): string {
   const { part, position } = asked;
-  return `_behind > 0 AND _position > ${sinceText(plan.name)} AND _position <= ${position} AND ${isOfPart(eventKeys(plan, schema), part)}`;
+  return `_behind > 0 AND _position > ${sinceText(plan.name)} AND _position <= ${position} AND ${isOfPart(eventKeyTexts(plan, schema), part)}`;
 }
 
 /** Place, time, `_behind`, whether a late one counts after all, and keys of the next events, as texts: of keys of which one was behind. */
@@ -125,7 +126,7 @@ function eventsText(
 ): string {
   const time = quoteName(eventTimeName(schema));
   const stream = quoteName(plan.stream);
-  const keys = eventKeys(plan, schema);
+  const keys = eventKeyTexts(plan, schema);
   const isReconciled = `coalesce(${inRangeText(reconciledOf(plan.name), time)}, false)`;
   const items = [PLACE, `epoch_us(${time})`, "_behind", isReconciled].map(
     (item) => `CAST(${item} AS VARCHAR)`,
