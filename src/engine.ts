@@ -161,9 +161,8 @@ export class Engine {
   get watermarks(): Map<string, string> {
     const watermarks = new Map<string, string>();
     for (const stream of this.#streams.keys()) {
-      const folded = this.windows.streamWatermarkUs(stream);
-      const admitted = this.admission.clock(stream).watermarkUs;
-      const watermarkUs = folded ?? admitted;
+      const clock = this.admission.clock(stream);
+      const watermarkUs = this.windows.streamWatermarkUs(stream) ?? clock.watermarkUs;
       if (watermarkUs !== null) watermarks.set(stream, watermarkUs.toString());
     }
     return watermarks;
@@ -220,11 +219,11 @@ export class Engine {
   ): Taken {
     const address = must(this.#images.next, "room for an image: ask hasRoom first");
     const receivedAtUs = this.#logTime(at.nowUs);
-    const condition = this.#conditions.get(stream);
+    const condition = this.#conditions.get(stream) ?? null;
     const taken = this.#intake.step(stream, bodies, {
       receivedAtUs,
       partition,
-      condition: condition ?? null,
+      condition,
       target: address,
       cursor: at.cursor,
     });
@@ -245,7 +244,7 @@ export class Engine {
       schemaId: this.#stream(stream).schema.id,
       receivedAtUs,
       watermarkUs: clock.watermarkUs,
-      ...(condition === undefined ? {} : { markedUs: clock.highestUs(partition) }),
+      ...(condition === null ? {} : { markedUs: clock.highestUs(partition) }),
       rowCount,
       duplicateCount,
       rejects,
@@ -258,11 +257,8 @@ export class Engine {
   /** A sealed record as the log holds it; its image is a view into the decode memory. */
   recordOf(sealed: SealedRecord): EventsRecord {
     const { address, storedBytes, ...rest } = sealed;
-    return {
-      kind: "events",
-      ...rest,
-      image: new Uint8Array(this.decodeMemory, address, storedBytes),
-    };
+    const image = new Uint8Array(this.decodeMemory, address, storedBytes);
+    return { kind: "events", ...rest, image };
   }
 
   /** A control record at the next position. Those that move a stream's clock are made by the methods below. */
@@ -297,18 +293,23 @@ export class Engine {
     });
   }
 
-  /** Ticks of the streams where one changes something now: a source partition falls idle. */
+  /** Ticks of the streams where one changes something now: a source partition falls idle, or corrections that wait are put out. */
   ticks(nowUs: number): ControlRecord[] {
     const timeUs = this.#logTime(nowUs);
     return this.streamNames.flatMap((stream) => {
       const clock = this.admission.clock(stream);
-      const { dueAtUs } = clock;
-      if (dueAtUs === null || dueAtUs > timeUs) return [];
+      const dueAtUs = Math.min(clock.dueAtUs ?? Infinity, this.correctionsDueAtUs(stream));
+      if (dueAtUs > timeUs) return [];
       clock.tick(timeUs);
-      const { watermarkUs } = clock;
-      const said = { change: "tick", stream, partitions: [], watermarkUs } as const;
-      return [this.control(clockControl(said), nowUs)];
+      const said = { change: "tick", stream, partitions: [] } as const;
+      return [this.control(clockControl({ ...said, watermarkUs: clock.watermarkUs }), nowUs)];
     });
+  }
+
+  /** As Windows has it; Infinity: nothing waits, or views are behind the log, whose records may put it out. */
+  correctionsDueAtUs(stream: string): number {
+    if (this.#folded < this.#lastPosition) return Infinity;
+    return this.windows.correctionsDueAtUs(stream) ?? Infinity;
   }
 
   /** received_at of a record made now: whole ms, never below that of the last. */

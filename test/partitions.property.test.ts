@@ -3,12 +3,14 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import type { AppliedConfiguration } from "../src/admit/applied.ts";
+import { must } from "../src/base/assert.ts";
 import { NO_CHECKPOINT, type CheckpointChange } from "../src/checkpoint/store.ts";
 import { Engine } from "../src/engine.ts";
-import { checkpointChange, replayLog, restoreEngine } from "../src/engine-state.ts";
+import { checkpointChange, replayLog, restoreEngine, WINDOWS_READER } from "../src/engine-state.ts";
 import { MemoryLog } from "../src/log/memory-log.ts";
 import { Pipeline, pipelineBodyBytes } from "../src/pipeline.ts";
 import { unaccounted } from "../src/reader/accounting.ts";
+import { decodeRoot } from "../src/window/root.ts";
 import { bodyOf, CLICKS, conditionOf, EXAMPLE_PLANS, MODULES } from "./one-thread.ts";
 
 const START_US = Date.UTC(2019, 9, 2) * 1000;
@@ -24,7 +26,14 @@ const IDLE_AFTER_US = 20_000_000;
 /** Only views move the watermark of a punctuated stream. */
 const VIEWS_ONLY = await conditionOf("event_type = 'view'");
 
-function newEngine(isPunctuated: boolean): Engine {
+/** How the streams and views of a run are configured. */
+interface Kind {
+  readonly isPunctuated: boolean;
+  /** Late events correct windows. */
+  readonly isCorrected: boolean;
+}
+
+function newEngine({ isPunctuated }: Kind): Engine {
   const punctuated = isPunctuated ? { punctuated: VIEWS_ONLY } : {};
   return new Engine({
     modules: MODULES,
@@ -35,9 +44,13 @@ function newEngine(isPunctuated: boolean): Engine {
 }
 
 /** An engine that starts on a checkpoint, if there is one, and the log behind it. */
-function started(log: MemoryLog, saved: CheckpointChange | null, isPunctuated: boolean): Engine {
-  const engine = newEngine(isPunctuated);
-  const views = EXAMPLE_PLANS.plans.map((plan) => ({ plan, since: 0 }));
+function started(log: MemoryLog, saved: CheckpointChange | null, kind: Kind): Engine {
+  const engine = newEngine(kind);
+  const late = { policy: "update", allowedUs: 86_400_000_000 } as const;
+  const views = EXAMPLE_PLANS.plans.map((plan) => ({
+    plan: kind.isCorrected && plan.window !== null ? { ...plan, late } : plan,
+    since: 0,
+  }));
   restoreEngine(engine, { ...NO_CHECKPOINT, ...saved }, views);
   const positionOf = (name: string): number =>
     saved?.readers.find((reader) => reader.name === name)?.position ?? 0;
@@ -48,6 +61,23 @@ function started(log: MemoryLog, saved: CheckpointChange | null, isPunctuated: b
     receivedAtUs: log.lastReceivedAtUs,
   });
   return engine;
+}
+
+/** Views with corrections that are not put out yet. */
+function waiting({ windows }: Engine): string[] {
+  const names = windows.stats().map(({ view }) => view);
+  return names.filter((name) => windows.corrected(name).length > 0);
+}
+
+/** The same as a checkpoint has it. */
+function savedAsWaiting(engine: Engine): string[] {
+  const { readers } = checkpointChange(engine, APPLIED);
+  const { body } = must(
+    readers.find(({ name }) => name === WINDOWS_READER),
+    "the views' state",
+  );
+  const views = decodeRoot(body).views.filter(({ state }) => state.waits === true);
+  return views.map(({ plan }) => plan.name);
 }
 
 /** Everything that depends on the log alone. */
@@ -80,7 +110,9 @@ const step = fc.record({
   from: fc.integer({ min: 0, max: CLICKS.length - 400 }),
   to: fc.constantFrom("added", "connected", "disconnected", "paused", "resumed"),
   all: fc.constantFrom("connected", "paused", "resumed"),
-  waitUs: fc.integer({ min: 0, max: 15_000 }).map((ms) => ms * 1000),
+  waitUs: fc
+    .oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 0, max: 15_000 }))
+    .map((ms) => ms * 1000),
 });
 
 test("a replay has the outputs, windows, clocks and sums that the engine had", () => {
@@ -90,10 +122,10 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
   fc.assert(
     fc.property(
       fc.array(step, { minLength: 4, maxLength: 25 }),
-      fc.boolean(),
-      (steps, isPunctuated) => {
+      fc.record({ isPunctuated: fc.boolean(), isCorrected: fc.boolean() }),
+      (steps, kind) => {
         const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
-        const engine = started(log, null, isPunctuated);
+        const engine = started(log, null, kind);
         const pipeline = new Pipeline(engine, log.openWriter(), null);
         let saved: CheckpointChange | null = null;
         let nowUs = START_US;
@@ -103,6 +135,9 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
             pipeline.control(tick);
             ticks++;
           }
+          // a tick puts out what is due
+          const dueAtUs = engine.correctionsDueAtUs("clicks");
+          expect(dueAtUs > nowUs).toBe(true);
           if (at.what === "events") {
             const bytes = bodyOf(CLICKS.slice(at.from, at.from + at.count), "ndjson");
             pipeline.turn("clicks", { bytes, format: "ndjson", partition: at.partition }, nowUs);
@@ -117,9 +152,10 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
             saved = checkpointChange(engine, APPLIED);
           }
         }
+        expect(savedAsWaiting(engine)).toEqual(waiting(engine));
         const expected = facts(engine);
-        expect(facts(started(log, null, isPunctuated))).toEqual(expected);
-        if (saved !== null) expect(facts(started(log, saved, isPunctuated))).toEqual(expected);
+        expect(facts(started(log, null, kind))).toEqual(expected);
+        if (saved !== null) expect(facts(started(log, saved, kind))).toEqual(expected);
         const [stream] = engine.accounts.streams;
         for (const account of engine.accounts.views) {
           expect(unaccounted(account)).toBe(0);
@@ -134,3 +170,37 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
   // The runs are about something: windows closed, events were late, partitions fell idle.
   expect([closed > 0, late > 0, ticks > 0]).toEqual([true, true, true]);
 }, 120_000);
+
+test("corrections that wait in a quiet stream are put out by a tick, a second after those before", () => {
+  const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
+  const engine = started(log, null, { isPunctuated: false, isCorrected: true });
+  const pipeline = new Pipeline(engine, log.openWriter(), null);
+  const send = (clicks: readonly string[], nowUs: number): void => {
+    const bytes = bodyOf(clicks, "ndjson");
+    pipeline.turn("clicks", { bytes, format: "ndjson", partition: "" }, nowUs);
+  };
+  const first = CLICKS.slice(0, 100);
+  send(CLICKS.slice(-50), START_US);
+  // late by hours: they make windows, then the first corrections go out at once, then some wait
+  expect(engine.ticks(START_US + 5_000_000)).toEqual([]);
+  for (let part = 0; part < 3; part++) {
+    send(
+      first.filter((_, at) => at % 3 === part),
+      START_US + part * 10_000,
+    );
+  }
+  expect(waiting(engine)).toEqual(
+    expect.arrayContaining(["page_views_minute", "trend_ten_minutes"]),
+  );
+  expect(savedAsWaiting(engine)).toEqual(waiting(engine));
+  expect(engine.ticks(START_US + 999_000)).toEqual([]);
+  const ticks = engine.ticks(START_US + 1_010_000);
+  expect(ticks.map(({ control }) => control)).toEqual(["clock_tick"]);
+  expect(engine.ticks(START_US + 1_010_000)).toEqual([]);
+  for (const tick of ticks) pipeline.control(tick);
+  expect(waiting(engine)).toEqual([]);
+  expect(savedAsWaiting(engine)).toEqual([]);
+  expect(facts(started(log, null, { isPunctuated: false, isCorrected: true }))).toEqual(
+    facts(engine),
+  );
+});

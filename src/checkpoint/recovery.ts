@@ -167,6 +167,14 @@ export function unfoldedRefusals(views: readonly UnfoldedFacts[]): string[] {
     );
 }
 
+/** Why a start without these views would lose corrections, a reason each: their rows wait in the checkpoint, and a stop in order puts them out. */
+export function correctionRefusals(waiting: readonly string[]): string[] {
+  return waiting.map(
+    (name) =>
+      `view ${name} is no longer in the configuration, but rows that late events corrected are not in its table yet: they would be lost. Start once more with the view, stop in order (SIGTERM), then remove it`,
+  );
+}
+
 /**
  * The position to give to LogWriter.trim: records below it are durable in what every reader keeps. `durable` are positions up to which
  * each reader's state (checkpoint) or tables (ledger) are on disk; a suspended reader is left out. At least one reader is named, since

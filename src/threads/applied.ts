@@ -37,7 +37,8 @@ export function decideChange(
     views: start.views.map((plan) => ({
       name: plan.name,
       planHash: planHash(plan),
-      isCorrected: plan.late.policy === "update",
+      // a correction of sessions takes back only rows that the view's state still knows
+      isCorrected: plan.late.policy === "update" && plan.window?.kind !== "session",
     })),
     text: start.configurationText,
   };

@@ -168,9 +168,15 @@ export class EngineCheckpoints {
     this.#segments = [];
   }
 
-  /** At the end: true once a last checkpoint is on disk. */
+  /** Corrections wait that a tick puts out. */
+  get hasCorrections(): boolean {
+    const engine = this.#engine;
+    return engine.streamNames.some((stream) => engine.correctionsDueAtUs(stream) < Infinity);
+  }
+
+  /** At the end: true once a last checkpoint is on disk. Corrections that wait come first: the view may be removed before the next start. */
   finish(): boolean {
-    if (this.#isSaving || this.#wires.backlog.isPaused) return false;
+    if (this.#isSaving || this.#wires.backlog.isPaused || this.hasCorrections) return false;
     if (this.#isFinal) return true;
     this.#isFinal = true;
     this.#begin();

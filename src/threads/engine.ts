@@ -261,7 +261,7 @@ class EngineThread {
 
   /** While bodies wait here or producers are refused, nobody's silence means anything. */
   #tickClocks(): void {
-    if (this.#queue.length > 0 || this.#stopping) return;
+    if (this.#queue.length > 0 || (this.#stopping && !this.#checkpoints.hasCorrections)) return;
     this.#append(this.#engine.ticks(this.#clock.nowUs()));
   }
 

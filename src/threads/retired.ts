@@ -1,13 +1,19 @@
 // Facts at a start about streams and views that are no longer configured: what of theirs lies in the log and the checkpoint, and what their
 // tables have. What follows from them is decided by checkpoint/recovery.ts.
 import type { AppliedConfiguration } from "../admit/applied.ts";
-import { retiredRefusals, unfoldedRefusals, type RetiredFacts } from "../checkpoint/recovery.ts";
+import {
+  correctionRefusals,
+  retiredRefusals,
+  unfoldedRefusals,
+  type RetiredFacts,
+} from "../checkpoint/recovery.ts";
 import type { LoadedCheckpoint } from "../checkpoint/store.ts";
 import { WINDOWS_READER } from "../engine-state.ts";
 import { LOG_HEADS_PER_LOOK } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import { USER_NAMESPACE } from "../table/exporter.ts";
 import { lateTable, rawTableName, tableName } from "../table/shapes.ts";
+import { decodeRoot } from "../window/root.ts";
 import type { EngineStart } from "./messages.ts";
 import { AdviceError } from "./worker.ts";
 
@@ -36,6 +42,7 @@ export function refuseRetired(
         lastEvents: Math.max(0, ...lasts.values()),
       })),
     ),
+    ...correctionRefusals(checkpoint === undefined ? [] : waitingViews(start, checkpoint.body)),
   ];
   if (reasons.length > 0) throw new AdviceError(reasons.join("\n"));
 }
@@ -72,6 +79,17 @@ function retiredViews(start: EngineStart, loaded: LoadedCheckpoint): RetiredFact
       lasts.set(view, { kind: "view", name: view, last: position, ledger, isExported: true });
   }
   return [...lasts.values()];
+}
+
+/** Views whose corrected rows wait in the checkpoint, and that are not configured. One that is suspended does not put them out. */
+function waitingViews(start: EngineStart, body: Uint8Array): string[] {
+  const configured = new Set(start.views.map(({ name }) => name));
+  return decodeRoot(body)
+    .views.filter(
+      ({ plan, state }) =>
+        state.waits === true && state.suspended === undefined && !configured.has(plan.name),
+    )
+    .map(({ plan }) => plan.name);
 }
 
 function ledgerPosition(start: EngineStart, table: string, writer: string): number {

@@ -69,6 +69,8 @@ export interface ViewState {
   readonly suspended?: Suspension;
   /** received_at of the last record that put corrections out, µs; absent where there was none. */
   readonly correctedAtUs?: number;
+  /** Rows that late events corrected are not put out again yet. */
+  readonly waits?: true;
   /** Closed windows that are in pages in part; the others of them are whole. */
   readonly closed?: readonly PartialWindow[];
 }
@@ -156,6 +158,8 @@ export interface Fold {
   openWindows(): Generator<void, OpenWindow[]>;
   /** Rows of closed windows that late events changed since they were put out last, and those that are no longer part of the view. */
   corrected(): ChangedRows[];
+  /** From when on a record puts these out, µs of log time; null: there are none, or the view has stopped. */
+  readonly correctionsDueAtUs: number | null;
   /** What a rollup of this view reads; null: there can be none. */
   readonly lower: Lower | null;
   /** Pages of what cannot leave memory; null: all that the view has. */

@@ -124,6 +124,11 @@ export class LateUpdate {
     return this.#correctedAtUs;
   }
 
+  /** As Fold has it. */
+  get correctionsDueAtUs(): number | null {
+    return this.#listedCount === 0 ? null : this.#correctedAtUs + CORRECTIONS_EVERY_US;
+  }
+
   /**
    * Applies the `count` late rows of the chunk at hand that `assignWindows` listed at `lateAt`, after its other rows: a row that is late for
    * a window comes behind all that are not, so each group's events stay in log order.

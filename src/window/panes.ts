@@ -83,9 +83,17 @@ export class Panes {
   }
 
   /** What of the state a checkpoint keeps outside of pages. */
-  get state(): Pick<ViewState, "root" | "correctedAtUs"> {
+  get state(): Pick<ViewState, "root" | "correctedAtUs" | "waits"> {
     const { root } = this;
-    return this.#marks === null ? { root } : { root, correctedAtUs: this.#correctedAtUs };
+    if (this.#marks === null) return { root };
+    const waits = this.correctionsDueAtUs === null ? {} : ({ waits: true } as const);
+    return { root, correctedAtUs: this.#correctedAtUs, ...waits };
+  }
+
+  /** As Fold has it. */
+  get correctionsDueAtUs(): number | null {
+    if (this.#marks === null || this.#marks.stale().length === 0) return null;
+    return this.#correctedAtUs + CORRECTIONS_EVERY_US;
   }
 
   /** Marks the windows that rows of a chunk correct: `count` rows, listed at `list`. */

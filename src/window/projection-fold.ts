@@ -38,6 +38,7 @@ export class ProjectionFold implements Fold {
   readonly behindColumn: number;
   /** There is nothing to roll up. */
   readonly lower = null;
+  readonly correctionsDueAtUs = null;
   readonly counts: ViewCounts;
   readonly #memory: FoldMemory;
   readonly #program: ViewProgram;

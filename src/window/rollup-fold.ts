@@ -247,6 +247,10 @@ export class RollupFold implements Fold, Upper, Lower {
     return this.#windows.corrected();
   }
 
+  get correctionsDueAtUs(): number | null {
+    return this.#windows.correctionsDueAtUs;
+  }
+
   get openPages(): number | null {
     return this.#windows.openPages;
   }

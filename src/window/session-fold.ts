@@ -61,6 +61,8 @@ interface Lists {
 export class SessionFold implements Fold {
   /** Rollups are of tumbling windows. */
   readonly lower = null;
+  /** A corrected session is open. */
+  readonly correctionsDueAtUs = null;
   readonly plan: ViewPlan;
   readonly openPages = null;
   readonly counts: ViewCounts;

@@ -98,6 +98,11 @@ export class SuspendedFold implements Fold {
     return this.kept?.watermarkUs ?? this.#state.watermarkUs;
   }
 
+  /** It puts out nothing. */
+  get correctionsDueAtUs(): null {
+    return null;
+  }
+
   /** A rollup is suspended with the view that it reads. */
   get lower(): Lower | null {
     return this.kept?.lower ?? null;

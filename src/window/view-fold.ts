@@ -283,6 +283,10 @@ export class ViewFold implements Fold, Lower {
     return this.#windows.corrected();
   }
 
+  get correctionsDueAtUs(): number | null {
+    return this.#windows.correctionsDueAtUs;
+  }
+
   get lower(): Lower | null {
     return this.#windows instanceof WindowSet ? this : null;
   }

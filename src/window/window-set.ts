@@ -127,10 +127,16 @@ export class WindowSet {
   }
 
   /** What of the state a checkpoint keeps outside of pages. */
-  get state(): Pick<ViewState, "root" | "correctedAtUs" | "closed"> {
+  get state(): Pick<ViewState, "root" | "correctedAtUs" | "waits" | "closed"> {
     const { root, lateUpdate } = this;
     if (lateUpdate === null) return { root };
-    return { root, correctedAtUs: lateUpdate.correctedAtUs, closed: lateUpdate.partial };
+    const waits = this.correctionsDueAtUs === null ? {} : ({ waits: true } as const);
+    return { root, correctedAtUs: lateUpdate.correctedAtUs, ...waits, closed: lateUpdate.partial };
+  }
+
+  /** As Fold has it. */
+  get correctionsDueAtUs(): number | null {
+    return this.lateUpdate?.correctionsDueAtUs ?? null;
   }
 
   /** Pages of the open windows; null: there are no others. */

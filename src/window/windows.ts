@@ -290,6 +290,13 @@ export class Windows {
     return this.#view(view).corrected();
   }
 
+  /** From when on a record of a stream puts out what late events corrected in its views, µs of log time; null: nothing waits. */
+  correctionsDueAtUs(stream: string): number | null {
+    const views = [...this.#views.values()].filter(({ plan }) => plan.stream === stream);
+    const dues = views.flatMap(({ correctionsDueAtUs }) => correctionsDueAtUs ?? []);
+    return dues.length === 0 ? null : Math.min(...dues);
+  }
+
   /** The position that a view has folded. */
   position(view: string): number {
     return this.#view(view).position;

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test";
 import { copyFileSync, cpSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DuckDb } from "../../src/base/duckdb.ts";
 import { Appliance, temporaryFolder } from "./appliance.ts";
 import { CLICK } from "./click.ts";
 
@@ -75,6 +76,48 @@ test("a view cannot be removed after a kill, when what it closed since the check
   const fourth = await Appliance.start({ config: withView, data });
   expect((await fourth.rows("SELECT sum(events) FROM per_minute")).rows).toEqual([[2]]);
   expect(await fourth.stop()).toBe(0);
+}, 60_000);
+
+/** The most events that a row of a view's data files has. */
+async function mostInTable(data: string): Promise<number> {
+  const db = await DuckDb.open({ threads: "1" });
+  const duckdb = await db.connect();
+  const files = join(data, "warehouse", "default", "per_minute", "data", "**", "*.parquet");
+  const { rows } = await duckdb.run(`SELECT max(events) FROM read_parquet('${files}')`);
+  duckdb.close();
+  db.close();
+  return Number(rows[0]?.[0]);
+}
+
+test("corrections that wait are in the table before a view may be removed; it does not come back to windows that it does not know", async () => {
+  const sql =
+    "SELECT window_start, count(*) AS events FROM tumble(one, event_time, INTERVAL 1 MINUTE) GROUP BY ALL";
+  const late = "    late: { policy: update, allowed: 1h }\n";
+  const withView = config("corrected", ["one"], `views:\n  per_minute:\n    sql: ${sql}\n${late}`);
+  const without = config("without-corrected", ["one"]);
+  const data = join(folder.path, "corrected");
+  const first = await Appliance.start({ config: withView, data });
+  const send = async (id: string, time: string): Promise<void> => {
+    const text = event.replace('"a"', `"${id}"`).replace("12:00:00", time);
+    expect((await first.post(text, "application/x-ndjson", "one")).status).toBe(200);
+  };
+  await send("a", "12:00:00");
+  await send("b", "12:05:00");
+  // the first correction goes out at once, the second one waits for a second
+  await send("c", "12:00:01");
+  await send("d", "12:00:02");
+  expect((await first.rows("SELECT max(events) FROM per_minute WHERE revision = 2")).rows).toEqual([
+    [3],
+  ]);
+  expect(await first.stop()).toBe(0);
+  expect(await mostInTable(data)).toBe(3);
+  const second = await Appliance.start({ config: without, data });
+  expect(await second.stop()).toBe(0);
+  const refused = await Appliance.start({ config: withView, data }).then(
+    (appliance) => appliance.kill().then(() => "it started"),
+    (error: unknown) => String(error),
+  );
+  expect(refused).toContain("view per_minute was removed and would come back");
 }, 60_000);
 
 test("a ledger and tables older than the checkpoint beside them are refused", async () => {
