@@ -13,9 +13,8 @@ import { NO_CHANGE, type CheckpointStore } from "../src/checkpoint/store.ts";
 import { ROOM_PAGES, roomOf } from "../src/engine-state.ts";
 import { buildImage, type Cell } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
-import { ViewParser } from "../src/view/parse.ts";
 import { Windows, type WindowsCheckpoint } from "../src/window/windows.ts";
-import { plainSchema } from "./columns.ts";
+import { plainSchema, planOver } from "./rows.ts";
 import { numberText, type BenchLine } from "./line.ts";
 import { seeded } from "./load-body.ts";
 import { CLICKS_CONFIG, caughtUp, gauges, load, withAppliance, withFolder } from "./running.ts";
@@ -47,12 +46,7 @@ class State {
     await buildKernels();
     const wasm = readFileSync(join(import.meta.dir, "../build/fold.wasm"));
     const windows = new Windows(instantiate<FoldKernels>(wasm, 1024 * 1024 * 1024), 40_000);
-    const parser = await ViewParser.open();
-    const streams = [{ name: "clicks", schema: SCHEMA }];
-    const result = await parser.parse({ name: "per_hour", sql: SQL, streams });
-    parser.close();
-    if (result.kind !== "plan") throw new Error(JSON.stringify(result.faults));
-    windows.addView(result.plan, SCHEMA, { since: 0 });
+    windows.addView(await planOver(SCHEMA, "per_hour", SQL), SCHEMA, { since: 0 });
     return new State(windows);
   }
 

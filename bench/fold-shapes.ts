@@ -12,7 +12,7 @@ import { WINDOW_MACROS } from "../src/view/macros.ts";
 import { columnList, ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
-import { plainSchema } from "./columns.ts";
+import { plainSchema } from "./rows.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
 

@@ -10,10 +10,10 @@ import { must } from "../src/base/assert.ts";
 import { buildImage, imageRows, type Cell } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
-import { columnList, ViewParser } from "../src/view/parse.ts";
+import { columnList } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
-import { plainSchema } from "./columns.ts";
+import { plainSchema, planOver } from "./rows.ts";
 import { shapeLines } from "./fold-shapes.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
@@ -182,17 +182,10 @@ function rowsText(rows: readonly Cell[][]): string {
 export async function run(options: { readonly small: boolean }): Promise<BenchLine[]> {
   await buildKernels(["fold"]);
   const count = options.small ? CYCLE_ROWS : CYCLE_ROWS * 12;
-  const parser = await ViewParser.open();
-  const result = await parser.parse({
-    name: "clicks_minute",
-    sql: SQL,
-    streams: [{ name: "clicks", schema: SCHEMA }],
-  });
-  parser.close();
-  if (result.kind !== "plan") throw new Error(JSON.stringify(result.faults));
+  const plan = await planOver(SCHEMA, "clicks_minute", SQL);
   const batches = images();
-  foldRun(result.plan, CYCLE_ROWS / 4, batches);
-  const fold = foldRun(result.plan, count, batches);
+  foldRun(plan, CYCLE_ROWS / 4, batches);
+  const fold = foldRun(plan, count, batches);
   const duck = await duckRun(count);
   const text = rowsText(fold.rows);
   if (text !== duck.text) throw new Error("fold: DuckDB has other rows");

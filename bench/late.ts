@@ -7,10 +7,9 @@ import type { FoldKernels } from "../kernels/fold.ts";
 import { instantiate } from "../kernels/host.ts";
 import { buildImage } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
-import { ViewParser } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
-import { plainSchema } from "./columns.ts";
+import { plainSchema, planOver } from "./rows.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
 
@@ -112,20 +111,13 @@ class LateRun {
 export async function run(options: { readonly small: boolean }): Promise<BenchLine[]> {
   await buildKernels(["fold"]);
   const cycles = options.small ? 2 : 96;
-  const parser = await ViewParser.open();
-  const result = await parser.parse({
-    name: "late",
-    sql: SQL,
-    streams: [{ name: "clicks", schema: SCHEMA }],
-  });
-  parser.close();
-  if (result.kind !== "plan") throw new Error(JSON.stringify(result.faults));
+  const plan = await planOver(SCHEMA, "late", SQL);
   const batches = images();
   const update: ViewPlan = {
-    ...result.plan,
+    ...plan,
     late: { policy: "update", allowedUs: LATE_S * 1_000_000 },
   };
-  const without = new LateRun(result.plan, false);
+  const without = new LateRun(plan, false);
   const corrected = new LateRun(update, true);
   // by turns, so that what else the machine does falls on both
   for (let cycle = 0; cycle < cycles; cycle++) {

@@ -9,10 +9,10 @@ import { DuckDb, duckText } from "../src/base/duckdb.ts";
 import { buildImage, imageRows } from "../src/event/image.ts";
 import { IMAGE_EXTRA_COLUMNS } from "../src/event/schema.ts";
 import { WINDOW_MACROS } from "../src/view/macros.ts";
-import { columnList, ViewParser } from "../src/view/parse.ts";
+import { columnList } from "../src/view/parse.ts";
 import type { ViewPlan } from "../src/view/plan.ts";
 import { Windows } from "../src/window/windows.ts";
-import { plainSchema } from "./columns.ts";
+import { plainSchema, planOver } from "./rows.ts";
 import type { BenchLine } from "./line.ts";
 import { LongColumn } from "./long-column.ts";
 
@@ -181,19 +181,12 @@ async function duckRun(load: Load, count: number): Promise<{ seconds: number; su
 /** `small`: one second in all, for the tests. Throws when DuckDB's rows are others. */
 export async function run(options: { readonly small: boolean }): Promise<BenchLine[]> {
   await buildKernels(["fold"]);
-  const parser = await ViewParser.open();
-  const result = await parser.parse({
-    name: "user_sessions",
-    sql: SQL,
-    streams: [{ name: "clicks", schema: SCHEMA }],
-  });
-  parser.close();
-  if (result.kind !== "plan") throw new Error(JSON.stringify(result.faults));
+  const plan = await planOver(SCHEMA, "user_sessions", SQL);
   const loads = options.small
     ? [visitors(2000), regulars(10_000)]
     : [visitors(250_000), regulars(1_110_000)];
   const lines: BenchLine[] = [];
-  for (const load of loads) lines.push(...(await runLoad(result.plan, load, options)));
+  for (const load of loads) lines.push(...(await runLoad(plan, load, options)));
   return lines;
 }
 
