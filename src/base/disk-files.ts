@@ -15,6 +15,7 @@ import {
   readSync,
   readFileSync,
   renameSync,
+  rmSync,
   statfsSync,
   statSync,
   unlinkSync,
@@ -119,6 +120,17 @@ export class DiskFiles implements Files {
         unlinkSync(path);
       } catch (error) {
         if (codeOf(error) !== "ENOENT") throw error;
+      }
+    });
+  }
+
+  removeTree(path: string, step: Step): void {
+    durably(this, step, () => {
+      try {
+        rmSync(path, { recursive: true, force: true });
+      } catch (error) {
+        // a file is where a folder above it would be: it is not there
+        if (codeOf(error) !== "ENOTDIR") throw error;
       }
     });
   }

@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 
 /**
  * Every durable step by name, in the order of the path. Each room adds its own: the compiler knows no other names, and
- * test/e2e/failpoints.test.ts kills a process at each (those of savepoints: test/e2e/savepoint-kill.test.ts at some). "write": of a file or of a
+ * test/e2e/failpoints.test.ts kills a process at each (those of savepoints, restores and shipments: test/e2e/copy-failpoints.test.ts). "write": of a file or of a
  * transaction, which may be killed in its middle too; "change": what the file system does at once.
  */
 export const STEPS = {
@@ -75,17 +75,27 @@ export const STEPS = {
   "savepoint.manifest.write": "write",
   "savepoint.manifest.rename": "change",
   "savepoint.end": "change",
+  "savepoint.abandon": "change",
   "restore.file.create": "change",
   "restore.file.sync": "change",
   "restore.file.abandon": "change",
   "restore.table.unlink": "change",
   "restore.table.write": "write",
   "restore.place.rename": "change",
+  "restore.tmp.remove": "change",
   "restore.identity.rename": "change",
-  // ship: claim.ts
+  "restore.place.remove": "change",
+  "restore.abandon": "change",
+  // ship: claim.ts, log-shipper.ts, stage.ts, shipper.ts
   "ship.note.unlink": "change",
   "ship.note.write": "write",
   "ship.note.rename": "change",
+  "ship.owner.put": "change",
+  "ship.segment.put": "change",
+  "ship.stage.remove": "change",
+  "ship.chunk.put": "change",
+  "ship.shipment.put": "change",
+  "ship.object.remove": "change",
   // doctor: repair.ts
   "doctor.remove": "change",
   "doctor.move": "change",
@@ -125,6 +135,18 @@ export function durably<T>(
 ): T {
   files.reach(`${step}.before`);
   const result = run();
+  files.reach(`${step}.after`);
+  return result;
+}
+
+/** As `durably`, for a step that a store carries out. */
+export async function durablyAway<T>(
+  files: { readonly reach: (failpoint: Failpoint) => void },
+  step: Step,
+  run: () => Promise<T>,
+): Promise<T> {
+  files.reach(`${step}.before`);
+  const result = await run();
   files.reach(`${step}.after`);
   return result;
 }

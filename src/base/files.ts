@@ -40,6 +40,8 @@ export interface Files {
   renameOver(from: string, to: string, step: Step): void;
   /** Removes a file; no error when it is not there. The removal is durable after a `sync` of the folder. */
   unlink(path: string, step: Step): void;
+  /** Removes a file, or a folder and all that is in it; no error when it is not there. For what nobody needs: nothing is synced. */
+  removeTree(path: string, step: Step): void;
   /** Names in a folder, sorted; empty when the folder is not there. */
   list(path: string): string[];
   exists(path: string): boolean;

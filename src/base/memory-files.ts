@@ -117,6 +117,14 @@ export class MemoryFiles implements Files {
     durably(this, step, () => void this.#files.delete(path));
   }
 
+  removeTree(path: string, step: Step): void {
+    durably(this, step, () => {
+      const isIn = (known: string): boolean => known === path || known.startsWith(`${path}/`);
+      for (const known of this.#files.keys()) if (isIn(known)) this.#files.delete(known);
+      for (const known of this.#folders) if (isIn(known)) this.#folders.delete(known);
+    });
+  }
+
   list(path: string): string[] {
     const names: string[] = [];
     for (const known of [...this.#files.keys(), ...this.#folders])

@@ -1,6 +1,6 @@
 // The folder that a savepoint is written to: made, filled, finished by its manifest or removed again. Owns which files are in it, and how a file
 // that never changes gets there: as a hard link where the file system has them, else as a copy.
-import { readdirSync, realpathSync, rmSync, statSync } from "node:fs";
+import { readdirSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, normalize } from "node:path";
 import type { Files } from "../base/files.ts";
 import { DISK_FREE_BYTES_MIN } from "../limits.ts";
@@ -137,8 +137,8 @@ export class SavepointFolder implements SavepointPlace {
   abandon(): void {
     if (this.#wasThere)
       for (const name of readdirSync(this.path).filter((found) => found !== NOBODYS))
-        rmSync(this.pathOf(name), { recursive: true, force: true });
-    else rmSync(this.path, { recursive: true, force: true });
+        this.#files.removeTree(this.pathOf(name), "savepoint.abandon");
+    else this.#files.removeTree(this.path, "savepoint.abandon");
   }
 
   #isSameDisk(): boolean {

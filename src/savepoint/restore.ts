@@ -2,7 +2,7 @@
 // by its last step, the rename of lock.db. Nothing is linked: the savepoint stays as it is.
 //
 // All work is in `.restoring` inside the new folder, not beside it: the folder may be a mount point, which cannot be renamed over.
-import { realpathSync, rmdirSync, rmSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Files } from "../base/files.ts";
 import { openDataFolder, RESTORING_NAME, SHIP_NAME } from "../log/data-folder.ts";
@@ -77,7 +77,7 @@ export async function restoreInto(
     settle(place, dataFolder, files);
     return { dataFolder, movedTables };
   } catch (error) {
-    abandon(order.dataFolder, wasThere);
+    abandon(order, wasThere);
     throw failureOf(error, order.dataFolder);
   }
 }
@@ -151,14 +151,17 @@ function settle(place: string, dataFolder: string, files: Files): void {
   for (const name of PARTS)
     if (files.exists(join(place, name)))
       files.renameOver(join(place, name), join(dataFolder, name), "restore.place.rename");
-  rmSync(join(place, "tmp"), { recursive: true });
+  files.removeTree(join(place, "tmp"), "restore.tmp.remove");
   files.renameOver(join(place, IDENTITY), join(dataFolder, IDENTITY), "restore.identity.rename");
-  rmdirSync(place);
+  files.removeTree(place, "restore.place.remove");
 }
 
-function abandon(dataFolder: string, wasThere: boolean): void {
+function abandon(
+  { dataFolder, files }: Pick<RestoreOrder, "dataFolder" | "files">,
+  wasThere: boolean,
+): void {
   const names = wasThere ? [RESTORING_NAME, IDENTITY, ...PARTS] : [""];
-  for (const name of names) rmSync(join(dataFolder, name), { recursive: true, force: true });
+  for (const name of names) files.removeTree(join(dataFolder, name), "restore.abandon");
 }
 
 /** What a disk did, as SavepointError; a broken invariant stays what it is. */

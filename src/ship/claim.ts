@@ -1,6 +1,7 @@
 // Verb: a data folder and a prefix -> the right to ship there. What decides is owner.ts; this fetches the facts, writes both notes, and looks again.
 import { randomBytes, randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { durablyAway } from "../base/failpoints.ts";
 import type { Files } from "../base/files.ts";
 import { logFolderOf, SHIP_NAME } from "../log/data-folder.ts";
 import { logMoment } from "../savepoint/copy-log.ts";
@@ -112,7 +113,7 @@ export async function claimPrefix(store: ObjectStore, folder: ShippingFolder): P
   );
   const named = new Set([...segments, ...names].map((one) => one.term));
   const claimed: Owner = { jobId, folder: id, terms: withTerm(terms, term, named) };
-  await store.put(OWNER_KEY, encodeOwner(claimed));
+  await durablyAway(files, "ship.owner.put", () => store.put(OWNER_KEY, encodeOwner(claimed)));
   await confirmOwner(store, claimed);
   const kept = await keptShipments(store, names, claimed);
   const newest = kept.at(-1)?.shipment;

@@ -1,5 +1,6 @@
 // Verb: the log as it grows -> segments in the store. Reads what is durable; keeps no file of the log from being trimmed: what was trimmed before it was
 // shipped is a gap, behind which only a shipment goes on.
+import { durablyAway } from "../base/failpoints.ts";
 import { isMissingFile } from "../log/log-file.ts";
 import type { EncodedRecord } from "../log/log.ts";
 import { logMoment, recordPieces } from "../savepoint/copy-log.ts";
@@ -111,7 +112,9 @@ export class LogShipper {
 
   async #put(records: readonly EncodedRecord[]): Promise<void> {
     const { segment, bytes } = encodeSegment(records, currentTerm(this.#owner).id);
-    await this.#store.put(segment.key, bytes);
+    await durablyAway(this.#folder.files, "ship.segment.put", () =>
+      this.#store.put(segment.key, bytes),
+    );
     // whoever took over before this saw the segment in its listing, or this sees that it did
     await confirmOwner(this.#store, this.#owner);
     this.#next = segment.last + 1;

@@ -1,6 +1,7 @@
 // Verb: a running instance -> shipments in the store, one after the other: state, ledger and tables of one moment, and the log that the segments hold. Then what no
 // kept shipment needs any more is removed.
 import { counted } from "../base/counted.ts";
+import { durablyAway } from "../base/failpoints.ts";
 import { compressIfItPays } from "../base/zstd.ts";
 import { SavepointError } from "../savepoint/manifest.ts";
 import {
@@ -169,7 +170,9 @@ export class Shipper {
   async #uploadChunk(sha256: string, bytes: Uint8Array, lanes: Lanes): Promise<void> {
     if (this.#chunks.has(sha256)) return this.#ports.pause(0);
     await lanes.start(async () => {
-      await this.#store.put(chunkKey(sha256), bytes);
+      await durablyAway(this.#ports.files, "ship.chunk.put", () =>
+        this.#store.put(chunkKey(sha256), bytes),
+      );
       this.#chunks.add(sha256);
     });
     return this.#ports.pause(bytes.length);
@@ -182,7 +185,9 @@ export class Shipper {
     await confirmOwner(this.#store, this.#owner);
     // counted first: one that was put though it failed has its number for good
     this.#lastNumber = number;
-    await this.#store.put(key, encodeShipment(shipment));
+    await durablyAway(this.#ports.files, "ship.shipment.put", () =>
+      this.#store.put(key, encodeShipment(shipment)),
+    );
     await confirmOwner(this.#store, this.#owner);
     this.#kept = [...this.#kept, { name: { key, ...place }, shipment }].slice(-this.#keepMax);
     this.#positions = [...this.#positions, place.last].slice(-2);
@@ -197,7 +202,9 @@ export class Shipper {
     const lanes = new Lanes(REMOVALS_MAX);
     try {
       for (const key of removableKeys(keys, this.#kept, this.#owner)) {
-        await lanes.start(() => this.#store.remove(key));
+        await lanes.start(() =>
+          durablyAway(this.#ports.files, "ship.object.remove", () => this.#store.remove(key)),
+        );
         await this.#ports.pause(0);
       }
     } finally {

@@ -1,6 +1,5 @@
 // The files of a shipment until they are in the store: copies of the databases, and hard links of what never changes and is not there yet, in the data folder's
 // tmp/. Not in the store straight from the data folder: nothing may be unlinked while a slow store takes them, and the disk would fill.
-import { rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Files } from "../base/files.ts";
 import { DISK_FREE_BYTES_MIN } from "../limits.ts";
@@ -78,6 +77,6 @@ export class ShipStage implements SavepointPlace {
 
   /** Nobody needs it any more. A start empties tmp/ as well. */
   remove(): void {
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#files.removeTree(this.#folder, "ship.stage.remove");
   }
 }

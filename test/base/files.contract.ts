@@ -121,6 +121,17 @@ export function filesContract(
       expect(files.list(folder)).toEqual([]);
     });
 
+    test("a folder goes with all that is in it, its neighbours stay; what is not there is no error", () => {
+      const { files, folder } = make(null);
+      files.makeFolder(`${folder}/a/b`);
+      for (const path of ["a/1", "a/b/2", "ab", "c"])
+        files.writeSynced(`${folder}/${path}`, [text("x")], "log.file.prepare");
+      for (const path of ["a", "c", "a", "none/x", "ab/x"])
+        files.removeTree(`${folder}/${path}`, "restore.abandon");
+      expect(files.list(folder)).toEqual(["ab"]);
+      expect(files.exists(`${folder}/a/b/2`)).toBe(false);
+    });
+
     test("lists in order; free room is a number of bytes", () => {
       const { files, folder } = make(null);
       for (const file of ["b", "c", "a"])

@@ -297,7 +297,7 @@ test("an event that was acknowledged is there once after a kill at every failpoi
   ]);
 });
 
-test("no room is forgotten: kills of a savepoint, a restore and a claim are test/e2e/savepoint-kill.test.ts's and ship.test.ts's", () => {
+test("no room is forgotten: kills of a savepoint, a restore and a shipment are test/e2e/copy-failpoints.test.ts's", () => {
   const rooms = new Set([...left].map((at) => at.split(".")[0]));
   expect([...rooms]).toEqual(["savepoint", "restore", "ship"]);
 });

@@ -1,4 +1,5 @@
 // A data folder with a log, and its shipping, in this process: no events are decoded and no tables written, so that a test says what the log holds.
+import { join } from "node:path";
 import type { Clock } from "../../src/base/clock.ts";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import type { Files } from "../../src/base/files.ts";
@@ -6,11 +7,13 @@ import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
 import { encodeRecord } from "../../src/log/codec.ts";
 import {
   ledgerPathOf,
+  lockDataFolder,
   logFolderOf,
   openDataFolder,
   statePathOf,
 } from "../../src/log/data-folder.ts";
 import { openSqliteLogWriter, type SqliteLogWriter } from "../../src/log/sqlite-log.ts";
+import { logMoment, recordPieces } from "../../src/savepoint/copy-log.ts";
 import { restoreShipment, type ShipRestoreReport } from "../../src/ship/restore.ts";
 import { ShipRun, type ShipStatus } from "../../src/ship/run.ts";
 import type { ObjectStore } from "../../src/ship/store.ts";
@@ -23,9 +26,26 @@ const APPENDED = 100;
 
 /** Job of the data folder, which is made where there is none. */
 export function jobOf(data: string): string {
-  const folder = openDataFolder(data, new DiskFiles());
+  const files = new DiskFiles();
+  // a start empties tmp/, where a shipment may be under way
+  const isThere = files.exists(join(data, "lock.db"));
+  const folder = (isThere ? lockDataFolder(data, files) : null) ?? openDataFolder(data, files);
   folder.close();
   return folder.jobId;
+}
+
+/** The last position of its log. */
+export function lastOf(data: string): number {
+  return logMoment(logFolderOf(data), new DiskFiles()).last;
+}
+
+/** The records of its log, header and payload. */
+export function recordsOf(data: string): string[] {
+  const moment = logMoment(logFolderOf(data), new DiskFiles());
+  const records = [...recordPieces(moment, jobOf(data))].flat();
+  return records.map(({ header, payload }) =>
+    Bun.hash(Buffer.concat([header, payload])).toString(),
+  );
 }
 
 function openLog(data: string): SqliteLogWriter {
@@ -39,8 +59,10 @@ function openLog(data: string): SqliteLogWriter {
 /** Appends records up to `last` to the log of a data folder, which is made where there is none. `mark` tells records of two copies apart. */
 export function writeLog(data: string, last: number, mark = 0): void {
   const [files, jobId] = [new DiskFiles(), jobOf(data)];
-  openCheckpointStore(statePathOf(data), files, jobId).close();
-  Ledger.open(ledgerPathOf(data), jobId, files).close();
+  if (!files.exists(ledgerPathOf(data))) {
+    openCheckpointStore(statePathOf(data), files, jobId).close();
+    Ledger.open(ledgerPathOf(data), jobId, files).close();
+  }
   const log = openLog(data);
   while (log.lastPosition < last) {
     const first = log.lastPosition + 1;
@@ -152,7 +174,10 @@ export function runShip(data: string, store: ObjectStore, options: RunOptions = 
 }
 
 /** Restores the newest shipment to `data`. */
-export function restoreTo(data: string, store: ObjectStore): Promise<ShipRestoreReport> {
-  const files = new DiskFiles();
+export function restoreTo(
+  data: string,
+  store: ObjectStore,
+  files: Files = new DiskFiles(),
+): Promise<ShipRestoreReport> {
   return restoreShipment({ store, number: null, dataFolder: data, files, tell: () => {} });
 }

@@ -4,13 +4,13 @@ import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import { logFolderOf } from "../../src/log/data-folder.ts";
-import { logMoment, recordPieces } from "../../src/savepoint/copy-log.ts";
+import { logMoment } from "../../src/savepoint/copy-log.ts";
 import { readSegmentKey } from "../../src/ship/segment.ts";
 import type { ObjectStore } from "../../src/ship/store.ts";
 import { temporaryFolder } from "../e2e/appliance.ts";
 import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
 import {
-  jobOf,
+  recordsOf,
   restoreTo,
   runShip,
   trimLog,
@@ -34,15 +34,6 @@ afterAll(async () => {
 });
 const storeTest = (name: string, run: () => Promise<void>): void =>
   test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
-
-/** The records of a data folder's log, header and payload. */
-function logOf(data: string): string[] {
-  const moment = logMoment(logFolderOf(data), new DiskFiles());
-  const records = [...recordPieces(moment, jobOf(data))].flat();
-  return records.map(({ header, payload }) =>
-    Bun.hash(Buffer.concat([header, payload])).toString(),
-  );
-}
 
 /** Ships all that is in the log, with a shipment of it, and ends. */
 async function shipAll(data: string, prefix: string, last: number): Promise<void> {
@@ -82,7 +73,7 @@ storeTest("an older copy of the folder that took events of its own is refused", 
   writeLog(at("older"), 50);
   await shipAll("older", "older", 50);
   expect((await restoreTo(at("older-restored"), store.open("older"))).last).toBe(50);
-  expect(logOf(at("older-restored"))).toEqual(logOf(at("older")));
+  expect(recordsOf(at("older-restored"))).toEqual(recordsOf(at("older")));
 });
 
 storeTest("a folder whose log was trimmed into the last segment goes on", async () => {
@@ -117,7 +108,7 @@ storeTest(
     writeLog(at("ended-2"), 35, 1000);
     await shipAll("ended-2", "ended", 35);
     expect((await restoreTo(at("ended-3"), open)).last).toBe(35);
-    expect(logOf(at("ended-3"))).toEqual(logOf(at("ended-2")));
+    expect(recordsOf(at("ended-3"))).toEqual(recordsOf(at("ended-2")));
     // it is its own now, and goes on
     writeLog(at("ended-2"), 45, 1000);
     await shipAll("ended-2", "ended", 45);
@@ -209,4 +200,13 @@ storeTest("of a log that stands still two shipments are made, also where one is 
   expect(running.status().shipments).toBe(2);
   await running.stop();
   expect(await store.open("still").list("shipments/")).toHaveLength(1);
+});
+
+storeTest("a restore to where no folder can be says so", async () => {
+  writeLog(at("plain"), 1);
+  await shipAll("plain", "plain", 1);
+  const below = join(at("plain"), "lock.db", "data");
+  const said = await restoreTo(below, store.open("plain")).catch((error: Error) => error);
+  expect(said).toMatchObject({ name: "SavepointError" });
+  expect(String(said)).toContain(`nothing was restored to ${below}: `);
 });
