@@ -28,6 +28,7 @@ import {
 import { configAbove, fixtureFolders, folderFiles } from "./rehearsal/folders.ts";
 import { NoRoomError } from "./rehearsal/last-rows.ts";
 import { Past } from "./rehearsal/past.ts";
+import type { Ask } from "./rehearsal/past-rows.ts";
 import {
   previewSummary,
   reconciledCountText,
@@ -35,6 +36,7 @@ import {
   shownRows,
   withLower,
 } from "./rehearsal/preview.ts";
+import { withReconciled } from "./reconcile/past-windows.ts";
 import { reconcileExitCode, reconcileSummary } from "./reconcile/report.ts";
 import { reconcileRefusal } from "./reconcile/scope.ts";
 import type { Relation } from "./rehearsal/relation.ts";
@@ -340,10 +342,13 @@ async function preview(line: CommandLine, tools: CommandTools): Promise<number> 
     // One position for all pages: events that come meanwhile are in none.
     const { position } = await client.ask(`SELECT 1 FROM ${quoteName(plan.stream)} LIMIT 0`);
     const where = [`_position <= ${position}`];
-    await past.read(async (sql) => (await client.ask(sql)).rows, { range, where });
-    show(past.rows(), past.counts, tools);
-    const { rows } = await client.ask(reconciledCountText(config.plans, range, position));
-    const note = reconciledNote(config.plans, Number(rows[0]?.[0]));
+    const ask: Ask = async (sql) => (await client.ask(sql)).rows;
+    await past.read(ask, { range, where });
+    const { plans } = config;
+    const order = { foldModule: config.modules.fold, plans, schema, range, position };
+    show(await withReconciled(ask, order, past.rows()), past.counts, tools);
+    const [[count] = []] = await ask(reconciledCountText(plans, range, position));
+    const note = reconciledNote(plans, Number(count));
     if (note !== null) tools.say(note);
   });
   return 0;

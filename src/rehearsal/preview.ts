@@ -91,9 +91,12 @@ export function reconciledCountText(
   return `SELECT count(*) FROM millrace.late_events WHERE ${conditions.join(" AND ")}`;
 }
 
-/** What is said of these events, which are late for the rows above as they were when they came; null: there are none. */
+/** What is said of these events, which were late when they came; null: there are none. Only sessions are shown without them. */
 export function reconciledNote(plans: readonly ViewPlan[], count: number): string | null {
   if (count === 0) return null;
-  const name = must(plans.at(-1), "a view").name;
-  return `without ${counted(count, "late event")} that reconcile has brought in since; SELECT * FROM ${name} has them`;
+  const { name, window } = must(plans.at(-1), "a view");
+  const events = `${counted(count, "late event")} that reconcile has brought in since`;
+  return window?.kind === "session"
+    ? `without ${events}; SELECT * FROM ${name} has them`
+    : `with ${events}`;
 }
