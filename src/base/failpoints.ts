@@ -51,6 +51,7 @@ export const STEPS = {
   "table.metadata.write": "write",
   "table.metadata.link": "change",
   "table.metadata.unlink": "change",
+  "table.recover.sync": "change",
   "table.hint.write": "write",
   "table.hint.rename": "change",
   "table.hint.unlink": "change",

@@ -135,7 +135,10 @@ export class IcebergTable {
         throw new TableRefusedError(
           `table ${this.folder} is written by job ${known.jobId}, this is job ${marker.jobId}. Give each job tables of its own.`,
         );
-      if (known !== null && known.epoch > committed) return { kind: "found", marker: known };
+      if (known !== null && known.epoch > committed) {
+        this.sync();
+        return { kind: "found", marker: known };
+      }
       const snapshotId = this.#tryCommit(base, change, marker);
       if (snapshotId !== null) return { kind: "committed", snapshotId };
     }
@@ -176,6 +179,11 @@ export class IcebergTable {
     } catch {
       // as in #unlinkExpired
     }
+  }
+
+  /** Versions that are there stay: a commit that failed, or whose process ended, may have been linked and not synced. Before they count as committed. */
+  sync(): void {
+    this.#files.sync(this.#metadata.folder, "table.recover.sync");
   }
 
   /** Removes what commits that never came to be left behind: temporary metadata, manifests for versions that do not exist yet. */

@@ -42,7 +42,10 @@ export function settleTable(table: TableAtStart): string | null {
   }
   if (decision.kind === "refuse")
     throw new TableRefusedError(`table ${name} (${iceberg.folder}): ${decision.reason}`);
-  if (decision.committedTo > committed) ledger.markCommitted(name, decision.committedTo, 0);
+  if (decision.committedTo > committed) {
+    iceberg.sync();
+    ledger.markCommitted(name, decision.committedTo, 0);
+  }
   iceberg.sweep();
   return said;
 }

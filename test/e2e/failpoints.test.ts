@@ -58,6 +58,7 @@ const STARTING: Partial<Record<Step | "files.free.measure", Failpoint | "any">> 
   "files.free.measure": "any",
   "table.ledger.raise": "table.data.write.after",
   "table.orphan.unlink": "table.data.write.after",
+  "table.recover.sync": "table.metadata.link.after",
   "table.sweep.unlink": "table.manifest.write.after",
 };
 /** Steps that are taken when another one fails. */

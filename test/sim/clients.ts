@@ -190,8 +190,12 @@ export class Client {
 
   #makeBody(): Body {
     const { random } = this.#parts;
-    const count = random.chance(0.1) ? random.between(20, 40) : random.between(1, 8);
+    const isLarge = random.chance(0.1);
+    const count = isLarge ? random.between(20, 40) : random.between(1, 8);
     const events = Array.from({ length: count }, () => this.#makeEvent());
+    // a body whose last part has nothing new
+    if (isLarge && random.chance(0.3) && !this.#parts.hasKeys)
+      events.push(...this.#old.slice(-random.between(count, 2 * count), -count));
     const format = random.pick(["json", "ndjson"] as const);
     const texts = events.map(({ text }) => text);
     const text = format === "json" ? `[${texts.join(",")}]` : texts.join("\n");

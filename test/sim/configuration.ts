@@ -57,7 +57,7 @@ const DENSE: Pace = {
   exportS: 6,
   lateShare: 0.05,
   lateS: 15,
-  logFileBytes: 256 * 1024,
+  logFileBytes: 128 * 1024,
 };
 
 /** Intervals that the product has when nothing is configured, windows of a minute, a quarter of an hour. */

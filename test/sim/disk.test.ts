@@ -166,6 +166,21 @@ test("after a sync that failed nobody knows, and syncing again does not help", (
   expect(found.has("")).toBe(true);
 });
 
+test("a call whose answer is lost has taken effect: the name is there, a sync has synced", () => {
+  const link = (disk: SimDisk): void => {
+    putSynced(disk, "/d/t", "all");
+    expect(() => disk.link("/d/t", "/d/f")).toThrow("EIO");
+    expect(() => disk.link("/d/t", "/d/f")).toThrow("EEXIST");
+  };
+  expect(outcomesOf(link, { powerCut: false }, { link: "EIO after" })).toEqual(new Set(["all"]));
+  const sync = (disk: SimDisk): void => {
+    put(disk, "/d/f", "all");
+    expect(() => disk.fsyncFile("/d/f", disk.mustFind("/d/f"))).toThrow("EIO");
+    disk.fsyncFolder("/d");
+  };
+  expect(outcomesOf(sync, { powerCut: true }, { fsync: "EIO after" })).toEqual(new Set(["all"]));
+});
+
 test("a full disk takes a part of a write and says so", () => {
   const write = (disk: SimDisk): void => put(disk, "/d/f", "x".repeat(100));
   const found = outcomesOf(write, { powerCut: false }, { write: "ENOSPC" });

@@ -20,8 +20,8 @@ export type Operation =
   | "mkdir"
   | "commit";
 
-/** What happens at an operation: an error, or the machine's end before or after it takes effect. */
-export type Outcome = "done" | "EIO" | "ENOSPC" | "end before" | "end after";
+/** What happens at an operation: an error, before it takes effect or (as on a network disk whose answer is lost) after, or the machine's end. */
+export type Outcome = "done" | "EIO" | "EIO after" | "ENOSPC" | "end before" | "end after";
 
 /** Who says what happens, and what a call costs. */
 export interface Faults {
@@ -122,7 +122,11 @@ export class SimDisk {
     this.#spend(this.#faults.costUs(operation, path));
     const outcome = this.#faults.at(operation, path);
     if (outcome === "end before") this.stop();
-    return { outcome, end: () => void (outcome === "end after" && this.stop()) };
+    const end = (): void => {
+      if (outcome === "end after") this.stop();
+      if (outcome === "EIO after") throw new DiskError("EIO", path);
+    };
+    return { outcome, end };
   }
 
   /** The machine ends here: every call from now on says so, until `restart`. */
@@ -257,9 +261,9 @@ export class SimDisk {
   write(path: string, inode: Inode, { offset, bytes }: Write): number {
     const { outcome, end } = this.begin("write", path);
     const length =
-      outcome === "done" || outcome === "end after"
-        ? bytes.length
-        : this.#random.between(0, bytes.length);
+      outcome === "EIO" || outcome === "ENOSPC"
+        ? this.#random.between(0, bytes.length)
+        : bytes.length;
     const part = { offset, bytes: bytes.slice(0, length) };
     if (length > 0) {
       inode.bytes = written(inode.bytes, part);

@@ -1,29 +1,43 @@
-// The faults of a run: a list that is drawn from the seed before it begins, so that it can be shortened while all else stays as it was. Each is
-// an interval of virtual time, or a moment.
+// The faults of a run: a list that is drawn from the seed before it begins (draw-faults.ts), so that it can be shortened while all else stays as it
+// was. Each is an interval of virtual time, or a moment.
 import type { Faults, Operation, Outcome } from "./disk.ts";
 import type { Random } from "./random.ts";
 
+/** Calls of a kind, of files whose path has `path` in it. */
+export interface Spot {
+  readonly of: Operation;
+  readonly path: string;
+}
+
 export type Fault =
-  /** The process is killed, or the machine loses power, at the `operation`-th call of the kind from then on; 0: between two steps. */
+  /** The process is killed, or the machine loses power, at the `operation`-th call of the kind from then on, or so long after it; 0: between two steps. */
   | {
       readonly kind: "kill" | "power";
       readonly atUs: number;
-      /** Null: of any. */
-      readonly of: Operation | null;
+      readonly spot: Spot | null;
       readonly operation: number;
       readonly isAfter: boolean;
+      readonly laterUs: number;
     }
   /** SIGTERM, then a start. */
   | { readonly kind: "stop"; readonly atUs: number }
-  /** The `operation`-th call of the kind from then on fails with EIO. */
+  /** The `operation`-th call of the kind from then on fails with EIO; `isAfter`: it has taken effect, only its answer is lost. */
   | {
       readonly kind: "eio";
       readonly atUs: number;
-      readonly of: Operation;
+      readonly spot: Spot;
       readonly operation: number;
+      readonly isAfter: boolean;
     }
   /** Nothing more can be written. */
   | { readonly kind: "full"; readonly atUs: number; readonly untilUs: number }
+  /** What is written in folders whose path has `path` in it fails with EIO: a file system of its own that is away. */
+  | {
+      readonly kind: "away";
+      readonly atUs: number;
+      readonly untilUs: number;
+      readonly path: string;
+    }
   /** Each sync of a file whose path has `of` takes so long. */
   | {
       readonly kind: "slow";
@@ -31,6 +45,13 @@ export type Fault =
       readonly of: string;
       readonly untilUs: number;
       readonly syncUs: number;
+    }
+  /** A thread stands still: the machine has others to run. */
+  | {
+      readonly kind: "pause";
+      readonly atUs: number;
+      readonly untilUs: number;
+      readonly thread: string;
     }
   /** The wall clock is set. */
   | { readonly kind: "clock"; readonly atUs: number; readonly stepUs: number }
@@ -52,88 +73,7 @@ export type Fault =
       readonly delayUsMax: number;
     };
 
-const OPERATIONS = ["write", "fsync", "link", "rename", "commit", "create", "unlink"] as const;
-
-/** The faults of a seed, in order of time; none later than `untilUs`. */
-export function drawFaults(random: Random, untilUs: number): Fault[] {
-  const faults: Fault[] = [];
-  const at = (): number => random.between(0, untilUs);
-  // runs differ in temper: some are about power, some about a bad disk, some are quiet
-  const often = random.pick([0, 1, 2, 4] as const);
-  for (let count = random.between(0, 2 + often); count > 0; count--)
-    faults.push(drawEnd(random, at()));
-  for (let count = random.between(0, often); count > 0; count--)
-    faults.push({
-      kind: "eio",
-      atUs: at(),
-      of: random.pick(OPERATIONS),
-      operation: random.between(1, 20),
-    });
-  for (let count = random.between(0, 2); count > 0; count--) faults.push(drawPeriod(random, at()));
-  if (random.chance(0.3)) faults.push(...drawEndOfSlow(random, at()));
-  return faults.toSorted((a, b) => a.atUs - b.atUs);
-}
-
-/** What others do to the appliance meanwhile, in order of time; ends of the process among it, where they tell something. */
-export function drawOthers(random: Random, untilUs: number): Fault[] {
-  const faults: Fault[] = [];
-  for (let count = random.between(0, 3); count > 0; count--) {
-    const atUs = random.between(0, untilUs);
-    faults.push({ kind: "foreign", atUs, operation: random.between(0, 3) });
-    // the other's commit is the last when we start again
-    if (random.chance(0.3)) faults.push(drawEnd(random, atUs + random.between(0, 2_000_000)));
-  }
-  if (random.chance(0.5)) {
-    const copyUs = random.between(1000, 3_000_000);
-    const logUs = random.between(1000, 5_000_000);
-    faults.push({ kind: "savepoint", atUs: random.between(0, untilUs), copyUs, logUs });
-  }
-  return faults.toSorted((a, b) => a.atUs - b.atUs);
-}
-
-function drawEnd(random: Random, atUs: number): Fault {
-  if (random.chance(0.15)) return { kind: "stop", atUs };
-  const kind = random.chance(0.6) ? "power" : "kill";
-  const isAfter = random.chance(0.5);
-  // between what belongs together: commits of log, checkpoint and ledger, names
-  if (random.chance(0.4)) {
-    const of = random.pick(["commit", "commit", "commit", "rename", "link", "fsync"] as const);
-    return { kind, atUs, of, operation: random.between(1, 8), isAfter };
-  }
-  const operation = random.chance(0.5) ? random.between(1, 12) : random.between(0, 120);
-  return { kind, atUs, of: null, operation, isAfter };
-}
-
-/** One file's syncs are slow, so that others go ahead of it, and then the machine ends. */
-function drawEndOfSlow(random: Random, atUs: number): Fault[] {
-  const of = random.pick(["/log/", "/log/", "state.db", "ledger.db"] as const);
-  const endUs = atUs + random.between(500_000, 6_000_000);
-  const slow = {
-    kind: "slow",
-    atUs,
-    untilUs: endUs + 1_000_000,
-    of,
-    syncUs: random.between(100_000, 800_000),
-  };
-  const operation = random.between(0, 6);
-  return [
-    { ...slow, kind: "slow" },
-    { kind: "power", atUs: endUs, of: null, operation, isAfter: random.chance(0.5) },
-  ];
-}
-
-function drawPeriod(random: Random, atUs: number): Fault {
-  const untilUs = atUs + random.between(500_000, 8_000_000);
-  const kind = random.pick(["full", "slow", "clock", "network"] as const);
-  if (kind === "full") return { kind, atUs, untilUs };
-  if (kind === "slow") {
-    const of = random.pick(["", "/log/", "state.db", "ledger.db"] as const);
-    return { kind, atUs, untilUs, of, syncUs: random.between(10_000, 600_000) };
-  }
-  if (kind === "clock") return { kind, atUs, stepUs: random.between(-20_000_000, 20_000_000) };
-  const lossShare = random.share() * 0.6;
-  return { kind, atUs, untilUs, lossShare, delayUsMax: random.between(10_000, 8_000_000) };
-}
+type End = Extract<Fault, { kind: "kill" | "power" }>;
 
 /** Those that come between two steps. */
 export type Due = Extract<Fault, { kind: "kill" | "power" | "stop" | "foreign" | "savepoint" }>;
@@ -144,12 +84,16 @@ function isBetweenSteps(fault: Fault): fault is Due {
   return counts && fault.operation === 0;
 }
 
+/** What fails while a file system is away. */
+const AWAY: ReadonlySet<Operation> = new Set(["create", "write", "fsync", "link", "rename"]);
+
 /** The metadata of a table. */
 const VERSION = /\/metadata\/v\d+\.metadata\.json$/;
 
 /** What the disk is told of them. */
 export class DiskFaults implements Faults {
   readonly #faults: readonly Fault[];
+  readonly #pauses: readonly Extract<Fault, { kind: "pause" }>[];
   readonly #nowUs: () => number;
   readonly #random: Random;
   /** Operations of each kind of fault that were counted since it came. */
@@ -161,12 +105,15 @@ export class DiskFaults implements Faults {
   isOver = false;
   /** The end that the last operation was: with the power, or of the process alone. */
   endedBy: Fault | null = null;
+  /** Ends that come some time after a call. */
+  readonly #later: End[] = [];
 
   /** Told of a version of a table that another program makes first. */
   intrude: (path: string) => void = () => undefined;
 
   constructor(faults: readonly Fault[], nowUs: () => number, random: Random) {
     this.#faults = faults;
+    this.#pauses = faults.filter((fault) => fault.kind === "pause");
     this.#nowUs = nowUs;
     this.#random = random;
   }
@@ -189,7 +136,7 @@ export class DiskFaults implements Faults {
     }
   }
 
-  at(operation: Operation, _path: string): Outcome {
+  at(operation: Operation, path: string): Outcome {
     if (this.isOver) return "done";
     const nowUs = this.#nowUs();
     let outcome: Outcome = "done";
@@ -197,10 +144,16 @@ export class DiskFaults implements Faults {
       this.errors++;
       outcome = "ENOSPC";
     }
+    const away = this.#during("away");
+    if (away?.kind === "away" && path.includes(away.path) && AWAY.has(operation)) {
+      this.errors++;
+      outcome = "EIO";
+    }
     for (const fault of this.#faults) {
       if (fault.atUs > nowUs || this.met.has(fault)) continue;
       if (fault.kind !== "kill" && fault.kind !== "power" && fault.kind !== "eio") continue;
-      if (fault.of !== null && fault.of !== operation) continue;
+      const { spot } = fault;
+      if (spot !== null && (spot.of !== operation || !path.includes(spot.path))) continue;
       const left = this.#left.get(fault) ?? fault.operation;
       if (left > 1) {
         this.#left.set(fault, left - 1);
@@ -209,7 +162,11 @@ export class DiskFaults implements Faults {
       this.met.add(fault);
       if (fault.kind === "eio") {
         this.errors++;
-        return "EIO";
+        return fault.isAfter ? "EIO after" : "EIO";
+      }
+      if (fault.laterUs > 0) {
+        this.#later.push({ ...fault, atUs: nowUs + fault.laterUs });
+        continue;
       }
       this.endedBy = fault;
       return fault.isAfter && outcome === "done" ? "end after" : "end before";
@@ -228,6 +185,8 @@ export class DiskFaults implements Faults {
   due(): Due | null {
     if (this.isOver) return null;
     const nowUs = this.#nowUs();
+    const late = this.#later.findIndex(({ atUs }) => atUs <= nowUs);
+    if (late !== -1) return this.#later.splice(late, 1)[0] ?? null;
     for (const fault of this.#faults) {
       if (fault.atUs > nowUs) break;
       if (this.met.has(fault) || !isBetweenSteps(fault)) continue;
@@ -243,6 +202,15 @@ export class DiskFaults implements Faults {
     return fault?.kind === "network" ? fault : null;
   }
 
+  /** Until when a thread that has something to do at this time stands still, µs; null: it does not. */
+  restsUntilUs(thread: string, atUs: number): number | null {
+    if (this.isOver) return null;
+    for (const fault of this.#pauses)
+      if (fault.thread === thread && fault.atUs <= atUs && atUs < fault.untilUs)
+        return fault.untilUs;
+    return null;
+  }
+
   /** How far the wall clock is from the run's time now, µs. */
   wallOffsetUs(): number {
     const nowUs = this.#nowUs();
@@ -252,7 +220,7 @@ export class DiskFaults implements Faults {
     );
   }
 
-  #during(kind: "full" | "slow" | "network"): Fault | null {
+  #during(kind: "full" | "slow" | "network" | "away"): Fault | null {
     if (this.isOver) return null;
     const nowUs = this.#nowUs();
     return (

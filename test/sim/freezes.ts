@@ -4,7 +4,7 @@ import type { Fleet } from "../../src/threads/fleet.ts";
 import type { Appliance } from "./appliance.ts";
 import type { SimDisk } from "./disk.ts";
 import type { Fault } from "./faults.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { Actor, Scheduler } from "./scheduler.ts";
 
 interface FreezeParts {
   readonly appliance: Appliance;
@@ -21,6 +21,8 @@ const PASSING = /\.tmp$|\/tmp\/|-wal$|version-hint|\/ids\//;
 
 export class Freezes {
   readonly #parts: FreezeParts;
+  /** The process that makes one: one at a time. */
+  #of: Actor | null = null;
 
   constructor(parts: FreezeParts) {
     this.#parts = parts;
@@ -30,7 +32,8 @@ export class Freezes {
   take({ copyUs, logUs }: Savepoint): void {
     const { appliance, scheduler, say, disk } = this.#parts;
     const { fleet, main } = appliance;
-    if (fleet === null || appliance.isStopping) return;
+    if (fleet === null || appliance.isStopping || this.#of === main) return;
+    this.#of = main;
     scheduler.after(0, main, () => {
       say("savepoint: freeze");
       void this.#whenFrozen(fleet, () => {
@@ -54,6 +57,7 @@ export class Freezes {
 
   #end(fleet: Fleet, files: readonly string[]): void {
     const { disk, say, violated } = this.#parts;
+    this.#of = null;
     const gone = files.find((path) => disk.find(path) === null);
     if (gone !== undefined) violated(`${gone} was unlinked while a savepoint copies it`);
     say("savepoint: done");

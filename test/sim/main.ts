@@ -3,6 +3,8 @@
 //   --seeds N        how many (10,000)                   --from N     the first one (1)
 //   --seed N         this one alone, line by line        --faults A,B of the seed's faults only these (by number; "none": none)
 //   --pace dense|usual   of all seeds, not as each says (configuration.ts)
+//   --temper NAME  what faults are about (draw-faults.ts)
+//   --every N            only seeds that N divides: of 5 those whose requests have keys
 //   --quick       a failure is not shrunk
 //   --mutation NAME  with a planted bug (mutations.ts), which is to be found
 // Seeds are run in processes of SEEDS_PER_PROCESS, so that a long run needs no more memory than a short one.
@@ -10,6 +12,7 @@ import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildKernels } from "../../kernels/build.ts";
+import { TEMPERS, type Temper } from "./draw-faults.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { interpose } from "./patches.ts";
 import type { RunResult } from "./run.ts";
@@ -26,12 +29,15 @@ const { values: given } = parseArgs({
     faults: { type: "string" },
     mutation: { type: "string" },
     pace: { type: "string" },
+    temper: { type: "string" },
+    every: { type: "string", default: "1" },
     child: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
   },
 });
 
 const pace = paceOf(given.pace);
+const temper = temperOf(given.temper);
 
 /** What a process of seeds says at its end, as its last line. */
 interface Summary {
@@ -50,11 +56,19 @@ function paceOf(name: string | undefined): "dense" | "usual" | null {
   throw new Error(`no pace "${name}": dense or usual`);
 }
 
+function temperOf(name: string | undefined): Temper | null {
+  const known = TEMPERS.find((one) => one === name) ?? null;
+  if (name !== undefined && known === null)
+    throw new Error(`no temper "${name}": ${TEMPERS.join(", ")}`);
+  return known;
+}
+
 function replayCommand(seed: number, faults: readonly number[] | null): string {
   const of = faults === null ? "" : ` --faults ${faults.length === 0 ? "none" : faults.join(",")}`;
   const mutated = given.mutation === undefined ? "" : ` --mutation "${given.mutation}"`;
   const paced = pace === null ? "" : ` --pace ${pace}`;
-  return `npm run sim -- --seed ${seed}${of}${paced}${mutated}`;
+  const tempered = temper === null ? "" : ` --temper ${temper}`;
+  return `npm run sim -- --seed ${seed}${of}${paced}${tempered}${mutated}`;
 }
 
 type RunSeed = typeof import("./run.ts").runSeed;
@@ -80,6 +94,7 @@ async function shrink(runSeed: RunSeed, result: RunResult): Promise<readonly num
       seed: result.seed,
       faults: fewer,
       pace,
+      temper,
       verbose: false,
     });
     if (violations.length > 0) kept = fewer;
@@ -90,7 +105,8 @@ async function shrink(runSeed: RunSeed, result: RunResult): Promise<readonly num
 /** Says which rule was broken, the faults that it takes, and how to see it again. */
 async function report(runSeed: RunSeed, result: RunResult): Promise<void> {
   const faults = await shrink(runSeed, result);
-  const { violations } = await runSeed({ seed: result.seed, faults, pace, verbose: false });
+  const again = { seed: result.seed, faults, pace, temper, verbose: false };
+  const { violations } = await runSeed(again);
   console.log(`seed ${result.seed} breaks a rule:`);
   for (const violation of violations.slice(0, 5)) console.log(`  ${violation}`);
   console.log(`with ${faults.length} of its ${result.drawn.length} faults:`);
@@ -107,7 +123,7 @@ async function single(seed: number): Promise<number> {
       : chosen === "none"
         ? []
         : chosen.split(",").map((index) => Number(index));
-  const result = await runSeed({ seed, faults, pace, verbose: true });
+  const result = await runSeed({ seed, faults, pace, temper, verbose: true });
   for (const line of result.lines) console.log(line);
   for (const violation of result.violations) console.log(`broken: ${violation}`);
   console.log(`trace ${result.trace}: ${result.steps} steps, ${result.acknowledged} events`);
@@ -120,8 +136,9 @@ async function piece(from: number, count: number): Promise<number> {
   const began = process.cpuUsage();
   let [events, lives, questions, simulatedUs, seeds] = [0, 0, 0, 0, 0];
   let failed: number | null = null;
-  for (let seed = from; seed < from + count && failed === null; seed++) {
-    const result = await runSeed({ seed, faults: null, pace, verbose: false });
+  const every = Number(given.every);
+  for (let seed = every * from; seeds < count && failed === null; seed += every) {
+    const result = await runSeed({ seed, faults: null, pace, temper, verbose: false });
     seeds++;
     events += result.acknowledged;
     lives += result.lives;
@@ -143,6 +160,7 @@ async function piece(from: number, count: number): Promise<number> {
 async function inProcess(from: number, count: number): Promise<Summary> {
   const mutation = given.mutation === undefined ? [] : ["--mutation", given.mutation];
   const paced = pace === null ? [] : ["--pace", pace];
+  const tempered = temper === null ? [] : ["--temper", temper];
   const child = Bun.spawn(
     [
       process.execPath,
@@ -155,6 +173,9 @@ async function inProcess(from: number, count: number): Promise<Summary> {
       String(count),
       ...mutation,
       ...paced,
+      ...tempered,
+      "--every",
+      given.every,
     ],
     { cwd: ROOT, stdout: "pipe", stderr: "inherit" },
   );

@@ -236,15 +236,24 @@ export const MUTATIONS: readonly Mutation[] = [
     patches: [
       ...one(
         "src/table/iceberg-table.ts",
-        '      if (known !== null && known.epoch > committed) return { kind: "found", marker: known };\n',
-        "",
+        "      if (known !== null && known.epoch > committed) {\n",
+        "      if (known === undefined) {\n",
       ),
       ...one(
         "src/table/settle.ts",
-        "if (decision.committedTo > committed) ledger.markCommitted(name, decision.committedTo, 0);",
+        "    ledger.markCommitted(name, decision.committedTo, 0);\n",
         "",
       ),
     ],
+  },
+  {
+    name: "a commit that is found counts as committed before its name is synced",
+    from: 1,
+    patches: one(
+      "src/table/iceberg-table.ts",
+      '    this.#files.sync(this.#metadata.folder, "table.recover.sync");\n',
+      "",
+    ),
   },
   {
     name: "an epoch counts as committed before it is",

@@ -9,7 +9,8 @@ import { Asker } from "./asker.ts";
 import { Client, type Told } from "./clients.ts";
 import { configurationOf, naiveViews, PACES, type Pace, type Setup } from "./configuration.ts";
 import { SimDisk } from "./disk.ts";
-import { DiskFaults, drawFaults, drawOthers, type Fault } from "./faults.ts";
+import { drawFaults, drawOthers, TEMPERS, type Temper } from "./draw-faults.ts";
+import { DiskFaults, type Fault } from "./faults.ts";
 import { ForeignWriter } from "./foreign.ts";
 import { Freezes } from "./freezes.ts";
 import { runOn } from "./machine-now.ts";
@@ -27,6 +28,8 @@ export interface RunOptions {
   readonly faults: readonly number[] | null;
   /** How much time it takes; null: as the seed says. */
   readonly pace: keyof typeof PACES | null;
+  /** What its faults are about; null: as the seed says. */
+  readonly temper: Temper | null;
   /** Keep a line for everything that happened. */
   readonly verbose: boolean;
 }
@@ -119,6 +122,7 @@ class Run {
     const scheduler = new Scheduler(new Random(seed, "scheduler"));
     this.#scheduler = scheduler;
     const nowUs = (): number => scheduler.nowUs;
+    scheduler.restsUntilUs = (thread, atUs) => this.#faults.restsUntilUs(thread, atUs);
     this.#faults = new DiskFaults(faults, nowUs, new Random(seed, "costs"));
     this.#disk = new SimDisk({
       random: new Random(seed, "disk"),
@@ -348,12 +352,13 @@ export async function runSeed(options: RunOptions): Promise<RunResult> {
   const random = new Random(seed, "run");
   const idleAfter = random.chance(0.4) ? "2s" : null;
   const drawnPace = random.chance(0.2) ? "dense" : "usual";
+  const drawnTemper = random.pick(TEMPERS);
   const name = options.pace ?? drawnPace;
   const pace = PACES[name];
   const start = await configured(name, { pace, idleAfter, hasKeys: seed % KEYED_EVERY === 0 });
   const sendUs = pace.sendS * SECOND_US;
   const drawn = [
-    ...drawFaults(new Random(seed, "faults"), sendUs),
+    ...drawFaults(new Random(seed, "faults"), sendUs, options.temper ?? drawnTemper),
     ...drawOthers(new Random(seed, "others"), sendUs),
   ].toSorted((a, b) => a.atUs - b.atUs);
   const faults =

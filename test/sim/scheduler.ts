@@ -40,6 +40,8 @@ export class Scheduler {
   #spentUs = 0;
   /** Steps that ran. */
   steps = 0;
+  /** Until when a thread is not given any time, null: it is. */
+  restsUntilUs: (thread: string, atUs: number) => number | null = () => null;
   /** A hash of all that ran, in order: two runs of one seed have the same. */
   trace = 0;
 
@@ -97,6 +99,11 @@ export class Scheduler {
       if (actor.isDead) continue;
       if (actor.busyUntilUs > next.atUs) {
         this.#push({ ...next, atUs: actor.busyUntilUs });
+        continue;
+      }
+      const restsUntilUs = this.restsUntilUs(actor.name, next.atUs);
+      if (restsUntilUs !== null) {
+        this.#push({ ...next, atUs: restsUntilUs });
         continue;
       }
       this.#run(next);

@@ -128,6 +128,21 @@ test("a commit that fails with EIO shows nothing, and may be there after a start
   );
 });
 
+test("a commit whose answer is lost shows nothing, and is there after a start, and gone when another took its place", () => {
+  const write = (database: Database): void => {
+    insertEach(database, 1);
+    expect(() => database.run("INSERT INTO x VALUES (2)")).toThrow("disk I/O error");
+    expect(valuesIn(database)).toBe("1");
+  };
+  const lost: Outcome[] = ["done", "done", "EIO after"];
+  expect(outcomesOf(write, { powerCut: true }, lost)).toEqual(new Set(["1 2"]));
+  const again = (database: Database): void => {
+    write(database);
+    database.run("INSERT INTO x VALUES (3)");
+  };
+  expect(outcomesOf(again, { powerCut: false }, lost)).toEqual(new Set(["1 3"]));
+});
+
 test("a full disk takes the transaction back, and the next one may succeed", () => {
   const write = (database: Database): void => {
     insertEach(database, 1);

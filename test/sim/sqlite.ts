@@ -3,7 +3,7 @@
 //   - a transaction is whole or not there, whenever the process or the machine ends;
 //   - with synchronous = FULL it is durable when COMMIT returns; without, a power cut may take it and all after it back, until the -wal is synced;
 //   - a COMMIT that fails for want of room leaves nothing; one that fails with EIO leaves nothing that readers see now, but recovery may find it
-//     whole: nobody knows.
+//     whole: nobody knows (the disk says whether it had taken effect: then it is there).
 // All connections to a path share one database: steps never interleave, so no connection sees another's transaction half done.
 import { Database as Memory, SQLiteError, type Statement } from "bun:sqlite";
 import { must } from "../../src/base/assert.ts";
@@ -36,8 +36,8 @@ class Stored implements Attached {
   life = 0;
   /** What a power cut may leave instead of what `memory` holds: the last synced state, then that after each commit since. Empty: all is synced. */
   #unsynced: Uint8Array[] = [];
-  /** A state of which nobody knows whether it will be there after the process has ended. */
-  #unknown: Uint8Array | null = null;
+  /** A state of which nobody knows whether it will be there after the process has ended, and whether it will. */
+  #unknown: { readonly state: Uint8Array; readonly isThere: boolean } | null = null;
   /** Of the transaction at hand: how its commit will go, and the state before it where that may be needed. */
   #next: {
     outcome: Outcome;
@@ -61,7 +61,7 @@ class Stored implements Attached {
     const last: Uint8Array = this.memory.serialize();
     const states = [...this.#unsynced, last];
     let state = powerCut ? (states[random.between(0, states.length - 1)] ?? last) : last;
-    if (this.#unknown !== null && random.chance(0.5)) state = this.#unknown;
+    if (this.#unknown?.isThere === true) ({ state } = this.#unknown);
     this.#unsynced = [];
     this.#unknown = null;
     this.memory.close();
@@ -79,7 +79,7 @@ class Stored implements Attached {
   /** A transaction begins. The disk says now how its end will go. */
   begin(isSynced: boolean): void {
     const { outcome, end } = this.#disk.begin("commit", this.#path);
-    const isNeeded = outcome === "EIO" || !isSynced;
+    const isNeeded = outcome === "EIO" || outcome === "EIO after" || !isSynced;
     const before = isNeeded ? this.memory.serialize() : null;
     this.#next = { outcome, isSynced, end, before };
     this.memory.run("BEGIN IMMEDIATE");
@@ -100,8 +100,9 @@ class Stored implements Attached {
     }
     this.#next = null;
     this.memory.run("COMMIT");
-    if (outcome === "EIO") {
-      this.#unknown = this.memory.serialize();
+    if (outcome === "EIO" || outcome === "EIO after") {
+      const isThere = outcome === "EIO after" || machine().random.chance(0.5);
+      this.#unknown = { state: this.memory.serialize(), isThere };
       this.memory.close();
       this.memory = Memory.deserialize(must(before, "the state before"));
       this.life++;

@@ -89,6 +89,7 @@ const RECOVERY_STEPS = [
   ["table.list.write.before:3:kill", "table.sweep.unlink.before:1:kill"],
   ["table.ledger.mark.before:2:kill", "table.ledger.mark.before:1:kill"],
   ["table.ledger.record.after:3:kill", "table.metadata.link.before:1:kill"],
+  ["table.metadata.link.after:3:kill", "table.recover.sync.before:1:kill"],
 ] as const;
 
 describe("killed at", () => {

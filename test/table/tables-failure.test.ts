@@ -107,6 +107,35 @@ describe("what goes wrong", () => {
     tables.close();
   });
 
+  test.each([false, true])(
+    "a commit that was linked and failed counts once its name is synced (after a start: %p)",
+    (isStart) => {
+      const met: Failpoint[] = [];
+      class TracedFiles extends FailingFiles {
+        override reach(failpoint: Failpoint): void {
+          met.push(failpoint);
+          super.reach(failpoint);
+        }
+      }
+      const files = new TracedFiles();
+      const tables = open(folder, { files });
+      const raw = tables.raw("shop", "clicks", SCHEMA);
+      raw.add(record(1));
+      raw.export.cut(1);
+      files.failing = "table.metadata.link.after";
+      expect(tables.commitPending().failures.length).toBe(1);
+      files.failing = null;
+      met.length = 0;
+      if (isStart) tables.close();
+      const next = isStart ? open(folder, { files }) : tables;
+      next.raw("shop", "clicks", SCHEMA);
+      expect(next.commitPending().failures).toEqual([]);
+      const steps = ["table.recover.sync.after", "table.ledger.mark.before"];
+      expect(met.filter((failpoint) => steps.includes(failpoint))).toEqual(steps as Failpoint[]);
+      next.close();
+    },
+  );
+
   test("a failed ledger is latched", () => {
     const files = new FailingFiles();
     const tables = open(folder, { files });
