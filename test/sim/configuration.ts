@@ -37,6 +37,8 @@ export interface Pace {
   /** How many events are late, and by how much at most; the same share cannot be read, or is of the far future. */
   readonly lateShare: number;
   readonly lateS: number;
+  /** How many are asked in a run, about. */
+  readonly questions: number;
   /** Size of a file of the log: smaller than a user may ask for, so that a run fills some. */
   readonly logFileBytes: number;
 }
@@ -57,7 +59,8 @@ const DENSE: Pace = {
   exportS: 6,
   lateShare: 0.05,
   lateS: 15,
-  logFileBytes: 128 * 1024,
+  questions: 24,
+  logFileBytes: 96 * 1024,
 };
 
 /** Intervals that the product has when nothing is configured, windows of a minute, a quarter of an hour. */
@@ -76,6 +79,7 @@ const USUAL: Pace = {
   exportS: 10,
   lateShare: 0.002,
   lateS: 200,
+  questions: 8,
   logFileBytes: 1024 * 1024,
 };
 

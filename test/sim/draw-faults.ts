@@ -3,29 +3,40 @@ import type { Fault, Spot } from "./faults.ts";
 import type { Random } from "./random.ts";
 
 /** What most of a run's faults are about. */
-export const TEMPERS = ["mixed", "log", "state", "tables", "others"] as const;
+export const TEMPERS = [
+  "mixed",
+  "log",
+  "state",
+  "slow",
+  "ledger",
+  "tables",
+  "away",
+  "others",
+  "threads",
+  "clock",
+  "network",
+] as const;
 export type Temper = (typeof TEMPERS)[number];
 
 const OPERATIONS = ["write", "fsync", "link", "rename", "create", "unlink"] as const;
 
-type Spots = readonly [Spot, ...Spot[]];
-
+/** Where records, state and epochs become durable, and where epochs get into their tables. */
+const LOG_COMMIT: Spot = { of: "commit", path: "/log/" };
 const STATE_COMMIT: Spot = { of: "commit", path: "state.db" };
-
-/** Where the log's records become durable, and its files get their names. */
-const LOG_SPOTS: Spots = [
-  { of: "commit", path: "/log/" },
-  { of: "rename", path: "/log/" },
-];
-
-/** Where epochs become durable, and get into their tables. */
-const TABLE_SPOTS: Spots = [
-  { of: "commit", path: "ledger.db" },
-  { of: "link", path: "" },
-];
+const LEDGER_COMMIT: Spot = { of: "commit", path: "ledger.db" };
+const TABLE_COMMIT: Spot = { of: "link", path: "" };
+/** A file of the log gets its name. */
+const LOG_ROLL: Spot = { of: "rename", path: "/log/" };
 
 /** What belongs together is half there when it ends here. */
-const SPOTS: Spots = [...LOG_SPOTS, STATE_COMMIT, ...TABLE_SPOTS, { of: "fsync", path: "" }];
+const SPOTS: readonly [Spot, ...Spot[]] = [
+  LOG_COMMIT,
+  LOG_ROLL,
+  STATE_COMMIT,
+  LEDGER_COMMIT,
+  TABLE_COMMIT,
+  { of: "fsync", path: "" },
+];
 
 /** The faults of a seed, in order of time; none begins later than `untilUs`. */
 export function drawFaults(random: Random, untilUs: number, temper: Temper): Fault[] {
@@ -39,27 +50,27 @@ export function drawFaults(random: Random, untilUs: number, temper: Temper): Fau
   for (let count = random.between(0, 2); count > 0; count--) faults.push(drawPeriod(random, at()));
   if (temper !== "mixed")
     for (let count = random.between(3, 6); count > 0; count--)
-      faults.push(...OF_TEMPER[temper](random, at()));
+      faults.push(...random.pick(OF_TEMPER[temper])(random, at()));
   return faults.toSorted((a, b) => a.atUs - b.atUs);
 }
 
-const OF_TEMPER: Readonly<
-  Record<Exclude<Temper, "mixed">, (random: Random, atUs: number) => Fault[]>
-> = {
-  log: (random, atUs) =>
-    random.chance(0.4)
-      ? drawEndOfSlow(random, atUs, "/log/")
-      : drawAround(random, atUs, random.pick(LOG_SPOTS)),
-  state: (random, atUs) =>
-    random.chance(0.5)
-      ? drawEndOfSlow(random, atUs, random.pick(["/log/", "/log/", "state.db"] as const))
-      : drawAround(random, atUs, STATE_COMMIT),
-  tables: (random, atUs) =>
-    random.chance(0.4)
-      ? drawAway(random, atUs)
-      : drawAround(random, atUs, random.pick(TABLE_SPOTS)),
-  others: (random, atUs) =>
-    random.chance(0.5) ? [drawSavepoint(random, atUs)] : drawForeign(random, atUs),
+type Draw = (random: Random, atUs: number) => Fault[];
+
+const OF_TEMPER: Readonly<Record<Exclude<Temper, "mixed">, readonly [Draw, ...Draw[]]>> = {
+  log: [(random, atUs) => drawAround(random, atUs, LOG_COMMIT), drawEndAfterRoll],
+  state: [(random, atUs) => drawAround(random, atUs, STATE_COMMIT), drawEndAfterRoll],
+  slow: [
+    (random, atUs) => drawEndOfSlow(random, atUs, "/log/"),
+    (random, atUs) => drawEndOfSlow(random, atUs, "/log/"),
+    (random, atUs) => drawEndOfSlow(random, atUs, "state.db"),
+  ],
+  ledger: [(random, atUs) => drawAround(random, atUs, LEDGER_COMMIT)],
+  tables: [drawFound, (random, atUs) => drawAround(random, atUs, TABLE_COMMIT)],
+  away: [drawAway],
+  others: [(random, atUs) => [drawSavepoint(random, atUs)], drawForeign],
+  threads: [(random, atUs) => [drawPause(random, atUs)]],
+  clock: [(random, atUs) => [drawStep(random, atUs)]],
+  network: [(random, atUs) => [drawBadNetwork(random, atUs)]],
 };
 
 /** What others do to the appliance meanwhile, in order of time; ends of the process among it, where they tell something. */
@@ -138,23 +149,64 @@ function drawEndOfSlow(
   return faults;
 }
 
+/** The power goes some time after the log has begun a file. */
+function drawEndAfterRoll(random: Random, atUs: number): Fault[] {
+  const laterUs = random.between(100_000, 1_500_000);
+  return [{ kind: "power", atUs, spot: LOG_ROLL, operation: 1, isAfter: true, laterUs }];
+}
+
+/** A table is committed, and who did it does not learn of that; the power goes soon after it was found. */
+function drawFound(random: Random, atUs: number): Fault[] {
+  const lost = {
+    atUs,
+    spot: TABLE_COMMIT,
+    operation: random.between(1, 3),
+    isAfter: true,
+  } as const;
+  const first: Fault = random.chance(0.5)
+    ? { kind: "kill", ...lost, laterUs: 0 }
+    : { kind: "eio", ...lost };
+  const spot = random.chance(0.5) ? LEDGER_COMMIT : null;
+  const operation = random.between(1, 12);
+  const endUs = atUs + random.between(0, 8_000_000);
+  return [first, { kind: "power", atUs: endUs, spot, operation, isAfter: true, laterUs: 0 }];
+}
+
 /** Tables that cannot be written for a while; the machine may end before they can. */
 function drawAway(random: Random, atUs: number): Fault[] {
-  const untilUs = atUs + random.between(2_000_000, 12_000_000);
-  const path = random.pick(["/warehouse/", "/hits_raw/", "/tumbling/", "/hopping/"] as const);
+  const untilUs = atUs + random.between(4_000_000, 14_000_000);
+  const path = random.pick(["/warehouse/", "/tumbling/", "/hopping/"] as const);
   const away = { kind: "away", atUs, untilUs, path } as const;
-  return random.chance(0.6) ? [away, drawEnd(random, random.between(atUs, untilUs))] : [away];
+  if (random.chance(0.2)) return [away];
+  const endUs = random.between(Math.floor((atUs + untilUs) / 2), untilUs);
+  const operation = random.between(0, 12);
+  return [
+    away,
+    { kind: "power", atUs: endUs, spot: null, operation, isAfter: random.chance(0.5), laterUs: 0 },
+  ];
 }
 
 function drawPeriod(random: Random, atUs: number): Fault {
   const untilUs = atUs + random.between(500_000, 8_000_000);
   const kind = random.pick(["full", "slow", "clock", "network"] as const);
   if (kind === "full") return { kind, atUs, untilUs };
-  if (kind === "slow") {
-    const of = random.pick(["", "/log/", "state.db", "ledger.db"] as const);
-    return { kind, atUs, untilUs, of, syncUs: random.between(10_000, 600_000) };
-  }
-  if (kind === "clock") return { kind, atUs, stepUs: random.between(-20_000_000, 20_000_000) };
-  const lossShare = random.share() * 0.6;
-  return { kind, atUs, untilUs, lossShare, delayUsMax: random.between(10_000, 8_000_000) };
+  if (kind === "clock") return drawStep(random, atUs);
+  if (kind === "network") return drawBadNetwork(random, atUs);
+  const of = random.pick(["", "/log/", "state.db", "ledger.db"] as const);
+  return { kind, atUs, untilUs, of, syncUs: random.between(10_000, 600_000) };
+}
+
+function drawPause(random: Random, atUs: number): Fault {
+  const thread = random.pick(["main", "log", "engine", "export"] as const);
+  return { kind: "pause", atUs, untilUs: atUs + random.between(20_000, 2_000_000), thread };
+}
+
+function drawStep(random: Random, atUs: number): Fault {
+  return { kind: "clock", atUs, stepUs: random.between(-20_000_000, 20_000_000) };
+}
+
+function drawBadNetwork(random: Random, atUs: number): Fault {
+  const untilUs = atUs + random.between(500_000, 8_000_000);
+  const delayUsMax = random.between(10_000, 8_000_000);
+  return { kind: "network", atUs, untilUs, lossShare: random.share() * 0.6, delayUsMax };
 }

@@ -4,7 +4,7 @@
 //   --seed N         this one alone, line by line        --faults A,B of the seed's faults only these (by number; "none": none)
 //   --pace dense|usual   of all seeds, not as each says (configuration.ts)
 //   --temper NAME  what faults are about (draw-faults.ts)
-//   --every N            only seeds that N divides: of 5 those whose requests have keys
+//   --keyed       only seeds whose requests have keys
 //   --quick       a failure is not shrunk
 //   --mutation NAME  with a planted bug (mutations.ts), which is to be found
 // Seeds are run in processes of SEEDS_PER_PROCESS, so that a long run needs no more memory than a short one.
@@ -15,6 +15,7 @@ import { buildKernels } from "../../kernels/build.ts";
 import { TEMPERS, type Temper } from "./draw-faults.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { interpose } from "./patches.ts";
+import { KEYED_EVERY } from "./random.ts";
 import type { RunResult } from "./run.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
@@ -30,7 +31,7 @@ const { values: given } = parseArgs({
     mutation: { type: "string" },
     pace: { type: "string" },
     temper: { type: "string" },
-    every: { type: "string", default: "1" },
+    keyed: { type: "boolean", default: false },
     child: { type: "boolean", default: false },
     quick: { type: "boolean", default: false },
   },
@@ -136,7 +137,7 @@ async function piece(from: number, count: number): Promise<number> {
   const began = process.cpuUsage();
   let [events, lives, questions, simulatedUs, seeds] = [0, 0, 0, 0, 0];
   let failed: number | null = null;
-  const every = Number(given.every);
+  const every = given.keyed ? KEYED_EVERY : 1;
   for (let seed = every * from; seeds < count && failed === null; seed += every) {
     const result = await runSeed({ seed, faults: null, pace, temper, verbose: false });
     seeds++;
@@ -174,8 +175,7 @@ async function inProcess(from: number, count: number): Promise<Summary> {
       ...mutation,
       ...paced,
       ...tempered,
-      "--every",
-      given.every,
+      ...(given.keyed ? ["--keyed"] : []),
     ],
     { cwd: ROOT, stdout: "pipe", stderr: "inherit" },
   );

@@ -1,17 +1,20 @@
 // Bugs that are planted to prove that the simulator finds them: each a change of the product's text as it is loaded (patches.ts), of the kind that a
-// tired engineer makes. `from`: a seed near which it was found; sim.test.ts expects a broken rule within SEEDS_MAX seeds from there or, since
-// every change of the product's timing makes other runs of the same seeds, within SEEDS_AGAIN_MAX of others.
+// tired engineer makes. sim.test.ts expects a broken rule within SEEDS_MAX seeds from the first on, whatever they are: every change of the product's
+// timing makes other runs of the same seeds. A bug shows in one of two to six of the dense runs of its temper (draw-faults.ts).
+import type { Temper } from "./draw-faults.ts";
 import type { Patch } from "./patches.ts";
 
 export interface Mutation {
   readonly name: string;
-  readonly from: number;
+  /** What the faults of the runs are about in which it is looked for. */
+  readonly temper: Temper;
+  /** It shows only where requests have keys. */
+  readonly isKeyed?: true;
   readonly patches: readonly Patch[];
 }
 
 /** Seeds that may be needed. */
-export const SEEDS_MAX = 10;
-export const SEEDS_AGAIN_MAX = 200;
+export const SEEDS_MAX = 40;
 
 function one(file: string, find: string, replace: string, count = 1): readonly Patch[] {
   return [{ file, find, replace, count }];
@@ -23,12 +26,12 @@ const TOLD_ENGINE = "    this.#engine.postMessage(durable);\n";
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: "acknowledged before the log is synced",
-    from: 1,
+    temper: "log",
     patches: one("src/log/log-file.ts", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
   },
   {
     name: "acknowledged before the log is written",
-    from: 11,
+    temper: "log",
     patches: [
       { file: "src/threads/log.ts", find: RECORD_APPEND, replace: "" },
       { file: "src/threads/log.ts", find: TOLD_ENGINE, replace: `${RECORD_APPEND}${TOLD_ENGINE}` },
@@ -36,7 +39,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a log that failed goes on",
-    from: 12,
+    temper: "log",
     patches: one(
       "src/log/sqlite-log.ts",
       "      throw this.#latch(error);\n    }\n    this.#lastPosition",
@@ -45,7 +48,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a new log file is renamed and its folder is not synced",
-    from: 44,
+    temper: "log",
     patches: one(
       "src/base/disk-files.ts",
       "      renameSync(from, to);\n      syncPath(dirname(to));",
@@ -54,7 +57,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a duplicate is answered before the first is durable",
-    from: 1,
+    temper: "log",
     patches: one(
       "src/engine.ts",
       "if (rowCount + duplicateCount + rejects.length === 0)\n      return",
@@ -63,17 +66,17 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the end of a body is answered before its beginning is durable",
-    from: 15,
+    temper: "mixed",
     patches: one("src/threads/engine.ts", "cursor === null ? 0 : this.#engine.lastPosition", "0"),
   },
   {
     name: "a body is answered with its first part",
-    from: 1,
+    temper: "mixed",
     patches: one("src/threads/gateway.ts", "    if (!outcome.done) return;\n", ""),
   },
   {
     name: "the log's time follows a clock that is put back",
-    from: 6,
+    temper: "clock",
     patches: one(
       "src/engine.ts",
       "return Math.max(this.#receivedAtUs, Math.floor(nowUs / 1000) * 1000);",
@@ -82,12 +85,12 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "ids since the last checkpoint are not saved",
-    from: 1,
+    temper: "state",
     patches: one("src/engine-state.ts", "segments: ids.segments,", "segments: [],"),
   },
   {
     name: "a replay does not repeat ids",
-    from: 1,
+    temper: "state",
     patches: one(
       "src/engine.ts",
       "this.admission.replay(stream.name, { ...record, eventTime, eventId });",
@@ -96,7 +99,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the watermark is not in the checkpoint",
-    from: 1,
+    temper: "state",
     patches: one(
       "src/admit/admission.ts",
       "stream.restoreTimes(times.clock, times.receivedAtMs);",
@@ -105,7 +108,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "accounts are not in the checkpoint",
-    from: 1,
+    temper: "state",
     patches: one(
       "src/engine-state.ts",
       "if (accounting !== null) engine.accounting.restore(accounting);",
@@ -114,7 +117,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a dirty page is not saved",
-    from: 1,
+    temper: "state",
     patches: one(
       "src/engine-state.ts",
       "pages: views.pages.map(",
@@ -123,7 +126,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "views' position is saved ahead of their state",
-    from: 1,
+    temper: "state",
     patches: one(
       "src/engine-state.ts",
       "{ name: WINDOWS_READER, position: folded, body: views.body }",
@@ -132,12 +135,12 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "rows that wait for their table are not in the checkpoint",
-    from: 1,
+    temper: "state",
     patches: one("src/engine-state.ts", "outputs: views.outputs,", "outputs: [],"),
   },
   {
     name: "a checkpoint is saved in two transactions",
-    from: 6,
+    temper: "state",
     patches: one(
       "src/checkpoint/sqlite-store.ts",
       "    this.#insertReaders(change.readers);\n",
@@ -146,7 +149,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a checkpoint is saved before its records are durable",
-    from: 36,
+    temper: "slow",
     patches: one(
       "src/threads/engine-checkpoints.ts",
       "if (taken === null || taken.position > position) return;",
@@ -155,7 +158,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "checkpoints are not synced",
-    from: 22,
+    temper: "state",
     patches: one(
       "src/checkpoint/sqlite-store.ts",
       "PRAGMA synchronous = FULL",
@@ -164,7 +167,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the log is trimmed beyond the checkpoint",
-    from: 1,
+    temper: "state",
     patches: one(
       "src/threads/export.ts",
       "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
@@ -173,7 +176,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the ledger's position is not looked at when rows come again",
-    from: 3,
+    temper: "ledger",
     patches: one(
       "src/table/table-export.ts",
       "return position <= this.#position;",
@@ -182,7 +185,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "late rows are put out again by a replay",
-    from: 1,
+    temper: "ledger",
     patches: one(
       "src/table/table-export.ts",
       "    this.#position = covered.position;\n",
@@ -191,7 +194,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "rows that could not be written count as covered",
-    from: 1095,
+    temper: "away",
     patches: one(
       "src/table/exporter.ts",
       "covered.push({ view, output, position: table.position, epoch: table.epoch });",
@@ -200,7 +203,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an epoch's files and its writer's position are two transactions",
-    from: 5,
+    temper: "ledger",
     patches: one(
       "src/table/ledger.ts",
       "      this.#setWriter(table, last.writer, last);\n    });\n  }\n\n  #insert(",
@@ -209,12 +212,12 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the ledger is not synced",
-    from: 1,
+    temper: "ledger",
     patches: one("src/table/ledger.ts", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
   },
   {
     name: "data files are not synced",
-    from: 1,
+    temper: "ledger",
     patches: one(
       "src/base/disk-files.ts",
       "        fsyncSync(file);\n      } finally",
@@ -223,7 +226,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the marker of a table is forgotten",
-    from: 1,
+    temper: "tables",
     patches: one(
       "src/table/metadata.ts",
       "(best, marker) => (marker !== null && marker.epoch > (best?.epoch ?? -1) ? marker : best),",
@@ -232,7 +235,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an epoch is committed twice",
-    from: 1,
+    temper: "tables",
     patches: [
       ...one(
         "src/table/iceberg-table.ts",
@@ -248,7 +251,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a commit that is found counts as committed before its name is synced",
-    from: 1,
+    temper: "tables",
     patches: one(
       "src/table/iceberg-table.ts",
       '    this.#files.sync(this.#metadata.folder, "table.recover.sync");\n',
@@ -257,7 +260,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "an epoch counts as committed before it is",
-    from: 1,
+    temper: "tables",
     patches: one(
       "src/table/tables.ts",
       "        const result = this.#commit(name, table.iceberg, pending);\n",
@@ -266,7 +269,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "answers of keyed requests are written in a transaction of their own",
-    from: 15,
+    temper: "log",
+    isKeyed: true,
     patches: one(
       "src/threads/log.ts",
       RECORD_APPEND,
@@ -275,7 +279,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a replay does not repeat answers of keyed requests",
-    from: 15,
+    temper: "state",
+    isKeyed: true,
     patches: one(
       "src/engine.ts",
       'this.answers.keep(record.stream ?? "", record.receivedAtUs, answers);',
@@ -284,7 +289,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "answers of keyed requests are not in the checkpoint",
-    from: 10,
+    temper: "state",
+    isKeyed: true,
     patches: one(
       "src/engine-state.ts",
       "    ...answers,\n",
@@ -293,7 +299,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a key is free before its answer is durable",
-    from: 15,
+    temper: "network",
+    isKeyed: true,
     patches: one(
       "src/threads/gateway.ts",
       "if (place !== null && this.#inWork.has(place)) return reply(IN_WORK);",
@@ -302,7 +309,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "only the current snapshot is asked for the marker",
-    from: 1,
+    temper: "others",
     patches: one(
       "src/table/metadata.ts",
       '    ...listAt(metadata, "snapshots").map((snapshot) => readMarker(objectAt(snapshot, "summary"))),\n    readMarker(objectAt(metadata, "properties")),\n',
@@ -311,7 +318,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a commit takes the place of another program's",
-    from: 1,
+    temper: "others",
     patches: one(
       "src/table/iceberg-table.ts",
       '      if (!this.#files.linkExclusive(temporary, path, "table.metadata.link")) return false;\n',
@@ -320,7 +327,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "a question sees files that came after its images",
-    from: 1,
+    temper: "threads",
     patches: one(
       "src/table/tables.ts",
       "return epoch <= last && (removedEpoch",
@@ -329,7 +336,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "the log is trimmed under a question",
-    from: 1010,
+    temper: "mixed",
     patches: one(
       "src/threads/export.ts",
       "trimPosition([this.#checkpointed, ...readers, ...this.#holds.values()])",
@@ -338,7 +345,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "what comes during a savepoint is forgotten",
-    from: 1,
+    temper: "others",
     patches: one(
       "src/threads/export.ts",
       "    for (const message of waiting) this.#onEngine(message);\n",
@@ -347,7 +354,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: "files are unlinked while a savepoint copies them",
-    from: 10,
+    temper: "others",
     patches: one("src/threads/export.ts", "    this.#files.hold();\n", ""),
   },
 ];

@@ -1,5 +1,8 @@
 // Pseudo-random numbers of a simulated run: everything in it that is left to chance is drawn from these, so that a seed repeats it.
 
+/** In one of so many seeds events have no ids, and requests have keys instead. */
+export const KEYED_EVERY = 5;
+
 /** mulberry32 (Tommy Ettinger, public domain): 32 bits of state are plenty for a run of some 10,000 draws. */
 export class Random {
   #state: number;

@@ -17,7 +17,7 @@ import { runOn } from "./machine-now.ts";
 import { LogOracle } from "./oracle-log.ts";
 import { PinOracle } from "./oracle-pins.ts";
 import { TableOracle } from "./oracle-tables.ts";
-import { Random } from "./random.ts";
+import { KEYED_EVERY, Random } from "./random.ts";
 import { logTools, pinTools, tableTools } from "./reading.ts";
 import { Scheduler } from "./scheduler.ts";
 import { releaseMemories } from "./wasm.ts";
@@ -50,19 +50,16 @@ export interface RunResult {
   readonly questions: number;
 }
 
-/** In one of so many seeds events have no ids, and requests have keys instead. */
-const KEYED_EVERY = 5;
-
 const SECOND_US = 1_000_000;
 /** When producers have sent all, nothing fails any more, and there are a few events more, so that all windows of before close and become final. */
 const CLOSING_COUNT = 3;
-/** Questions that a run asks, about. */
-const QUESTIONS = 8;
 /** What is left to do then is done within this time: retries, waits of tables that failed. */
 const CATCH_UP_US = 90 * SECOND_US;
 /** Without events the appliance does little: steps a second, messages among them. */
 const IDLE_US = 4 * SECOND_US;
 const IDLE_STEPS_MAX = 25;
+/** Of a whole run, ten times what a long one takes. */
+const STEPS_MAX = 500_000;
 /** A stop is done within this time. */
 const STOP_US = 30 * SECOND_US;
 
@@ -184,7 +181,7 @@ class Run {
   }
 
   #addAsker(): void {
-    const { sendS } = this.#pace;
+    const { sendS, questions } = this.#pace;
     const views = naiveViews(this.#pace).map(({ name }) => name);
     return void new Asker({
       appliance: this.#appliance,
@@ -194,7 +191,7 @@ class Run {
       relations: ["hits", ...views],
       told: () => this.#told.position,
       violated: (what) => this.#violated(what),
-      pauseUs: (sendS * SECOND_US) / QUESTIONS,
+      pauseUs: (sendS * SECOND_US) / questions,
       untilUs: sendS * SECOND_US,
     });
   }
@@ -252,6 +249,7 @@ class Run {
   go(): void {
     const look = (): void => {
       this.#look();
+      if (this.#scheduler.steps > STEPS_MAX) this.#violated(`${STEPS_MAX} steps and no end`);
       if (this.violations.length > 0) throw new Stopped();
       if (this.#scheduler.actor === this.#appliance.main) this.#checkAccounts();
     };
