@@ -38,6 +38,7 @@ const EDGES: readonly Patch[] = [
     "src/checkpoint/sqlite-damage.ts",
     "src/checkpoint/sqlite-answers.ts",
     "src/checkpoint/sqlite-closed.ts",
+    "src/checkpoint/sqlite-beside.ts",
     "src/table/ledger.ts",
   ].map((file) => redirect(file, "bun:sqlite", "sqlite")),
   redirect("src/log/log-file.ts", "./wal-room.ts", "wal"),
