@@ -95,6 +95,12 @@ export const renameSync = (from: string, to: string): void => disk().rename(from
 
 export const unlinkSync = (path: string): void => disk().unlink(path);
 
+/** All files of a tree, one by one. Folders stay: nobody looks whether they are there. */
+export function rmSync(path: string, _options: { readonly recursive: true }): void {
+  for (const file of disk().paths())
+    if (file === path || file.startsWith(`${path}/`)) disk().unlink(file);
+}
+
 export const mkdirSync = (path: string, _options: { readonly recursive: true }): void =>
   disk().makeFolder(path);
 
