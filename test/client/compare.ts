@@ -51,22 +51,28 @@ async function rows(sql: string, after?: number): Promise<Answer> {
   throw new Error(`no answer in time, ${TRIES} times: ${sql}`);
 }
 
+/** A body, and the position that was named; Infinity: none was. */
+type PlacedBody = Body & { readonly position: number };
+
 /** A lane with what was found of it: a mark for each number. */
 interface Found {
   readonly lane: Lane;
-  readonly bodies: readonly (Body & { readonly position: number })[];
+  readonly bodies: readonly PlacedBody[];
   readonly seen: Uint8Array;
 }
 
 function foundOf(lane: Lane): Found {
-  const bodies = lane.bodies.map((body) => ({ ...body, position: body.told.position }));
-  if (lane.unanswered !== null) bodies.push({ ...lane.unanswered, position: Infinity } as never);
+  const bodies: PlacedBody[] = lane.bodies.map(({ told: { position }, ...body }) => ({
+    ...body,
+    position,
+  }));
+  if (lane.unanswered !== null) bodies.push({ ...lane.unanswered, position: Infinity });
   const last = bodies.at(-1);
   return { lane, bodies, seen: new Uint8Array(last === undefined ? 0 : last.first + last.events) };
 }
 
 /** The body of an event: bodies are in the order of their numbers. */
-function bodyOf(found: Found, number: number): (Body & { readonly position: number }) | undefined {
+function bodyOf(found: Found, number: number): PlacedBody | undefined {
   let low = 0;
   let high = found.bodies.length;
   while (high - low > 1) {
