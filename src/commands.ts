@@ -5,7 +5,7 @@ import { isAbsolute, resolve } from "node:path";
 import { kernelModule } from "../kernels/modules.ts";
 import { engineStreams } from "./appliance.ts";
 import { must } from "./base/assert.ts";
-import { systemClock } from "./base/clock.ts";
+import { systemClock, wallClock } from "./base/clock.ts";
 import { counted } from "./base/counted.ts";
 import { openDiskFiles } from "./base/disk-files.ts";
 import type { CommandLine } from "./config/argv.ts";
@@ -251,7 +251,7 @@ async function restoreShipped(
   if (typeof target === "string") throw new CommandError(target);
   if (typeof number === "string") throw new CommandError(number);
   const { signal } = new AbortController();
-  const options = { target, credentials: tools.credentials(), clock: systemClock(), signal };
+  const options = { target, credentials: tools.credentials(), clock: wallClock(), signal };
   const report = await restoreShipment({ store: new S3Store(options), number, ...into });
   for (const text of shipRestoreLines(report)) tools.say(text);
   return 0;

@@ -39,6 +39,11 @@ export function systemClock(source: TimeSource = MACHINE): Clock {
   return { nowUs, monotonicUs: () => source.monotonicUs() };
 }
 
+/** The machine's wall clock as it is, also when it is put back: for what others compare with their own. */
+export function wallClock(source: TimeSource = MACHINE): Clock {
+  return { nowUs: () => source.wallUs(), monotonicUs: () => source.monotonicUs() };
+}
+
 /** A clock that only moves when told to: for tests and the simulator. */
 export class ManualClock implements Clock {
   #us: number;

@@ -48,7 +48,7 @@ export class Shipper {
   /** SHA-256 of chunks that are in the store. */
   #chunks: Set<string>;
   /** Whether all chunks that kept shipments need were there at the last look. */
-  #isWhole = true;
+  #isWhole: boolean;
 
   constructor(
     store: ObjectStore,
@@ -65,6 +65,8 @@ export class Shipper {
     this.#positions = claimed.kept.slice(-2).map(({ shipment }) => shipment.log.last);
     this.#lastNumber = claimed.lastNumber;
     this.#chunks = new Set(claimed.chunks);
+    const there = new Set(claimed.chunks.map(chunkKey));
+    this.#isWhole = [...neededChunks(claimed.kept)].every((key) => there.has(key));
   }
 
   /** The newest shipment of this folder. */

@@ -1,5 +1,5 @@
 // The ship thread: lives as long as the process, so that what it reads, hashes, compresses and sends is on nobody's way. Wiring: what is done is src/ship's.
-import { systemClock } from "../base/clock.ts";
+import { systemClock, wallClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import { ShipRun } from "../ship/run.ts";
 import { S3Store } from "../ship/s3-store.ts";
@@ -19,7 +19,8 @@ async function run({ order, failpoint }: Extract<ToShip, { kind: "order" }>): Pr
   const clock = systemClock();
   const never = new AbortController();
   const { target, credentials } = order;
-  const to = { target, credentials, clock };
+  // a clock that was wrong and is right again signs right at once
+  const to = { target, credentials, clock: wallClock() };
   let sinceUs = clock.monotonicUs();
   await new ShipRun(order, {
     files: openDiskFiles(failpoint),

@@ -1,6 +1,6 @@
 // The clock that received_at comes from, over readings that the test sets.
 import { expect, test } from "bun:test";
-import { systemClock } from "../../src/base/clock.ts";
+import { systemClock, wallClock } from "../../src/base/clock.ts";
 
 const START_US = 1_570_000_000_000_000;
 
@@ -16,6 +16,13 @@ function machine() {
   };
   return { clock, pass };
 }
+
+test("the wall clock goes back when it is put back", () => {
+  const at = { wallUs: START_US, monotonicUs: 0 };
+  const clock = wallClock({ wallUs: () => at.wallUs, monotonicUs: () => at.monotonicUs });
+  at.wallUs -= 3_600_000_000;
+  expect(clock.nowUs()).toBe(START_US - 3_600_000_000);
+});
 
 test("after a suspend the clock jumps to the wall clock, once, and goes on from there", () => {
   const { clock, pass } = machine();

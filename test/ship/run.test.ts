@@ -210,3 +210,16 @@ storeTest("a restore to where no folder can be says so", async () => {
   expect(said).toMatchObject({ name: "SavepointError" });
   expect(String(said)).toContain(`nothing was restored to ${below}: `);
 });
+
+storeTest("an object that was removed while no process ran is put there again", async () => {
+  writeLog(at("removed"), 5);
+  const open = store.open("removed");
+  const first = runShip(at("removed"), open);
+  await first.until(({ shipments }) => shipments === 2);
+  await first.stop();
+  for (const { key } of await open.list("data/")) await open.remove(key);
+  const second = runShip(at("removed"), open);
+  await second.until(({ shipments }) => shipments > 0);
+  await second.stop();
+  expect((await restoreTo(at("removed-2"), open)).last).toBe(5);
+});
