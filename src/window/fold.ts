@@ -53,8 +53,11 @@ export interface Suspension {
   readonly boundBytes: number | null;
   /** How far it has passed records since, and all its counts; absent: its state was given back. */
   readonly passed?: { readonly position: number; readonly counts: Readonly<ViewCounts> };
-  /** The last record that it passed which reconciles its windows; absent: there was none. */
-  readonly reconciledAt?: number;
+  /**
+   * The records that it passed which reconcile its windows; absent: there was none. They are of a run that was under way, since none begins for a view that
+   * stopped. A checkpoint of before has the last one alone.
+   */
+  readonly reconciledAt?: number | readonly number[];
 }
 
 /** What a view keeps outside of pages; goes into the root of a checkpoint. */

@@ -17,7 +17,7 @@ export interface Laggard {
   readonly passed: number;
   /** Events of its stream between both. */
   readonly eventCount: number;
-  /** The last record between both that reconciles its windows; null: there is none. */
+  /** The first record between both that reconciles its windows; null: there is none. */
   readonly reconciledAt: number | null;
 }
 

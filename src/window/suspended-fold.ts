@@ -32,7 +32,8 @@ export class SuspendedFold implements Fold {
   readonly #state: ViewState;
   readonly #suspended: Suspension;
   #position: number;
-  #reconciledAt: number | null;
+  /** In the order of the log. */
+  #reconciles: readonly number[];
 
   /** `state` as it is saved, with the reason. */
   constructor(view: SuspendedView, state: ViewState, kept: Fold | null) {
@@ -46,7 +47,7 @@ export class SuspendedFold implements Fold {
     this.#suspended = suspended;
     this.counts = { ...(suspended.passed?.counts ?? state.counts) };
     this.#position = suspended.passed?.position ?? state.position;
-    this.#reconciledAt = suspended.reconciledAt ?? null;
+    this.#reconciles = [suspended.reconciledAt ?? []].flat();
   }
 
   get position(): number {
@@ -76,21 +77,25 @@ export class SuspendedFold implements Fold {
     return new SuspendedFold(this.#view, state, kept);
   }
 
-  /** The last record that it has passed, and not folded, which reconciles its windows; null: there is none. */
+  /** The first record that it has passed, and not folded, which reconciles its windows; null: there is none. */
   get reconciledAt(): number | null {
-    const at = this.#reconciledAt;
-    return at === null || at <= (this.kept?.position ?? 0) ? null : at;
+    return this.#unfoldedReconciles[0] ?? null;
+  }
+
+  get #unfoldedReconciles(): readonly number[] {
+    const folded = this.kept?.position ?? 0;
+    return this.#reconciles.filter((position) => position > folded);
   }
 
   get #reconciled(): Pick<Suspension, "reconciledAt"> {
-    const { reconciledAt } = this;
-    return reconciledAt === null ? {} : { reconciledAt };
+    const reconciledAt = this.#unfoldedReconciles;
+    return reconciledAt.length === 0 ? {} : { reconciledAt };
   }
 
   /** Passes a record that reconciles its windows. */
   passReconcile(position: number): void {
     if (position <= this.#position) return;
-    this.#reconciledAt = position;
+    this.#reconciles = [...this.#unfoldedReconciles, position];
     this.skip(position);
   }
 
