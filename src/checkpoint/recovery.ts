@@ -2,6 +2,21 @@
 // the facts and carries out the decision.
 import { must } from "../base/assert.ts";
 
+/** Body of a reader without state in a checkpoint: it ran then. One that is switched off is taken out of the next checkpoint. */
+export const TABLE_READER_BODY: Uint8Array = Uint8Array.of(1);
+
+/** Positions of the readers that ran at a checkpoint. Earlier releases left those that were switched off in it, without a body: it does not tell of them. */
+export function runningReaders(
+  readers: readonly {
+    readonly name: string;
+    readonly position: number;
+    readonly body: Uint8Array;
+  }[],
+): Map<string, number> {
+  const running = readers.filter(({ body }) => body.length > 0);
+  return new Map(running.map(({ name, position }) => [name, position]));
+}
+
 /** What is known of one reader of the log at a start. Positions are inclusive: "contains the log up to". */
 export interface ReaderFacts {
   readonly name: string;
@@ -54,8 +69,8 @@ const RESTORE =
 
 /**
  * Decides where every reader starts. A reader with state continues at its checkpoint, one without at its ledger. When no checkpoint was
- * ever saved and the log is whole, all begin at its first record: that start was killed before its first checkpoint. A reader that
- * is not in the checkpoint of the others is new: with state (a view) it starts at the log's end, without (raw export switched on)
+ * ever saved and the log is whole, all begin at its first record: that start was killed before its first checkpoint. The log is not trimmed beyond a reader that
+ * is in the checkpoint: where it is, files are gone, and with them what the reader did not have. A reader that is not in the checkpoint of the others is new: with state (a view) it starts at the log's end, without (raw export switched on)
  * at what the log still holds beyond its ledger.
  */
 export function recoveryPlan(facts: RecoveryFacts): RecoveryDecision {

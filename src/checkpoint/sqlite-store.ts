@@ -240,6 +240,12 @@ class SqliteCheckpointStore implements CheckpointStore {
       yield this.#readerOf(row);
   }
 
+  readerNames(): string[] {
+    return [...this.#rows<ReaderRow>("SELECT * FROM readers ORDER BY name")].map(
+      ({ name }) => name,
+    );
+  }
+
   reader(name: string): ReaderCheckpoint | null {
     using statement = this.#database.prepare<ReaderRow, [string]>(
       "SELECT * FROM readers WHERE name = ?",

@@ -108,6 +108,8 @@ export interface CheckpointStore {
   load(): LoadedCheckpoint;
   /** What a reader saved last; null = nothing. Throws CheckpointError when it is damaged. */
   reader(name: string): ReaderCheckpoint | null;
+  /** Of all readers in it, in order. */
+  readerNames(): string[];
   /** The oldest segment of a stream whose number is above `after`, with its number; null = none. Throws CheckpointError. */
   segmentAfter(stream: string, after: number): NumberedSegment | null;
   /** Bytes of all segments of a stream. */

@@ -70,9 +70,10 @@ async function lookAt(place: Place): Promise<Report> {
     if (ledger === "unreadable") return { folder, jobId, checks };
     try {
       const writers = ledger === "none" ? [] : ledger.writers();
-      const checkpoint = state.facts?.positions ?? null;
-      if (checkpoint !== null)
-        checks.push(checkPositions({ log: log.bounds, checkpoint, writers }));
+      if (state.facts !== null) {
+        const { positions: checkpoint, running } = state.facts;
+        checks.push(checkPositions({ log: log.bounds, checkpoint, running, writers }));
+      }
       checks.push(...(await checkTables(place, ledger === "none" ? null : ledger)));
     } finally {
       if (ledger !== "none") ledger.close();

@@ -3,7 +3,7 @@ import { counted } from "../base/counted.ts";
 import { olderTablesRefusal, recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
 import { ADMISSION_READER, WINDOWS_READER } from "../engine-state.ts";
 import { ledgerPathOf } from "../log/data-folder.ts";
-import { logReaderOf } from "../table/exporter.ts";
+import { isLogReader, logReaderOf } from "../table/exporter.ts";
 import { Ledger, type LedgerWriter } from "../table/ledger.ts";
 import type { LogBounds } from "./log-check.ts";
 import type { Place } from "./place.ts";
@@ -32,17 +32,22 @@ export function checkLedger({ folder, jobId, files }: Place): {
 export interface PositionFacts {
   readonly log: LogBounds;
   readonly checkpoint: ReadonlyMap<string, number>;
+  /** Of the readers in it that ran when it was saved. */
+  readonly running: ReadonlyMap<string, number>;
   readonly writers: readonly LedgerWriter[];
 }
 
 /** Checks that the log has all that the checkpoint and the tables do not. */
-export function checkPositions({ log, checkpoint, writers }: PositionFacts): Check {
+export function checkPositions({ log, checkpoint, running, writers }: PositionFacts): Check {
   const findings = new Findings("positions");
   const outputs = writers.filter((writer) => logReaderOf(writer) === null);
   const exports = writers.flatMap((writer) => {
     const name = logReaderOf(writer);
     return name === null ? [] : [{ name, position: writer.position }];
   });
+  const written = new Set(exports.map(({ name }) => name));
+  for (const name of running.keys())
+    if (isLogReader(name) && !written.has(name)) exports.push({ name, position: 0 });
   const covered = Math.max(0, ...outputs.map(({ position }) => position));
   const readers: ReaderFacts[] = [
     { name: ADMISSION_READER, ledger: null },
@@ -55,7 +60,7 @@ export function checkPositions({ log, checkpoint, writers }: PositionFacts): Che
   for (const { name, position } of exports)
     readers.push({
       name,
-      checkpoint: null,
+      checkpoint: running.get(name) ?? null,
       ledger: position === 0 ? null : position,
       keepsState: false,
     });
@@ -67,7 +72,7 @@ export function checkPositions({ log, checkpoint, writers }: PositionFacts): Che
       ledger: position,
     });
     if (older !== null) findings.damaged(older);
-    if (position + 1 < log.first)
+    if (!running.has(name) && position + 1 < log.first)
       findings.note(
         `the table of reader ${name} ends at record ${position}, the log begins at ${log.first}: what lies between is in neither, as when the ` +
           "raw export is off",

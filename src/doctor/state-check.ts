@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { decodeSegment, decodeState } from "../admit/checkpoint.ts";
 import { openGeneration, type GenerationInfo } from "../admit/generation.ts";
 import { decodeGenerations } from "../admit/seal-plan.ts";
+import { runningReaders } from "../checkpoint/recovery.ts";
 import { GENERATIONS_READER } from "../checkpoint/sealer.ts";
 import { SqliteClosedParts } from "../checkpoint/sqlite-closed.ts";
 import { readCheckpointStore } from "../checkpoint/sqlite-store.ts";
@@ -17,6 +18,8 @@ import { Findings, reasonOf, type Check } from "./report.ts";
 /** What the checkpoint says. */
 export interface StateFacts {
   readonly positions: ReadonlyMap<string, number>;
+  /** Of the readers that ran when it was saved. */
+  readonly running: ReadonlyMap<string, number>;
   /** Null: the list is not readable. */
   readonly generations: readonly GenerationInfo[] | null;
 }
@@ -39,7 +42,8 @@ export function checkState(place: Place): {
     return { check: findings.check("the checkpoint cannot be read"), facts: null };
   }
   if (store === null) {
-    const facts = { positions: new Map<string, number>(), generations: [] };
+    const none = new Map<string, number>();
+    const facts = { positions: none, running: none, generations: [] };
     return { check: findings.check("no checkpoint was saved yet"), facts };
   }
   try {
@@ -58,7 +62,11 @@ export function checkState(place: Place): {
     const positions = new Map(loaded.readers.map(({ name, position }) => [name, position]));
     return {
       check: findings.check(said),
-      facts: { positions, generations: list?.generations ?? null },
+      facts: {
+        positions,
+        running: runningReaders(loaded.readers),
+        generations: list?.generations ?? null,
+      },
     };
   } finally {
     store.close();

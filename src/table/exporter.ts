@@ -57,6 +57,11 @@ export function logReaderOf({ table, writer }: LedgerWriter): string | null {
   return table === `${USER_NAMESPACE}.${rawTableName(writer)}` ? RAW_READER + writer : null;
 }
 
+/** Whether a reader of a checkpoint is one of those, whose state is their table. */
+export function isLogReader(name: string): boolean {
+  return name === DEAD_LETTERS_READER || name.startsWith(RAW_READER);
+}
+
 /** The stream of a reader's name; "" for dead letters, which are of all streams. */
 function streamOf(reader: string): string {
   return reader.startsWith(RAW_READER) ? reader.slice(RAW_READER.length) : "";

@@ -8,7 +8,7 @@ import { systemClock } from "../base/clock.ts";
 import { HeldFiles } from "../base/held-files.ts";
 import type { EngineStream } from "../engine.ts";
 import { CONFIGURATION_READER, foldPages } from "../engine-state.ts";
-import { trimPosition } from "../checkpoint/recovery.ts";
+import { TABLE_READER_BODY, trimPosition } from "../checkpoint/recovery.ts";
 import { Sealer, type SealedStream } from "../checkpoint/sealer.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
 import type { CheckpointChange, CheckpointStore } from "../checkpoint/store.ts";
@@ -23,7 +23,7 @@ import {
 import { LogFilesAhead } from "../log/files-ahead.ts";
 import { unlinkLogFiles } from "../log/sqlite-log.ts";
 import { openSqliteLogReader } from "../log/sqlite-log-reader.ts";
-import { Exporter } from "../table/exporter.ts";
+import { Exporter, isLogReader } from "../table/exporter.ts";
 import { openTables, type Tables } from "../table/tables.ts";
 import { decideChange } from "./applied.ts";
 import type {
@@ -64,6 +64,8 @@ class ExportThread {
   #turnScheduled = false;
   #isStopped = false;
   #timers: readonly ReturnType<typeof setInterval>[] = [];
+  /** Readers of the checkpoint that run no more: the log is trimmed without them. */
+  readonly #stoppedReaders: readonly string[];
   /** Null until the engine's first message. */
   #sealer: Sealer | null = null;
   #told = "";
@@ -102,6 +104,9 @@ class ExportThread {
       rawOn: raw,
       rawEpoch: { ageUsMax: intervalUs, rowsMax: rows },
     });
+    const running = new Set(this.#exporter.readers().map(({ reader }) => reader));
+    const saved = this.#store.readerNames().filter((name) => isLogReader(name));
+    this.#stoppedReaders = saved.filter((name) => !running.has(name));
     engine.onmessage = ({ data }: { data: EngineToExport }) =>
       latch.run(() => this.#onEngine(data));
     this.#tell([]);
@@ -289,13 +294,17 @@ class ExportThread {
   }
 
   #save(sealer: Sealer, change: CheckpointChange): void {
-    // beside the engine's readers, how far the tables are: a start refuses a ledger that is older than its checkpoint
+    // beside the engine's readers, how far the tables are: a start refuses a ledger that is older than its checkpoint, and a log that begins behind it
     const tables = this.#exporter.readers().map(({ reader, durable }) => ({
       name: reader,
       position: durable,
-      body: new Uint8Array(0),
+      body: TABLE_READER_BODY,
     }));
-    const changes = sealer.save({ ...change, readers: [...change.readers, ...tables] });
+    const changes = sealer.save({
+      ...change,
+      readers: [...change.readers, ...tables],
+      removedReaders: [...change.removedReaders, ...this.#stoppedReaders],
+    });
     for (const generations of changes) this.#toEngine({ kind: "generations", ...generations });
     this.#checkpointed = Math.min(...change.readers.map(({ position }) => position));
     this.#toEngine({ kind: "checkpointed" });

@@ -6,7 +6,12 @@ import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { openDiskFiles } from "../base/disk-files.ts";
 import type { Files } from "../base/files.ts";
-import { olderTablesRefusal, recoveryPlan, type ReaderFacts } from "../checkpoint/recovery.ts";
+import {
+  olderTablesRefusal,
+  recoveryPlan,
+  runningReaders,
+  type ReaderFacts,
+} from "../checkpoint/recovery.ts";
 import { SqliteAnswers } from "../checkpoint/sqlite-answers.ts";
 import { SqliteClosedParts } from "../checkpoint/sqlite-closed.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
@@ -48,7 +53,7 @@ export async function startEngine(start: EngineStart): Promise<StartedEngine> {
     const loaded = store.load();
     const positions = new Map(loaded.readers.map(({ name, position }) => [name, position]));
     const bounds = log.bounds();
-    refuseUnfit(start, { bounds, positions, hasCheckpoint: loaded.readers.length > 0 });
+    refuseUnfit(start, { bounds, positions, running: runningReaders(loaded.readers) });
     const admitted = positions.get(ADMISSION_READER) ?? 0;
     const from = Math.min(admitted, positions.get(WINDOWS_READER) ?? 0);
     const change = decideChange(start, store.reader(CONFIGURATION_READER), log);
@@ -79,12 +84,12 @@ function refuseUnfit(
   found: {
     readonly bounds: { readonly first: number; readonly last: number };
     readonly positions: ReadonlyMap<string, number>;
-    readonly hasCheckpoint: boolean;
+    readonly running: ReadonlyMap<string, number>;
   },
 ): void {
   const clock = clockRefusal(systemClock().nowUs(), start.lastReceivedAtUs);
   if (clock !== null) throw new AdviceError(clock);
-  const { bounds, positions, hasCheckpoint } = found;
+  const { bounds, positions, running } = found;
   const covered = start.covered.map(({ position }) => position);
   const readers: ReaderFacts[] = [ADMISSION_READER, WINDOWS_READER].map((name) => ({
     name,
@@ -93,10 +98,10 @@ function refuseUnfit(
     keepsState: true,
   }));
   for (const { reader, durable } of start.readers)
-    // Position 0: nothing was ever exported, because there was nothing or the raw export was off. It begins where the log does.
+    // Position 0: nothing was ever exported, because there was nothing or the raw export was off.
     readers.push({
       name: reader,
-      checkpoint: null,
+      checkpoint: running.get(reader) ?? null,
       ledger: durable === 0 ? null : durable,
       keepsState: false,
     });
@@ -105,7 +110,7 @@ function refuseUnfit(
     const older = olderTablesRefusal(reader, at);
     if (older !== null) throw new AdviceError(older);
   }
-  const decision = recoveryPlan({ log: bounds, hasCheckpoint, readers });
+  const decision = recoveryPlan({ log: bounds, hasCheckpoint: positions.size > 0, readers });
   if (decision.kind === "refuse") throw new AdviceError(decision.message);
 }
 

@@ -5,6 +5,8 @@ import {
   olderTablesRefusal,
   recoveryPlan,
   retiredRefusals,
+  runningReaders,
+  TABLE_READER_BODY,
   unfoldedRefusals,
   trimPosition,
   type ReaderFacts,
@@ -81,6 +83,22 @@ describe("recovery", () => {
     const facts = { log: { first: 1, last: 90 }, hasCheckpoint: true };
     const plan = recoveryPlan({ ...facts, readers: [raw({ checkpoint: 0 })] });
     expect(startOf(plan, "raw")).toEqual({ after: 0, isNew: false });
+  });
+
+  test("a table's reader that ran is refused behind a gap; one that was switched off, or that an earlier release left there, is not", () => {
+    const log = { first: 50, last: 90 };
+    const body = TABLE_READER_BODY;
+    const reasons = [
+      [{ name: "raw", position: 20, body }],
+      [{ name: "raw", position: 20, body: new Uint8Array(0) }],
+      [],
+    ].map((readers) => {
+      const checkpoint = runningReaders(readers).get("raw") ?? null;
+      return reasonOf(
+        recoveryPlan({ log, hasCheckpoint: true, readers: [raw({ checkpoint, ledger: 20 })] }),
+      );
+    });
+    expect(reasons).toEqual(["log_gap", "start", "start"]);
   });
 
   test("new readers: a view at the log's end, raw export at what is held", () => {

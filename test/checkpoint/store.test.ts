@@ -197,6 +197,7 @@ describe("checkpoint store", () => {
     store.save({ ...NO_CHANGE, readers: [reader(5)] });
     store.save({ ...NO_CHANGE, removedReaders: ["r"], readers: [reader(3)] });
     expect(store.load().readers).toEqual([reader(3)]);
+    expect(store.readerNames()).toEqual(["r"]);
     expect(() => store.save({ ...NO_CHANGE, readers: [reader(2)] })).toThrow(
       "does not go back to 2",
     );

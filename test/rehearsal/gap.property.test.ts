@@ -378,12 +378,8 @@ test("a view whose windows records reconciled of which the first is gone does no
       events.filter(({ position }) => !reconciles.has(position)),
       10,
     );
-    await serve(
-      laggards,
-      must(wanted, "a wish"),
-      { pageRows: 100, piecesMax: 1 },
-      must(plans[0], "a view"),
-    );
+    const bounds = { pageRows: 100, piecesMax: 1 };
+    await serve(laggards, must(wanted, "a wish"), bounds, must(plans[0], "a view"));
     laggards.step(() => false);
     expect(lives.windows.suspended.size).toBe(0);
     expect(lives.windows.reconciled.ranges).toMatchObject([
