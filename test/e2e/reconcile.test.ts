@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { seeded } from "../../bench/load-body.ts";
+import { DuckDb } from "../../src/base/duckdb.ts";
 import { Appliance, FROM_SOURCE, temporaryFolder } from "./appliance.ts";
 
 const SCHEMA = {
@@ -355,4 +356,36 @@ test("unattended: late events are there by themselves", async () => {
       "SELECT count(*) FROM millrace.reconciled WHERE received_at BETWEEN (SELECT max(received_at) FROM readings) - INTERVAL 1 HOUR AND now()",
     ),
   ).toBe(await value("SELECT count(*) FROM millrace.reconciled"));
+}, 120_000);
+
+test("with the list of reconciled ranges any engine tells which late events in the Iceberg table count", async () => {
+  const middle = "2024-01-01T00:25:00Z";
+  for (const view of ["per_10s", "visits"]) await run("reconcile", view, "2024-01-01", middle);
+  await send(600);
+  for (const view of ["per_10s", "visits"])
+    await run("reconcile", view, "2024-01-01T00:15:00Z", "2024-01-01T00:20:00Z");
+  const text = await (
+    await appliance.ask("SELECT * FROM millrace.reconciled", { format: "csv" })
+  ).text();
+  const list = join(folder.path, "reconciled.csv");
+  writeFileSync(list, text);
+  const counts = (from: string, reconciled: string): string =>
+    `SELECT view, ${reconciled} AS reconciled, CAST(count(*) AS VARCHAR) FROM ${from} AS l WHERE view IN ('per_10s', 'visits') GROUP BY ALL ORDER BY ALL`;
+  const { rows: wanted } = await appliance.rows(counts("millrace.late_events", "reconciled"));
+  expect(wanted).toHaveLength(4);
+  expect(await appliance.stop()).toBe(0);
+  const db = await DuckDb.open({ threads: "1" });
+  const duckdb = await db.connect();
+  const files = join(folder.path, "data", "warehouse", "millrace", "late_events", "data");
+  const isOf = (time: string): string => `EXISTS (SELECT 1 FROM read_csv('${list}') AS r
+    WHERE r.view = l.view AND l._position <= r.raw_position AND ${time} >= r.window_from AND ${time} < r.window_to)`;
+  const { rows } = await duckdb.run(
+    counts(
+      `read_parquet('${files}/**/*.parquet')`,
+      `CASE WHEN view = 'visits' THEN ${isOf("l.event_time")} ELSE ${isOf("l.window_start")} END`,
+    ),
+  );
+  duckdb.close();
+  db.close();
+  expect<unknown>(rows).toEqual(wanted);
 }, 120_000);
