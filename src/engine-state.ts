@@ -53,7 +53,7 @@ export function* checkpointSteps(
 ): Generator<void, CheckpointChange> {
   const { admission, windows, lastPosition, folded } = engine;
   const ids = admission.takeDelta(lastPosition);
-  const expiredSegments = engine.expiredIds();
+  const expiredSegments = [...admission.orphans, ...engine.expiredIds()];
   const answers = engine.answers.takeChange(engine.lastReceivedAtUs);
   const views = yield* windows.checkpointSteps(room);
   assert(engine.folded === folded, "nothing is folded while a checkpoint is taken");

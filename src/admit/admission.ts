@@ -104,6 +104,8 @@ export interface GenerationFolder {
 export class Admission {
   readonly #kernels: KernelInstance<AdmitKernels>;
   readonly #key: HashKey;
+  /** Streams that the restored state did not have, and when the newest of their ids in it was received, ms. */
+  readonly #orphans = new Map<string, number>();
   readonly #streams = new Map<string, StreamBlock>();
   readonly #buffers: AdmitBuffers;
   readonly #pages: AdmitPages;
@@ -296,9 +298,17 @@ export class Admission {
     this.#cutIds += count;
   }
 
+  /** Segments that were restored for no stream, as a checkpoint may drop them: of streams that the state does not have. */
+  get orphans(): { readonly stream: string; readonly beforeUs: number }[] {
+    return [...this.#orphans].map(([stream, newestMs]) => ({
+      stream,
+      beforeUs: (newestMs + 1) * 1000,
+    }));
+  }
+
   /**
    * Takes over a checkpoint: the newest body and all segments that have not expired, in any order, but fastest stream by stream. Segments and states of streams
-   * that are not declared any more are passed over. Returns the position to replay from (exclusive). Throws AdmissionFormatError, and
+   * that are not declared any more are passed over, and segments of before by a stream that is declared anew: it starts empty. Returns the position to replay from (exclusive). Throws AdmissionFormatError, and
    * RangeError when the memory does not hold the ids.
    */
   restore(body: Uint8Array, segments: Iterable<Uint8Array>): number {
@@ -312,11 +322,14 @@ export class Admission {
       stream.restoreTimes(times.clock, times.receivedAtMs);
       this.#pages.buildTable(stream, times.ids);
     }
+    const known = new Set(state.streams.map(({ name }) => name));
     const restore = new IdRestore(this.#kernels, this.#pages, this.#buffers.chunk);
     for (const segment of segments) {
       const { stream: name, newestMs, entries } = decodeSegment(segment);
       const stream = this.#streams.get(name);
-      if (stream?.deduplicates === true) restore.add(stream, entries, newestMs);
+      if (!known.has(name))
+        this.#orphans.set(name, Math.max(newestMs, this.#orphans.get(name) ?? 0));
+      else if (stream?.deduplicates === true) restore.add(stream, entries, newestMs);
     }
     restore.finish();
     return state.position;

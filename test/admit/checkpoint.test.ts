@@ -41,6 +41,25 @@ test("a checkpoint holds only what is new, and says when a segment can be droppe
   expect(live.takeDelta(9).segments).toEqual([]);
 });
 
+test("a stream that is back after a start without it begins with no ids, and those of then are dropped", () => {
+  const live = admission([SETTINGS]);
+  admit(live, events(0, 30_000), START_US);
+  const segments = live.takeDelta(2).segments;
+  const without = admission([{ ...SETTINGS, name: "others" }]).takeDelta(3).body;
+  const next = admission([SETTINGS]);
+  expect(
+    next.restore(
+      without,
+      segments.map(({ bytes }) => bytes),
+    ),
+  ).toBe(3);
+  expect(next.orphans).toEqual([{ stream: "clicks", beforeUs: START_US + 1000 }]);
+  for (const { newestReceivedAtUs } of segments)
+    expect(newestReceivedAtUs).toBeLessThan(START_US + 1000);
+  expect(admit(next, events(0, 1000), START_US + 2_000_000).duplicates).toBe(0);
+  expect(next.takeDelta(4).segments[0]?.newestReceivedAtUs).toBe(START_US + 2_000_000);
+});
+
 test("restored: duplicates and watermark as before; expired segments may be there or not", () => {
   const live = admission([SETTINGS]);
   admit(live, events(0, 1000), START_US);
