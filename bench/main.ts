@@ -17,6 +17,7 @@ const STAGES = [
   "export",
   "twins",
   "path",
+  "ids",
   "views",
   "restart",
   "checkpoint",

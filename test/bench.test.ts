@@ -21,6 +21,7 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   export: ["2b7966033ed0c83a"],
   twins: [],
   path: [],
+  ids: [],
   views: [],
   restart: [],
   checkpoint: [],
