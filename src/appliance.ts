@@ -162,6 +162,7 @@ export class Appliance {
 
   /** Takes no more requests, finishes those in work, saves a checkpoint, commits what waits, lets the folder go. */
   async stop(): Promise<void> {
+    this.#fleet.noMore();
     this.#reconciler.close();
     this.#shipping?.noMore();
     this.#pastReader.close();

@@ -233,9 +233,14 @@ export class Fleet {
     };
   }
 
+  /** Takes no more events: requests from now on are refused, those in work are finished. */
+  noMore(): void {
+    this.#stopping = true;
+  }
+
   /** Finishes what was accepted, saves a checkpoint, cuts what waits for export, closes. */
   async stop(): Promise<void> {
-    this.#stopping = true;
+    this.noMore();
     for (const [thread, send] of [
       ["engine", () => this.#toEngine({ kind: "stop" })],
       ["export", () => this.#toExport({ kind: "stop" })],
