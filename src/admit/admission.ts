@@ -281,6 +281,7 @@ export class Admission {
   /** Segments of `takeDelta` are saved, and nobody reads them any more: their memory is used again. */
   saved(segments: readonly Pick<AdmissionSegment, "bytes">[]): void {
     this.#rooms.giveBack(segments);
+    this.#orphans.clear();
   }
 
   /** Moves the oldest ids of a delta, at most SEGMENT_ENTRIES, into a segment. */

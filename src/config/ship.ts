@@ -17,7 +17,13 @@ export function checkShip(ship: Settings["ship"], placeOf: (key: string) => Plac
   const problem = ship.endpoint === null ? null : endpointProblem(ship.endpoint);
   if (problem !== null) fault("endpoint", problem, "write https://HOST or http://HOST:PORT");
   const { endpoint, pathStyle } = ship;
-  if (problem === null && endpoint !== null && !pathStyle && isAddress(endpoint))
+  if (
+    ship.to !== null &&
+    problem === null &&
+    endpoint !== null &&
+    !pathStyle &&
+    isAddress(endpoint)
+  )
     fault("path_style", PATH_STYLE_PROBLEM, "write on");
   if (!isRegion(ship.region))
     fault("region", `${JSON.stringify(ship.region)} is not a region`, "write one, us-east-1");

@@ -15,6 +15,7 @@ import {
   nextTermId,
   OWNER_KEY,
   withTerm,
+  notedTerms,
   type FolderNote,
   type Owner,
 } from "./owner.ts";
@@ -35,9 +36,6 @@ import { StoreError, type Listed, type ObjectStore } from "./store.ts";
 export class ClaimRefusedError extends Error {
   override readonly name = "ClaimRefusedError";
 }
-
-/** Terms in a folder's note: more than are begun, one after the other, without an answer of the store. */
-const TERMS_NOTED_MAX = 64;
 
 /** A data folder that ships. */
 export interface ShippingFolder {
@@ -108,7 +106,14 @@ export async function claimPrefix(store: ObjectStore, folder: ShippingFolder): P
   const restored = note?.restored ?? null;
   writeFolderNote(
     dataFolder,
-    { folder: id, restored, claimed: noted(note, store, term.id) },
+    {
+      folder: id,
+      restored,
+      claimed: {
+        to: store.address,
+        terms: notedTerms(note, store.address, { owner, term: term.id }),
+      },
+    },
     files,
   );
   const named = new Set([...segments, ...names].map((one) => one.term));
@@ -167,16 +172,6 @@ async function keptShipments(
     }
   }
   return kept;
-}
-
-/** Noted before the owner is written: what the store has of this folder is then always known to it. */
-function noted(
-  note: FolderNote | null,
-  { address }: ObjectStore,
-  term: string,
-): NonNullable<FolderNote["claimed"]> {
-  const before = note?.claimed?.to === address ? note.claimed.terms : [];
-  return { to: address, terms: [...before, term].slice(-TERMS_NOTED_MAX) };
 }
 
 function readFolderNote(dataFolder: string, files: Files): FolderNote | null {

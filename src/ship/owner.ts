@@ -120,6 +120,24 @@ export function decideClaim(facts: ClaimFacts): Claim {
   return { kind: "take over", end: restored.end ?? stored };
 }
 
+/** Terms that a folder's note has. */
+export const TERMS_NOTED_MAX = 64;
+
+/**
+ * The terms of a folder's note while it claims a prefix: noted before the owner is written, so that what the store has of this folder is always
+ * known to it. The store's current one, which this folder may go on from, stays however many claims fail. Pure.
+ */
+export function notedTerms(
+  note: FolderNote | null,
+  address: string,
+  { owner, term }: { readonly owner: Owner | null; readonly term: string },
+): string[] {
+  const before = note?.claimed?.to === address ? note.claimed.terms : [];
+  const known = owner === null ? [] : [currentTerm(owner).id];
+  const others = [...before.filter((id) => !known.includes(id)), term];
+  return [...known, ...others.slice(known.length - TERMS_NOTED_MAX)];
+}
+
 /** The terms and one more, without those before the first that a key names. `named`: ids of terms in keys. Pure. */
 export function withTerm(
   terms: readonly Term[],

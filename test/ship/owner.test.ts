@@ -4,8 +4,11 @@ import {
   decideClaim,
   endOf,
   nextTermId,
+  notedTerms,
+  TERMS_NOTED_MAX,
   withTerm,
   type ClaimFacts,
+  type FolderNote,
   type Term,
 } from "../../src/ship/owner.ts";
 
@@ -86,6 +89,18 @@ describe("a prefix", () => {
     if (claim.kind === "refuse") expect(claim.why).toContain(wanted);
     else expect(claim.kind).toBe(wanted as typeof claim.kind);
   });
+});
+
+test("a folder whose claims fail again and again is not taken for an older copy", () => {
+  const owner = { ...OWNER, folder: "one" };
+  let note: FolderNote = { folder: "one", restored: null };
+  for (let claim = 0; claim < 3 * TERMS_NOTED_MAX; claim++) {
+    expect(decideClaim({ ...FACTS, owner, note }).kind).toBe("own");
+    const terms = notedTerms(note, "s3://b/p", { owner, term: `t${claim}` });
+    expect(terms.at(-1)).toBe(`t${claim}`);
+    expect(terms.length).toBeLessThanOrEqual(TERMS_NOTED_MAX);
+    note = { ...note, claimed: { to: "s3://b/p", terms } };
+  }
 });
 
 test("a take-over begins where the restore ended", () => {
