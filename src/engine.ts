@@ -293,14 +293,14 @@ export class Engine {
     });
   }
 
-  /** Ticks of the streams where one changes something now: a source partition falls idle (if `heedsSilence`), or corrections that wait are put out. */
-  ticks(nowUs: number, heedsSilence = true): ControlRecord[] {
+  /** Ticks of the streams where one changes something now: a source partition falls idle, or corrections that wait are put out. */
+  ticks(nowUs: number): ControlRecord[] {
     const timeUs = this.#logTime(nowUs);
-    const corrected = this.streamNames.filter((name) => this.correctionsDueAtUs(name) <= timeUs);
     return this.streamNames.flatMap((stream) => {
       const clock = this.admission.clock(stream);
-      if (heedsSilence && (clock.dueAtUs ?? Infinity) <= timeUs) clock.tick(timeUs);
-      else if (!corrected.includes(stream)) return [];
+      const dueAtUs = Math.min(clock.dueAtUs ?? Infinity, this.correctionsDueAtUs(stream));
+      if (dueAtUs > timeUs) return [];
+      clock.tick(timeUs);
       const said = { change: "tick", stream, partitions: [] } as const;
       return [this.control(clockControl({ ...said, watermarkUs: clock.watermarkUs }), nowUs)];
     });

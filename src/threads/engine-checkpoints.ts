@@ -8,7 +8,6 @@ import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineBacklog } from "../engine-backlog.ts";
 import { checkpointSteps, ROOM_PAGES, roomOf } from "../engine-state.ts";
-import { CORRECTIONS_EVERY_US } from "../limits.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { LongestSteps } from "./engine-status.ts";
 import type { EngineToExport } from "./messages.ts";
@@ -169,16 +168,15 @@ export class EngineCheckpoints {
     this.#segments = [];
   }
 
-  /** Corrections wait that a tick puts out soon: not so when log time is ahead of a clock that was put back. */
-  get #hasCorrections(): boolean {
+  /** Corrections wait that a tick puts out. */
+  get hasCorrections(): boolean {
     const engine = this.#engine;
-    const soonUs = this.#wires.clock.nowUs() + 2 * CORRECTIONS_EVERY_US;
-    return engine.streamNames.some((stream) => engine.correctionsDueAtUs(stream) <= soonUs);
+    return engine.streamNames.some((stream) => engine.correctionsDueAtUs(stream) < Infinity);
   }
 
   /** At the end: true once a last checkpoint is on disk. Corrections that wait come first: the view may be removed before the next start. */
   finish(): boolean {
-    if (this.#isSaving || this.#wires.backlog.isPaused || this.#hasCorrections) return false;
+    if (this.#isSaving || this.#wires.backlog.isPaused || this.hasCorrections) return false;
     if (this.#isFinal) return true;
     this.#isFinal = true;
     this.#begin();

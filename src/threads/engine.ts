@@ -74,7 +74,6 @@ class EngineThread {
   readonly #inFlight = new RecordsInFlight();
   #turnScheduled = false;
   #stopping = false;
-  #isRefusing = false;
 
   constructor(start: EngineStart, started: StartedEngine, ports: Ports) {
     const { engine } = started;
@@ -175,7 +174,7 @@ class EngineThread {
 
   /** Finishes what was submitted, saves a checkpoint, then says so. */
   stop(): void {
-    this.#stopping = this.#isRefusing = true;
+    this.#stopping = true;
     this.#finishWhenIdle();
   }
 
@@ -262,12 +261,8 @@ class EngineThread {
 
   /** While bodies wait here or producers are refused, nobody's silence means anything. */
   #tickClocks(): void {
-    if (this.#queue.length > 0) return;
-    this.#append(this.#engine.ticks(this.#clock.nowUs(), !this.#isRefusing));
-  }
-
-  refuse(): void {
-    this.#isRefusing = true;
+    if (this.#queue.length > 0 || (this.#stopping && !this.#checkpoints.hasCorrections)) return;
+    this.#append(this.#engine.ticks(this.#clock.nowUs()));
   }
 
   /** Producers are refused from now on, or no longer: their partitions are paused as long. */
@@ -393,7 +388,6 @@ self.onmessage = (event: MessageEvent<MainToEngine>) =>
     else if (message.kind === "pin") engine.pin(message);
     else if (message.kind === "release") engine.release(message.id);
     else if (message.kind === "hold") engine.hold(message.isHeld);
-    else if (message.kind === "no more") engine.refuse();
     else if (message.kind === "control") engine.append(message);
     else if (message.kind === "past") engine.past(message.page);
     else engine.stop();

@@ -236,11 +236,11 @@ export class Fleet {
   /** Takes no more events: requests from now on are refused, those in work are finished. */
   noMore(): void {
     this.#stopping = true;
-    this.#toEngine({ kind: "no more" });
   }
 
-  /** After `noMore`: finishes what was accepted, saves a checkpoint, cuts what waits for export, closes. */
+  /** Finishes what was accepted, saves a checkpoint, cuts what waits for export, closes. */
   async stop(): Promise<void> {
+    this.noMore();
     for (const [thread, send] of [
       ["engine", () => this.#toEngine({ kind: "stop" })],
       ["export", () => this.#toExport({ kind: "stop" })],

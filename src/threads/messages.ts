@@ -93,7 +93,6 @@ export type MainToEngine =
     }
   /** Producers are refused from now on since the log has no room, or no longer. */
   | { readonly kind: "hold"; readonly isHeld: boolean }
-  | { readonly kind: "no more" }
   | {
       readonly kind: "pin";
       readonly id: number;

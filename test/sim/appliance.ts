@@ -103,7 +103,6 @@ export class Appliance {
   async #finish(fleet: Fleet): Promise<void> {
     const { say, violated } = this.#parts;
     try {
-      fleet.noMore();
       await fleet.stop();
       say("stopped");
       this.#ended();
