@@ -3,7 +3,7 @@
 import { must } from "./base/assert.ts";
 import { systemClock } from "./base/clock.ts";
 import { openDiskFiles } from "./base/disk-files.ts";
-import type { EngineStream } from "./engine.ts";
+import type { EngineStream } from "./engine-options.ts";
 import { openFilesLimit } from "./base/open-files.ts";
 import { DRAIN_MS } from "./limits.ts";
 import { IDLE_TIMEOUT_S, OPEN_FILES_RESERVE, REQUEST_TIMEOUT_MS } from "./serve/http-limits.ts";

@@ -1,19 +1,17 @@
 // The engine: decode, admit, fold, as synchronous steps over three WASM memories. What it decides depends on its inputs alone: bodies and
 // `now` up to the log, records after it. Reads no clock and writes no file: the caller (pipeline.ts on one thread, threads/engine.ts
 // beside the log's thread) makes records durable between `take` and `fold`.
-import { Admission, type GenerationFolder } from "./admit/admission.ts";
+import { Admission } from "./admit/admission.ts";
 import type { ControlDraft } from "./admit/applied.ts";
 import { Intake, type Body } from "./admit/intake.ts";
-import { KeptAnswers, type AnswerStore } from "./admit/kept-answers.ts";
+import { KeptAnswers } from "./admit/kept-answers.ts";
 import { instantiate } from "../kernels/host.ts";
 import type { AdmitKernels } from "../kernels/admit.ts";
 import type { DecodeKernels } from "../kernels/decode.ts";
 import type { FoldKernels } from "../kernels/fold.ts";
-import type { HashKey } from "./admit/checkpoint.ts";
 import type { PartitionChange } from "./admit/stream-clock.ts";
 import { assert, must } from "./base/assert.ts";
 import { Decoder, type DecodeCursor } from "./event/decode.ts";
-import type { EventSchema } from "./event/schema.ts";
 import {
   ADMIT_MEMORY_BYTES_MAX,
   DECODE_MEMORY_BYTES_MAX,
@@ -23,55 +21,15 @@ import {
   RECORD_ROWS_MAX,
 } from "./limits.ts";
 import { ImageRing } from "./event/image-ring.ts";
+import type { EngineOptions, EngineStream, EngineView } from "./engine-options.ts";
 import type { SealedRecord, Source, Taken } from "./engine-records.ts";
 import { answersControlOf } from "./log/answers-control.ts";
 import { clockControl, clockControlOf } from "./log/clock-control.ts";
 import type { ControlRecord, EventsRecord, LogRecord } from "./log/record.ts";
 import { Accounting, type Accounts } from "./reader/accounting.ts";
-import type { ViewPlan } from "./view/plan.ts";
-import type { ClosedParts } from "./window/closed-part.ts";
 import { Condition } from "./window/condition.ts";
 import type { ViewOutput } from "./window/output.ts";
-import type { ViewOptions } from "./window/suspension.ts";
 import { Windows } from "./window/windows.ts";
-
-/** Compiled kernel modules. */
-export interface KernelModules {
-  readonly decode: Uint8Array;
-  readonly admit: Uint8Array;
-  readonly fold: Uint8Array;
-}
-
-/** A stream of the configuration with its schema. Durations in µs; null = not configured. */
-export interface EngineStream {
-  readonly name: string;
-  readonly schema: EventSchema;
-  readonly dedupTtlUs: number | null;
-  readonly dedupIdsMax: number;
-  readonly dedupDiskMaxBytes: number;
-  readonly outOfOrdernessUs: number;
-  readonly idleAfterUs: number | null;
-  /** A plan whose filter says which events move the watermark; absent: every one does. */
-  readonly punctuated?: ViewPlan;
-  readonly maxFutureUs: number | null;
-  readonly maxPastUs: number | null;
-}
-
-/** A view and the log position after which it counts events. */
-export interface EngineView extends ViewOptions {
-  readonly plan: ViewPlan;
-}
-
-export interface EngineOptions {
-  readonly modules: KernelModules;
-  readonly idKey: HashKey;
-  readonly generations?: GenerationFolder; // absent = ids are never sealed
-  readonly keptAnswers?: AnswerStore; // absent = they stay in memory
-  readonly closedParts?: ClosedParts; // absent = closed windows never leave memory
-  readonly streams: readonly EngineStream[];
-  /** Bytes to reserve in the decode memory for bodies: threads put them there, `bodiesBase` says where. */
-  readonly bodiesBytes: number;
-}
 
 export class Engine {
   readonly bodiesBase: number;
@@ -296,13 +254,16 @@ export class Engine {
   /** Ticks of the streams where one changes something now: a source partition falls idle, or corrections that wait are put out. */
   ticks(nowUs: number): ControlRecord[] {
     const timeUs = this.#logTime(nowUs);
-    return this.streamNames.flatMap((stream) => {
+    // all of them before the first record is made: views are behind the log then
+    const due = this.streamNames.filter((stream) => {
+      const dueAtUs = this.admission.clock(stream).dueAtUs ?? Infinity;
+      return Math.min(dueAtUs, this.correctionsDueAtUs(stream)) <= timeUs;
+    });
+    return due.map((stream) => {
       const clock = this.admission.clock(stream);
-      const dueAtUs = Math.min(clock.dueAtUs ?? Infinity, this.correctionsDueAtUs(stream));
-      if (dueAtUs > timeUs) return [];
       clock.tick(timeUs);
       const said = { change: "tick", stream, partitions: [] } as const;
-      return [this.control(clockControl({ ...said, watermarkUs: clock.watermarkUs }), nowUs)];
+      return this.control(clockControl({ ...said, watermarkUs: clock.watermarkUs }), nowUs);
     });
   }
 

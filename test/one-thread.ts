@@ -13,7 +13,8 @@ import {
   type CheckpointChange,
   type CheckpointStore,
 } from "../src/checkpoint/store.ts";
-import { Engine, type EngineStream, type EngineView } from "../src/engine.ts";
+import { Engine } from "../src/engine.ts";
+import type { EngineStream, EngineView } from "../src/engine-options.ts";
 import type { SealedRecord } from "../src/engine-records.ts";
 import { EngineBacklog } from "../src/engine-backlog.ts";
 import {

@@ -171,6 +171,44 @@ test("a replay has the outputs, windows, clocks and sums that the engine had", (
   expect([closed > 0, late > 0, ticks > 0]).toEqual([true, true, true]);
 }, 120_000);
 
+test("ticks of several streams come together: corrections that wait in one do not hold up those of another", () => {
+  const { stream, plans } = EXAMPLE_PLANS;
+  const names = ["clicks", "taps"];
+  const engine = new Engine({
+    modules: MODULES,
+    idKey: { k0: 1n, k1: 2n },
+    streams: names.map((name) => ({ ...stream, name })),
+    bodiesBytes: pipelineBodyBytes(1024 * 1024),
+  });
+  const late = { policy: "update", allowedUs: 86_400_000_000 } as const;
+  const plan = must(
+    plans.find(({ name }) => name === "page_views_minute"),
+    "the view",
+  );
+  const views = names.map((name) => ({
+    plan: { ...plan, name: `${name}_minute`, stream: name, late },
+    since: 0,
+  }));
+  engine.addViews(views, []);
+  const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
+  const pipeline = new Pipeline(engine, log.openWriter(), null);
+  // late ones make windows, the first corrections go out at once, those behind them wait
+  const lateClicks = [0, 1, 2].map((part) =>
+    CLICKS.slice(0, 100).filter((_, at) => at % 3 === part),
+  );
+  for (const clicks of [CLICKS.slice(-50), ...lateClicks]) {
+    const body = { bytes: bodyOf(clicks, "ndjson"), format: "ndjson", partition: "" } as const;
+    for (const name of names) pipeline.turn(name, body, START_US);
+  }
+  expect(waiting(engine)).toEqual(["clicks_minute", "taps_minute"]);
+  const ticks = engine.ticks(START_US + 1_000_000);
+  expect(ticks.map((tick) => [tick.stream, tick.control])).toEqual(
+    names.map((name) => [name, "clock_tick"]),
+  );
+  for (const tick of ticks) pipeline.control(tick);
+  expect(waiting(engine)).toEqual([]);
+});
+
 test("corrections that wait in a quiet stream are put out by a tick, a second after those before", () => {
   const log = new MemoryLog({ fileSizeBytes: 2 ** 20, sizeMaxBytes: 2 ** 32 });
   const engine = started(log, null, { isPunctuated: false, isCorrected: true });

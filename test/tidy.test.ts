@@ -23,6 +23,7 @@ const LAYERS: readonly string[] = [
   "table",
   "query",
   "config",
+  "engine-options",
   "engine-records",
   "engine",
   "engine-state",

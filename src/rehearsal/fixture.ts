@@ -1,7 +1,7 @@
 // Verb: one folder of a user's fixture test -> what differs. events.ndjson goes through the path on one thread; each file
 // <view>.csv or <view>.json beside it holds the rows that the view must have then; late_events and dead_letters likewise.
 // Settings in test.yaml. Reads files through `FixtureFiles`.
-import type { EngineStream, KernelModules } from "../engine.ts";
+import type { EngineStream, KernelModules } from "../engine-options.ts";
 import { faultText } from "../config/fault.ts";
 import { parseValue } from "../config/values.ts";
 import { readYaml } from "../config/yaml.ts";

@@ -1,6 +1,7 @@
 // The whole path on one thread with the log in memory: events in, the rows of every view out, nothing on disk. What `millrace test` and
 // `preview` run: the same kernels, the same admission and the same record format as the appliance (pipeline.ts).
-import { Engine, type EngineStream, type KernelModules } from "../engine.ts";
+import { Engine } from "../engine.ts";
+import type { EngineStream, KernelModules } from "../engine-options.ts";
 import { imageRows, type Cell } from "../event/image.ts";
 import { assert, must } from "../base/assert.ts";
 import { REHEARSAL_BODY_BYTES_MAX } from "../limits.ts";

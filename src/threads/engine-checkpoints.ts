@@ -8,6 +8,7 @@ import type { CheckpointChange } from "../checkpoint/store.ts";
 import type { Engine } from "../engine.ts";
 import type { EngineBacklog } from "../engine-backlog.ts";
 import { checkpointSteps, ROOM_PAGES, roomOf } from "../engine-state.ts";
+import type { ControlRecord } from "../log/record.ts";
 import type { ViewOutput } from "../window/output.ts";
 import type { LongestSteps } from "./engine-status.ts";
 import type { EngineToExport } from "./messages.ts";
@@ -168,15 +169,17 @@ export class EngineCheckpoints {
     this.#segments = [];
   }
 
-  /** Corrections wait that a tick puts out. */
-  get hasCorrections(): boolean {
+  /** At the end, ticks that put out the corrections that wait, whatever the time is: their view may be removed before the next start. */
+  lastTicks(): ControlRecord[] {
     const engine = this.#engine;
-    return engine.streamNames.some((stream) => engine.correctionsDueAtUs(stream) < Infinity);
+    const duesUs = engine.streamNames.map((stream) => engine.correctionsDueAtUs(stream));
+    const lastUs = Math.max(...duesUs.filter(Number.isFinite));
+    return Number.isFinite(lastUs) ? engine.ticks(lastUs) : [];
   }
 
-  /** At the end: true once a last checkpoint is on disk. Corrections that wait come first: the view may be removed before the next start. */
+  /** At the end, when no last tick is left: true once a last checkpoint is on disk. */
   finish(): boolean {
-    if (this.#isSaving || this.#wires.backlog.isPaused || this.hasCorrections) return false;
+    if (this.#isSaving || this.#wires.backlog.isPaused) return false;
     if (this.#isFinal) return true;
     this.#isFinal = true;
     this.#begin();

@@ -259,9 +259,9 @@ class EngineThread {
     for (const record of records) this.#toLog(record);
   }
 
-  /** While bodies wait here or producers are refused, nobody's silence means anything. */
+  /** While bodies wait here nobody's silence means anything. */
   #tickClocks(): void {
-    if (this.#queue.length > 0 || (this.#stopping && !this.#checkpoints.hasCorrections)) return;
+    if (this.#queue.length > 0 || this.#stopping) return;
     this.#append(this.#engine.ticks(this.#clock.nowUs()));
   }
 
@@ -349,7 +349,9 @@ class EngineThread {
   #finishWhenIdle(): void {
     if (!this.#stopping || this.#queue.length > 0 || !this.#inFlight.isEmpty) return;
     this.#checkpoints.tick();
-    if (this.#checkpoints.finish()) toMain({ kind: "stopped" });
+    const ticks = this.#checkpoints.lastTicks();
+    if (ticks.length > 0) this.#append(ticks);
+    else if (this.#checkpoints.finish()) toMain({ kind: "stopped" });
   }
 
   /** `given`: nobody needs it here any more. What stays here is garbage of the old generation, of which the collector let 2 GB come together. */

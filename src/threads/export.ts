@@ -6,7 +6,7 @@ import { kernelModule } from "../../kernels/modules.ts";
 import { must } from "../base/assert.ts";
 import { systemClock } from "../base/clock.ts";
 import { HeldFiles } from "../base/held-files.ts";
-import type { EngineStream } from "../engine.ts";
+import type { EngineStream } from "../engine-options.ts";
 import { CONFIGURATION_READER, foldPages } from "../engine-state.ts";
 import { TABLE_READER_BODY, trimPosition } from "../checkpoint/recovery.ts";
 import { Sealer, type SealedStream } from "../checkpoint/sealer.ts";

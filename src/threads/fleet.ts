@@ -236,11 +236,11 @@ export class Fleet {
   /** Takes no more events: requests from now on are refused, those in work are finished. */
   noMore(): void {
     this.#stopping = true;
+    this.#toEngine({ kind: "hold", isHeld: true });
   }
 
-  /** Finishes what was accepted, saves a checkpoint, cuts what waits for export, closes. */
+  /** After `noMore`: finishes what was accepted, saves a checkpoint, cuts what waits for export, closes. */
   async stop(): Promise<void> {
-    this.noMore();
     for (const [thread, send] of [
       ["engine", () => this.#toEngine({ kind: "stop" })],
       ["export", () => this.#toExport({ kind: "stop" })],
@@ -289,7 +289,7 @@ export class Fleet {
     if (message.kind === "stopped") return this.#reached("log stopped");
     if (message.kind === "discard") return this.#toExport(message);
     this.#logBytes = message.sizeBytes;
-    if (this.#gateway !== null && message.hasRoom !== this.#hasRoom)
+    if (this.#gateway !== null && message.hasRoom !== this.#hasRoom && !this.#stopping)
       this.#toEngine({ kind: "hold", isHeld: !message.hasRoom });
     this.#hasRoom = message.hasRoom;
     // what was kept for views that stopped may have to go now

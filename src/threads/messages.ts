@@ -5,7 +5,8 @@ import type { AdmissionFull } from "../admit/admission.ts";
 import type { ControlDraft } from "../admit/applied.ts";
 import type { AnswerError } from "../admit/intake.ts";
 import type { Config } from "../config.ts";
-import type { Engine, EngineStream } from "../engine.ts";
+import type { Engine } from "../engine.ts";
+import type { EngineStream } from "../engine-options.ts";
 import type { Coverage } from "../table/exporter.ts";
 import type { LedgerWriter } from "../table/ledger.ts";
 import type { OnTableAhead } from "../table/recovery.ts";
@@ -91,7 +92,7 @@ export type MainToEngine =
       /** Of the requests that have an Idempotency-Key. */
       readonly keys: readonly { readonly request: number; readonly key: string }[];
     }
-  /** Producers are refused from now on since the log has no room, or no longer. */
+  /** Producers are refused from now on since the log has no room or we stop, or no longer. */
   | { readonly kind: "hold"; readonly isHeld: boolean }
   | {
       readonly kind: "pin";

@@ -1,6 +1,6 @@
 // Main's side of reading the raw table for views that go on after a suspension: one reading at a time, on a thread of its own, whose questions go
 // the way of all questions and whose pages go to the engine.
-import type { EngineStream } from "../engine.ts";
+import type { EngineStream } from "../engine-options.ts";
 import type { PastPage, PastWish } from "../engine-laggards.ts";
 import { must } from "../base/assert.ts";
 import type { Questions } from "../serve/deps.ts";

@@ -1,6 +1,6 @@
 // Main's side of reconcile: one run at a time, on a thread of its own, whose questions go the way of all questions and whose records go to
 // the engine. Runs that nobody waits for come by the views' `late.reconcile_every`. Wiring: what a run does is src/reconcile's.
-import type { EngineStream } from "../engine.ts";
+import type { EngineStream } from "../engine-options.ts";
 import type { ViewConfig } from "../config.ts";
 import { must } from "../base/assert.ts";
 import type { Clock } from "../base/clock.ts";

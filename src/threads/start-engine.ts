@@ -15,7 +15,8 @@ import {
 import { SqliteAnswers } from "../checkpoint/sqlite-answers.ts";
 import { SqliteClosedParts } from "../checkpoint/sqlite-closed.ts";
 import { openCheckpointStore } from "../checkpoint/sqlite-store.ts";
-import { Engine, type EngineView } from "../engine.ts";
+import { Engine } from "../engine.ts";
+import type { EngineView } from "../engine-options.ts";
 import {
   ADMISSION_READER,
   CONFIGURATION_READER,

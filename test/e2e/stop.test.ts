@@ -3,6 +3,9 @@
 import { afterAll, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DiskFiles } from "../../src/base/disk-files.ts";
+import { logFolderOf } from "../../src/log/data-folder.ts";
+import { openSqliteLogReader } from "../../src/log/sqlite-log-reader.ts";
 import { Appliance, temporaryFolder } from "./appliance.ts";
 import { CLICK } from "./click.ts";
 
@@ -13,6 +16,7 @@ afterAll(async () => {
   folder.dispose();
 });
 
+const DATA = join(folder.path, "data");
 const PRODUCERS = 8;
 const BODY_EVENTS = 200;
 const WRITE_MS = 100;
@@ -23,7 +27,8 @@ async function start(): Promise<Appliance> {
   writeFileSync(slow, "");
   const appliance = await Appliance.start({
     config: join(import.meta.dir, "../../bench/clicks.yaml"),
-    data: join(folder.path, "data"),
+    data: DATA,
+    flags: ["--streams.clicks.idle_after=1s"],
     env: { MILLRACE_FAILPOINT: `log.append.before:wait${WRITE_MS}@${slow}` },
   });
   running.push(appliance);
@@ -64,15 +69,30 @@ async function produce(appliance: Appliance, name: string, told: Told): Promise<
   }
 }
 
+/** The last control record of a data folder's log. */
+function lastControl(data: string): string | undefined {
+  const reader = openSqliteLogReader(logFolderOf(data), new DiskFiles());
+  const heads = reader.heads(reader.bounds().first, Number.MAX_SAFE_INTEGER);
+  const at = heads.findLast(({ kind }) => kind === "control")?.position;
+  const record = at === undefined ? undefined : reader.read(at, 1)[0];
+  reader.close();
+  return record?.kind === "control" ? record.control : undefined;
+}
+
 test("from SIGTERM on producers are refused, and the stop ends with what they were told", async () => {
   const appliance = await start();
   const told: Told = { acknowledged: 0, takenAfterwards: 0 };
   const producers = Array.from({ length: PRODUCERS }, (_, n) => produce(appliance, `p${n}`, told));
-  while (told.acknowledged < 10 * PRODUCERS * BODY_EVENTS) await Bun.sleep(5);
+  const enough = async (): Promise<void> => {
+    while (told.acknowledged < 10 * PRODUCERS * BODY_EVENTS) await Bun.sleep(5);
+  };
+  await Promise.race([enough(), Promise.all(producers)]);
   expect(await appliance.stop()).toBe(0);
   await Promise.all(producers);
   expect(appliance.output).toContain(STOPS);
   expect(told.takenAfterwards).toBe(0);
+  // who is refused is not idle, however long the last requests take
+  expect(lastControl(DATA)).toBe("partition_paused");
   const again = await start();
   const { rows } = await again.rows("SELECT count(*) FROM clicks");
   expect(Number(rows[0]?.[0])).toBe(told.acknowledged);

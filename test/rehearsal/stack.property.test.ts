@@ -12,7 +12,7 @@ import { ReferenceSessions } from "../../kernels/reference/session.ts";
 import { openDiskFiles } from "../../src/base/disk-files.ts";
 import { DuckDb, type DuckConnection } from "../../src/base/duckdb.ts";
 import { openCheckpointStore } from "../../src/checkpoint/sqlite-store.ts";
-import type { KernelModules } from "../../src/engine.ts";
+import type { KernelModules } from "../../src/engine-options.ts";
 import { parseAvroSchema } from "../../src/event/avro.ts";
 import { imageRows, streamImageColumns, type Cell } from "../../src/event/image.ts";
 import {

@@ -103,6 +103,7 @@ export class Appliance {
   async #finish(fleet: Fleet): Promise<void> {
     const { say, violated } = this.#parts;
     try {
+      fleet.noMore();
       await fleet.stop();
       say("stopped");
       this.#ended();
