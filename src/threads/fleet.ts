@@ -4,9 +4,9 @@ import type { ControlDraft } from "../admit/applied.ts";
 import { must } from "../base/assert.ts";
 import type { Pin } from "../query/pin.ts";
 import type { Refusal, Status } from "../serve/deps.ts";
-import { accountingProblems, suspendedProblems, waitingProblems } from "./engine-problems.ts";
 import type { PastPage } from "../engine-laggards.ts";
 import { Gateway } from "./gateway.ts";
+import { health } from "./health.ts";
 import type {
   EngineStatus,
   EngineToMain,
@@ -213,24 +213,14 @@ export class Fleet {
   }
 
   health(): Status {
-    return {
-      ready: this.#gateway !== null && !this.#stopping && this.#hasRoom,
-      healthy:
-        this.#tableProblems.length +
-          this.#damages.size +
-          suspendedProblems(this.#engineStatus).length +
-          accountingProblems(this.#engineStatus).length ===
-        0,
-      problems: [
-        ...(this.#hasRoom ? [] : [LOG_FULL.detail]),
-        ...this.#tableProblems,
-        ...this.#damages,
-        ...waitingProblems(this.#engineStatus),
-        ...suspendedProblems(this.#engineStatus),
-        ...accountingProblems(this.#engineStatus),
-      ],
+    return health({
+      isOpen: this.#gateway !== null && !this.#stopping,
+      logProblem: this.#hasRoom ? null : LOG_FULL.detail,
+      tableProblems: this.#tableProblems,
+      damages: this.#damages,
+      engine: this.#engineStatus,
       position: this.#durable,
-    };
+    });
   }
 
   /** Takes no more events: requests from now on are refused, those in work are finished. */

@@ -1,9 +1,40 @@
-// What /health says of the engine: why views do not go on, or can not be trusted, and what to do.
+// What /health says: what is broken, why views do not go on or can not be trusted, and what to do. Pure: the fleet knows the facts.
 import { unaccounted } from "../reader/accounting.ts";
+import type { Status } from "../serve/deps.ts";
 import type { EngineStatus } from "./messages.ts";
 
+export interface HealthFacts {
+  /** Events are accepted but for the log's room. */
+  readonly isOpen: boolean;
+  /** Why the log has no room; null: it has. */
+  readonly logProblem: string | null;
+  /** Of tables, and of data files that questions could not read. */
+  readonly tableProblems: readonly string[];
+  readonly damages: ReadonlySet<string>;
+  readonly engine: EngineStatus | null;
+  /** The last durable log position. */
+  readonly position: number;
+}
+
+export function health(facts: HealthFacts): Status {
+  const { isOpen, logProblem, tableProblems, damages, engine, position } = facts;
+  const broken = [
+    ...tableProblems,
+    ...damages,
+    ...suspendedProblems(engine),
+    ...accountingProblems(engine),
+  ];
+  const passing = [...(logProblem === null ? [] : [logProblem]), ...waitingProblems(engine)];
+  return {
+    ready: isOpen && logProblem === null,
+    healthy: broken.length === 0,
+    problems: [...passing, ...broken],
+    position,
+  };
+}
+
 /** Why the views do not go on, for /health. */
-export function waitingProblems(status: EngineStatus | null): string[] {
+function waitingProblems(status: EngineStatus | null): string[] {
   if (status?.isWaiting !== true) return [];
   const megabytes = Math.round(status.pendingOutputBytes / 1024 / 1024);
   return [
@@ -12,7 +43,7 @@ export function waitingProblems(status: EngineStatus | null): string[] {
 }
 
 /** Views that do not account for all of their events: never, unless something is broken. */
-export function accountingProblems(status: EngineStatus | null): string[] {
+function accountingProblems(status: EngineStatus | null): string[] {
   return (status?.accounts.views ?? [])
     .filter((account) => unaccounted(account) !== 0)
     .map(
@@ -30,7 +61,7 @@ function suspendedAdvice(view: string, boundBytes: number | null): string {
 }
 
 /** Views that stopped. */
-export function suspendedProblems(status: EngineStatus | null): string[] {
+function suspendedProblems(status: EngineStatus | null): string[] {
   if (status === null) return [];
   return status.suspended.map(({ view, at, reason, boundBytes, isCatchingUp }) =>
     isCatchingUp
