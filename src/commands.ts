@@ -102,7 +102,11 @@ export async function runCommand(line: CommandLine, tools: CommandTools): Promis
       error instanceof StoreError ||
       error instanceof CredentialsError ||
       error instanceof NoRoomError;
-    if (!isTheirs) throw error;
+    // 1 would say that something differs
+    if (!isTheirs) {
+      tools.complain(error instanceof Error ? String(error.stack) : String(error));
+      return 2;
+    }
     const advice = error instanceof NoRoomError ? "; preview fewer events" : "";
     tools.complain(`${error.message}${advice}`);
     return 2;
@@ -147,7 +151,9 @@ async function reconcile(line: CommandLine, tools: CommandTools): Promise<number
   const report = await tools.withClient(line, checked, (client) =>
     client.reconcile({ view: plan.name, ...range, isDry }, ({ lateEventsDone, lateEventsAll }) => {
       if (lateEventsDone > told)
-        tools.say(`${lateEventsDone} of ${counted(lateEventsAll, "late event")}`);
+        tools.say(
+          `${lateEventsDone.toLocaleString("en-US")} of ${counted(lateEventsAll, "late event")}`,
+        );
       told = lateEventsDone;
     }),
   );

@@ -164,13 +164,15 @@ async function withClient<T>(
   const server = { ...settings.server, listen: { host: "127.0.0.1", port: 0 } };
   // it lives for a question: who serves the folder ships it
   const ship = { ...settings.ship, to: null };
-  const own = { ...known, config: { ...known.config, settings: { ...settings, server, ship } } };
-  const started = await launch(own, complain).catch((error: unknown) =>
+  const quiet = { ...known, config: { ...known.config, settings: { ...settings, server, ship } } };
+  const started = await launch(quiet, complain).catch((error: unknown) =>
     error instanceof FolderInUseError ? null : endUnstarted(error),
   );
   if (started === null) {
     const { host, port } = settings.server.listen;
-    return use(new Client(`http://${host.includes(":") ? `[${host}]` : host}:${port}`, key));
+    const elsewhere = `${path} is in use: name where it is served with --url`;
+    const own = `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+    return use(new Client(own, key, elsewhere));
   }
   try {
     return await use(new Client(started.url, key));

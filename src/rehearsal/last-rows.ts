@@ -60,10 +60,10 @@ export function lastRows(
 
 /** A text that is the same for rows of equal keys, and for no others. */
 export function rowKey(row: readonly Cell[], keys: readonly number[]): string {
-  return keys.map((ordinal) => cellKey(row[ordinal] ?? null)).join("\u0000");
+  return keys.map((ordinal) => cellKey(row[ordinal] ?? null)).join(" ");
 }
 
-/** Texts and numbers of the same writing are not the same; 0 and -0 are, as in a group. */
+/** Texts and numbers of the same writing are not the same; 0 and -0 are, as in a group. A text says where it ends. */
 function cellKey(cell: Cell): string {
-  return typeof cell === "string" ? `s${cell}` : `${typeof cell} ${String(cell)}`;
+  return typeof cell === "string" ? `s${cell.length}:${cell}` : `${typeof cell} ${String(cell)}`;
 }

@@ -39,18 +39,36 @@ export class ApplianceError extends Error {
 /** Attempts at one request while the appliance says "not now" (503). */
 const ATTEMPTS_MAX = 30;
 
+/** What is shown of an answer that is not Millrace's. */
+const SAID_CHARACTERS_MAX = 80;
+
 export class Client {
   readonly #url: string;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #absentAdvice: string;
 
-  /** `url` without a path: `http://127.0.0.1:8080`. */
-  constructor(url: string, key: string | null) {
+  /** `url` without a path: `http://127.0.0.1:8080`; what to do when nobody answers there. */
+  constructor(url: string, key: string | null, absentAdvice = "start it with millrace serve") {
+    this.#absentAdvice = absentAdvice;
     this.#url = url.replace(/\/+$/, "");
     this.#headers = key === null ? {} : { authorization: `Bearer ${key}` };
   }
 
   async #post(path: string, type: string, body: string): Promise<unknown> {
-    return (await this.#open(path, type, body)).json();
+    return this.#json(await this.#open(path, type, body));
+  }
+
+  /** What an appliance answers is JSON; that of a proxy, or of another server, may be anything. */
+  async #json(response: Response): Promise<unknown> {
+    const text = await response.text();
+    try {
+      return JSON.parse(text);
+    } catch {
+      const said = JSON.stringify(text.slice(0, SAID_CHARACTERS_MAX));
+      throw new ApplianceError(
+        `${this.#url} answers ${response.status} ${said}, as Millrace does not; name where it serves with --url`,
+      );
+    }
   }
 
   /** An answer that is no problem, not read. */
@@ -65,16 +83,14 @@ export class Client {
         });
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
-        throw new ApplianceError(
-          `${this.#url} does not answer (${why}); start it with millrace serve`,
-        );
+        throw new ApplianceError(`${this.#url} does not answer (${why}); ${this.#absentAdvice}`);
       }
       if (response.ok) return response;
-      const { detail } = (await response.json()) as { readonly detail?: string };
       if (response.status === 503 && attempt < ATTEMPTS_MAX) {
         await Bun.sleep(1000 * Number(response.headers.get("retry-after") ?? 1));
         continue;
       }
+      const { detail } = (await this.#json(response)) as { readonly detail?: string };
       throw new ApplianceError(`POST ${path}: ${response.status}: ${detail ?? "no reason"}`);
     }
   }

@@ -18,7 +18,21 @@ export async function readReconcile(request: Request): Promise<ReconcileRequest 
   } catch {
     return refuse(400, "bad_request", 'send {"view": NAME, "from": TIME, "to": TIME}');
   }
-  const { view, from, to, dry_run: dry = false } = (given ?? {}) as Record<string, unknown>;
+  const {
+    view,
+    from,
+    to,
+    dry_run: dry = false,
+    ...unknown
+  } = (given ?? {}) as Record<string, unknown>;
+  const [name] = Object.keys(unknown);
+  if (name !== undefined)
+    // a dry run that is misspelt would be a real one
+    return refuse(
+      400,
+      "bad_request",
+      `${JSON.stringify(name)} is not known; send "view", "from", "to" and "dry_run"`,
+    );
   const [fromUs, toUs] = [from, to].map((text) => (typeof text === "string" ? timeUs(text) : null));
   if (typeof view !== "string" || typeof dry !== "boolean" || fromUs == null || toUs == null)
     return refuse(

@@ -18,6 +18,7 @@ import { batchText } from "../../src/view/batch.ts";
 import { WINDOW_MACROS } from "../../src/view/macros.ts";
 import { columnList, ViewParser } from "../../src/view/parse.ts";
 import type { ViewPlan } from "../../src/view/plan.ts";
+import { quoteText } from "../../src/view/render.ts";
 import { withRange, type ReconciledRange } from "../../src/window/reconciled.ts";
 import { planOf, SCHEMA } from "../view/fixture.ts";
 
@@ -88,7 +89,7 @@ const runArbitrary: fc.Arbitrary<Run> = fc.record({
   isUpdate: fc.boolean(),
   events: fc.array(
     fc.record({
-      key: fc.constantFrom(0, 0, 0, 1, 2, 3),
+      key: fc.constantFrom(0, 0, 0, 1, 2, 3, 4),
       stepUs: seconds(0, 1, 2, 5, 9),
       backUs: seconds(0, 0, 0, 5, 11, 16, 20, 21, 25, 30, 31, 45, 60),
     }),
@@ -100,12 +101,13 @@ const runArbitrary: fc.Arbitrary<Run> = fc.record({
   since: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.nat(6)),
 });
 
-/** Float and text of a key: NULL, 0 and -0, and texts that look alike. */
+/** Float and text of a key: NULL, 0 and -0, texts that look alike, and what a text of SQL cannot hold. */
 const KEYS: readonly (readonly [number | null, string | null])[] = [
   [0, "a"],
   [-0, "a"],
   [0.1, null],
   [null, "NULL"],
+  [0.1, "a\0'"],
 ];
 
 /** A stream with one event a record, its late events by the plain model, and the view of what is not late; all in DuckDB. */
@@ -173,7 +175,7 @@ class Stream {
       ({ kind } = this.#model.add(name, timeUs, null));
     }
     const values = [f === null ? null : `${Object.is(f, -0) ? "-0.0" : f}`, s].map((text) =>
-      text === null ? "NULL" : `'${text}'`,
+      text === null ? "NULL" : quoteText(text),
     );
     const time = `make_timestamptz(${timeUs})`;
     const cells = [time, "'/'", ...values, position % 7, kind === "late" || kind === "corrected"];
@@ -239,7 +241,7 @@ class Stream {
       imageRows(image, columns).flatMap((row) => {
         const values = row.map((cell, at) => {
           const { type } = must(columns[at], "a column");
-          const text = cell === null ? "NULL" : `'${cellText(cell, type)}'`;
+          const text = cell === null ? "NULL" : quoteText(cellText(cell, type));
           return `CAST(${text} AS ${sqlTypeText(type)})`;
         });
         const same = keyColumns(this.#plan).map(

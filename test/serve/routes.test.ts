@@ -69,6 +69,7 @@ describe("/v1/reconcile", () => {
     ['{"view": "v", "from": "2024-01-01"}', "bad_request"],
     ['{"view": 7, "from": "2024-01-01", "to": "2024-01-02"}', "bad_request"],
     ['{"view": "v", "from": "2024-01-01", "to": "2024-01-02", "dry_run": 1}', "bad_request"],
+    ['{"view": "v", "from": "2024-01-01", "to": "2024-01-02", "dryrun": true}', "bad_request"],
     ['{"view": "v", "from": "2024-01-02", "to": "2024-01-02"}', "bad_range"],
   ])("%s is refused", async (body, code) => {
     expect(await problemOf(await post(body))).toEqual([400, code]);

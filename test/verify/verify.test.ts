@@ -140,6 +140,13 @@ test("what differs is told: key, column, the stream's value and the batch's", as
 }, 60_000);
 
 test("what cannot be verified is exit code 2", async () => {
+  const elsewhere = join(folder.path, "elsewhere.yaml");
+  writeFileSync(elsewhere, configText("cents", "127.0.0.1:9"));
+  await using strange = Bun.serve({
+    port: 0,
+    fetch: () => new Response("<html>", { status: 404 }),
+  });
+  await using empty = Bun.serve({ port: 0, fetch: () => Response.json({}) });
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [["fwe", "--config", good], /there is no view "fwe"; did you mean few\?/],
     [
@@ -151,6 +158,9 @@ test("what cannot be verified is exit code 2", async () => {
       ["few", "--config", good, "--url", "http://127.0.0.1:9"],
       /few: NOT VERIFIED: .* does not answer/,
     ],
+    [["few", "--config", elsewhere], /few: NOT VERIFIED: .* is in use: name where .* --url/],
+    [["few", "--config", good, "--url", strange.url.href], /404 "<html>", as Millrace does not/],
+    [["few", "--config", good, "--url", empty.url.href], /TypeError/],
   ];
   for (const [words, message] of cases) {
     const { code, out, err } = await verify(...words);
