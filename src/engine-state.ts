@@ -54,7 +54,7 @@ export function* checkpointSteps(
 ): Generator<void, CheckpointChange> {
   const { admission, windows, lastPosition, folded } = engine;
   const ids = admission.takeDelta(lastPosition);
-  const expiredSegments = [...admission.orphans, ...engine.expiredIds()];
+  const expiredSegments = admission.expiredIds(engine.lastReceivedAtUs);
   const answers = engine.answers.takeChange(engine.lastReceivedAtUs);
   const views = yield* windows.checkpointSteps(room);
   assert(engine.folded === folded, "nothing is folded while a checkpoint is taken");

@@ -143,13 +143,6 @@ export class Engine {
     return { streams: this.accounting.streams, views, watermarks };
   }
 
-  /** Ids of each stream received before these times are outside of its dedup_ttl: a checkpoint may drop them. */
-  expiredIds(): { readonly stream: string; readonly beforeUs: number }[] {
-    return [...this.#streams.values()].flatMap(({ name, dedupTtlUs }) =>
-      dedupTtlUs === null ? [] : [{ stream: name, beforeUs: this.#receivedAtUs - dedupTtlUs }],
-    );
-  }
-
   /** Last position that was given out, durable or not. */
   get lastPosition(): number {
     return this.#lastPosition;

@@ -21,7 +21,7 @@ import type { AdmitKernels } from "../../kernels/admit.ts";
 import type { KernelInstance } from "../../kernels/host.ts";
 import { assert, must } from "../base/assert.ts";
 import type { Files } from "../base/files.ts";
-import { DELTA_IDS_DUE, DELTA_IDS_MAX } from "../limits.ts";
+import { DEDUP_TTL_US_MAX, DELTA_IDS_DUE, DELTA_IDS_MAX } from "../limits.ts";
 import { AdmitBuffers, SEGMENT_ENTRIES } from "./buffers.ts";
 import {
   AdmissionFormatError,
@@ -31,6 +31,7 @@ import {
   encodeState,
   type AdmissionSegment,
   type HashKey,
+  type StreamState,
 } from "./checkpoint.ts";
 import type { GenerationInfo, GenerationParts } from "./generation.ts";
 import { IdRestore } from "./id-restore.ts";
@@ -104,8 +105,8 @@ export interface GenerationFolder {
 export class Admission {
   readonly #kernels: KernelInstance<AdmitKernels>;
   readonly #key: HashKey;
-  /** Streams that the restored state did not have, and when the newest of their ids in it was received, ms. */
-  readonly #orphans = new Map<string, number>();
+  /** What a checkpoint said of each stream: kept for those that are not declared now, or whose ids are not looked at. */
+  readonly #restored = new Map<string, StreamState>();
   readonly #streams = new Map<string, StreamBlock>();
   readonly #buffers: AdmitBuffers;
   readonly #pages: AdmitPages;
@@ -266,22 +267,17 @@ export class Admission {
    * `position`, the last log position admitted, is durable. If that fails the process ends.
    */
   takeDelta(position: number): { body: Uint8Array; segments: AdmissionSegment[] } {
-    const states = [];
-    for (const stream of this.#streams.values()) {
+    for (const stream of this.#streams.values())
       while (stream.deltaIds > 0) this.#cutSegment(stream);
-      const { clock, receivedAtMs, ids } = stream;
-      states.push({ name: stream.settings.name, clock: clock.state, receivedAtMs, ids });
-    }
     const segments = this.#cut;
     this.#cut = [];
     this.#cutIds = 0;
-    return { body: encodeState({ position, key: this.#key, streams: states }), segments };
+    return { body: encodeState({ position, key: this.#key, streams: this.#states() }), segments };
   }
 
   /** Segments of `takeDelta` are saved, and nobody reads them any more: their memory is used again. */
   saved(segments: readonly Pick<AdmissionSegment, "bytes">[]): void {
     this.#rooms.giveBack(segments);
-    this.#orphans.clear();
   }
 
   /** Moves the oldest ids of a delta, at most SEGMENT_ENTRIES, into a segment. */
@@ -299,38 +295,47 @@ export class Admission {
     this.#cutIds += count;
   }
 
-  /** Segments that were restored for no stream, as a checkpoint may drop them: of streams that the state does not have. */
-  get orphans(): { readonly stream: string; readonly beforeUs: number }[] {
-    return [...this.#orphans].map(([stream, newestMs]) => ({
-      stream,
-      beforeUs: (newestMs + 1) * 1000,
+  #states(): StreamState[] {
+    const declared = [...this.#streams.values()].map((stream): StreamState => {
+      const { name, dedupTtlUs } = stream.settings;
+      const of = stream.deduplicates ? { ids: stream.ids, dedupTtlUs } : this.#restored.get(name);
+      const { clock, receivedAtMs } = stream;
+      return { ids: 0, ...of, name, clock: clock.state, receivedAtMs };
+    });
+    return [...declared, ...[...this.#restored.values()].filter((s) => !this.#streams.has(s.name))];
+  }
+
+  /** Ids that have outlived their stream's TTL, or the last that it had, at `nowUs`: a checkpoint may drop them. */
+  expiredIds(nowUs: number): { readonly stream: string; readonly beforeUs: number }[] {
+    return this.#states().map(({ name, dedupTtlUs }) => ({
+      stream: name,
+      beforeUs: nowUs - (dedupTtlUs ?? DEDUP_TTL_US_MAX),
     }));
   }
 
   /**
-   * Takes over a checkpoint: the newest body and all segments that have not expired, in any order, but fastest stream by stream. Segments and states of streams
-   * that are not declared any more are passed over, and segments of before by a stream that is declared anew: it starts empty. Returns the position to replay from (exclusive). Throws AdmissionFormatError, and
-   * RangeError when the memory does not hold the ids.
+   * Takes over a checkpoint: the newest body and all segments that have not expired, in any order, but fastest stream by stream. States of streams that are not
+   * declared are kept for the next checkpoints, and their segments stay there. Returns the position to replay from (exclusive). Throws AdmissionFormatError, and RangeError when the memory does not hold the ids.
    */
   restore(body: Uint8Array, segments: Iterable<Uint8Array>): number {
     const state = decodeState(body);
     if (state.key.k0 !== this.#key.k0 || state.key.k1 !== this.#key.k1)
       throw new AdmissionFormatError("the checkpoint of admission was made with another hash key");
     for (const times of state.streams) {
+      this.#restored.set(times.name, times);
       const stream = this.#streams.get(times.name);
       if (stream === undefined) continue;
       assert(stream.receivedAtMs === null, "a checkpoint is restored before events are admitted");
       stream.restoreTimes(times.clock, times.receivedAtMs);
       this.#pages.buildTable(stream, times.ids);
     }
-    const known = new Set(state.streams.map(({ name }) => name));
     const restore = new IdRestore(this.#kernels, this.#pages, this.#buffers.chunk);
     for (const segment of segments) {
       const { stream: name, newestMs, entries } = decodeSegment(segment);
       const stream = this.#streams.get(name);
-      if (!known.has(name))
-        this.#orphans.set(name, Math.max(newestMs, this.#orphans.get(name) ?? 0));
-      else if (stream?.deduplicates === true) restore.add(stream, entries, newestMs);
+      // earlier releases forgot the state of a stream that was removed: what is still there of its ids is left out
+      if (stream?.deduplicates === true && stream.receivedAtMs !== null)
+        restore.add(stream, entries, newestMs);
     }
     restore.finish();
     return state.position;

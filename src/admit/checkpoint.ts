@@ -21,6 +21,8 @@ export interface StreamState {
   readonly receivedAtMs: number | null;
   /** Ids in the table: how large it is made before the segments are put back. */
   readonly ids: number;
+  /** The stream's `dedup_ttl`, or the last that it had; null = its ids were never looked at; absent in checkpoints of before. */
+  readonly dedupTtlUs?: number | null;
 }
 
 /** What the body says. */

@@ -182,6 +182,25 @@ export function unfoldedRefusals(views: readonly UnfoldedFacts[]): string[] {
     );
 }
 
+/** A stream that is no longer configured, beside what the log holds. */
+export interface UnadmittedFacts {
+  readonly name: string;
+  /** Log position up to which the checkpoint has admission's state. */
+  readonly admitted: number;
+  /** Log position of the stream's last events; 0 = none. */
+  readonly lastEvents: number;
+}
+
+/** Why ids of these streams would not count when they come back, a reason each: nothing reads the log for them, and they are in no checkpoint. */
+export function unadmittedRefusals(streams: readonly UnadmittedFacts[]): string[] {
+  return streams
+    .filter(({ lastEvents, admitted }) => lastEvents > admitted)
+    .map(
+      ({ name, lastEvents, admitted }) =>
+        `stream ${name} is no longer in the configuration, but the last run did not end in order: ids of its events at log positions ${admitted + 1} to ${lastEvents} are in no checkpoint, and would not be duplicates if it came back. Start once more with the stream, stop in order (SIGTERM), then remove it`,
+    );
+}
+
 /** Why a start without these views would lose corrections, a reason each: their rows wait in the checkpoint, and a stop in order puts them out. */
 export function correctionRefusals(waiting: readonly string[]): string[] {
   return waiting.map(

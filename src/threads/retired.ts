@@ -4,11 +4,12 @@ import type { AppliedConfiguration } from "../admit/applied.ts";
 import {
   correctionRefusals,
   retiredRefusals,
+  unadmittedRefusals,
   unfoldedRefusals,
   type RetiredFacts,
 } from "../checkpoint/recovery.ts";
-import type { LoadedCheckpoint } from "../checkpoint/store.ts";
-import { WINDOWS_READER } from "../engine-state.ts";
+import type { LoadedCheckpoint, ReaderCheckpoint } from "../checkpoint/store.ts";
+import { ADMISSION_READER, WINDOWS_READER } from "../engine-state.ts";
 import { LOG_HEADS_PER_LOOK } from "../limits.ts";
 import type { LogReader } from "../log/log.ts";
 import { USER_NAMESPACE } from "../table/exporter.ts";
@@ -29,12 +30,21 @@ export function refuseRetired(
   const goneViews = Object.entries(before?.views ?? {}).filter(([name]) => !views.has(name));
   const lasts =
     goneStreams.length + goneViews.length > 0 ? lastEvents(found.log) : new Map<string, number>();
-  const checkpoint = found.loaded.readers.find(({ name }) => name === WINDOWS_READER);
+  const readerNamed = (wanted: string): ReaderCheckpoint | undefined =>
+    found.loaded.readers.find(({ name }) => name === wanted);
+  const checkpoint = readerNamed(WINDOWS_READER);
   const reasons = [
     ...retiredRefusals([
       ...goneStreams.map((name) => retiredStream(start, name, lasts.get(name) ?? 0)),
       ...retiredViews(start, found.loaded),
     ]),
+    ...unadmittedRefusals(
+      goneStreams.map((name) => ({
+        name,
+        admitted: readerNamed(ADMISSION_READER)?.position ?? 0,
+        lastEvents: lasts.get(name) ?? 0,
+      })),
+    ),
     ...unfoldedRefusals(
       goneViews.map(([name, { since }]) => ({
         name,

@@ -41,23 +41,72 @@ test("a checkpoint holds only what is new, and says when a segment can be droppe
   expect(live.takeDelta(9).segments).toEqual([]);
 });
 
-test("a stream that is back after a start without it begins with no ids, and those of then are dropped", () => {
+test("a stream that is back after starts without it goes on: ids within the TTL count, no others", () => {
+  const others = { ...SETTINGS, name: "others" };
+  const live = admission([SETTINGS, others]);
+  admit(live, events(0, 30_000), START_US);
+  admit(live, events(30_000, 1000), START_US + 5_000_000);
+  let { body, segments } = live.takeDelta(2);
+  const bytesOf = (all: readonly AdmissionSegment[]): Uint8Array[] => all.map(({ bytes }) => bytes);
+  for (const position of [3, 4]) {
+    const without = admission([others]);
+    without.restore(body, bytesOf(segments));
+    const nowUs = START_US + position * 1_000_000;
+    admit(without, events(0, 10, nowUs), nowUs, "others");
+    expect(without.expiredIds(nowUs)).toEqual(
+      ["others", "clicks"].map((stream) => ({ stream, beforeUs: nowUs - 10_000_000 })),
+    );
+    const next = without.takeDelta(position);
+    body = next.body;
+    segments = [...segments, ...next.segments];
+  }
+  const back = admission([SETTINGS, others]);
+  expect(back.restore(body, bytesOf(segments))).toBe(4);
+  expect(back.clock("clicks").watermarkUs).toBe(BigInt(START_US - 1_000_000));
+  expect(admit(back, events(0, 1000), START_US + 9_999_000).duplicates).toBe(1000);
+  expect(admit(back, events(1000, 31_000), START_US + 10_000_000)).toMatchObject({
+    duplicates: 1000,
+    accepted: 30_000,
+  });
+});
+
+test("a stream whose ids were not looked at for a while: those within the TTL count again", () => {
+  const count = 300_000;
+  const batch = { idValid: null, eventTimes: new BigInt64Array(1000), rowCount: 1000 };
+  const fill = (into: Admission, receivedAtUs: number): number => {
+    const arrival = { partition: "", receivedAtUs };
+    let duplicates = 0;
+    for (let first = 0; first < count; first += 1000) {
+      const result = into.admit("clicks", { ...batch, hashes: massHashes(first, 1000) }, arrival);
+      if (!result.full) duplicates += result.duplicates;
+    }
+    return duplicates;
+  };
+  const live = admission([SETTINGS]);
+  fill(live, START_US);
+  const { body, segments } = live.takeDelta(1);
+  const without = admission([{ ...SETTINGS, dedupTtlUs: null }]);
+  without.restore(body, []);
+  expect(fill(without, START_US + 1000)).toBe(0);
+  const back = admission([SETTINGS]);
+  back.restore(
+    without.takeDelta(2).body,
+    segments.map(({ bytes }) => bytes),
+  );
+  expect(fill(back, START_US + 9_999_000)).toBe(count);
+});
+
+test("ids of a checkpoint without the state of their stream are left out", () => {
   const live = admission([SETTINGS]);
   admit(live, events(0, 30_000), START_US);
-  const segments = live.takeDelta(2).segments;
-  const without = admission([{ ...SETTINGS, name: "others" }]).takeDelta(3).body;
-  const next = admission([SETTINGS]);
-  expect(
-    next.restore(
-      without,
-      segments.map(({ bytes }) => bytes),
-    ),
-  ).toBe(3);
-  expect(next.orphans).toEqual([{ stream: "clicks", beforeUs: START_US + 1000 }]);
-  for (const { newestReceivedAtUs } of segments)
-    expect(newestReceivedAtUs).toBeLessThan(START_US + 1000);
-  expect(admit(next, events(0, 1000), START_US + 2_000_000).duplicates).toBe(0);
-  expect(next.takeDelta(4).segments[0]?.newestReceivedAtUs).toBe(START_US + 2_000_000);
+  const { segments } = live.takeDelta(2);
+  const back = admission([SETTINGS]);
+  const { body } = admission([]).takeDelta(3);
+  back.restore(
+    body,
+    segments.map(({ bytes }) => bytes),
+  );
+  expect(admit(back, events(0, 1000), START_US + 2_000_000).duplicates).toBe(0);
 });
 
 test("restored: duplicates and watermark as before; expired segments may be there or not", () => {
@@ -139,7 +188,7 @@ test("foreign, damaged, cut and newer bytes are refused by name", () => {
   expect(() => other.restore(body, [])).toThrow("another hash key");
 });
 
-test("a stream that is not declared any more is passed over, a new one starts empty", () => {
+test("a stream that is new beside others starts empty", () => {
   const live = admission([SETTINGS, { ...SETTINGS, name: "gone" }]);
   admit(live, events(0, 10), START_US);
   admit(live, events(0, 10), START_US, "gone");

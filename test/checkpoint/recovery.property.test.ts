@@ -7,6 +7,7 @@ import {
   retiredRefusals,
   runningReaders,
   TABLE_READER_BODY,
+  unadmittedRefusals,
   unfoldedRefusals,
   trimPosition,
   type ReaderFacts,
@@ -209,7 +210,11 @@ test("what a removed stream or view has nowhere but in the log or the checkpoint
   expect(ofView).toContain("closed rows up to log position 6");
 });
 
-test("a removed view refuses the start while events behind the checkpoint may have closed its windows", () => {
+test("a removed view or stream refuses the start while events behind the checkpoint may have closed its windows, or have its ids", () => {
+  expect(unadmittedRefusals([{ name: "s", admitted: 5, lastEvents: 5 }])).toEqual([]);
+  expect(unadmittedRefusals([{ name: "s", admitted: 5, lastEvents: 7 }])).toEqual([
+    expect.stringContaining("ids of its events at log positions 6 to 7 are in no checkpoint"),
+  ]);
   expect(unfoldedRefusals([{ name: "v", folded: 5, lastEvents: 5 }])).toEqual([]);
   expect(unfoldedRefusals([{ name: "v", folded: 5, lastEvents: 7 }])).toEqual([
     expect.stringContaining("events at log positions 6 to 7"),

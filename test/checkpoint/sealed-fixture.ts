@@ -48,9 +48,9 @@ export class SealedRig {
     return openCheckpointStore(join(this.#root, "state.db"), new DiskFiles(), "job");
   }
 
-  #newAdmission(): Admission {
+  #newAdmission(isDeclared = true): Admission {
     const admission = new Admission(kernels(), KEY, { files: this.files, path: FOLDER });
-    admission.addStream(this.settings);
+    if (isDeclared) admission.addStream(this.settings);
     return admission;
   }
 
@@ -76,14 +76,14 @@ export class SealedRig {
     return result;
   }
 
-  checkpoint(): void {
+  /** `nowUs`: when the newest record of all streams was received. */
+  checkpoint(nowUs = this.#nowUs): void {
     const { body, segments } = this.admission.takeDelta(this.#log.length);
-    const beforeUs = this.#nowUs - (this.settings.dedupTtlUs ?? 0);
     const changes = this.sealer.save({
       ...NO_CHANGE,
       readers: [{ name: "admission", position: this.#log.length, body }],
       segments,
-      expiredSegments: [{ stream: this.settings.name, beforeUs }],
+      expiredSegments: this.admission.expiredIds(nowUs),
     });
     this.#take(changes);
   }
@@ -106,11 +106,11 @@ export class SealedRig {
     if (changes.length > 0) this.sealer.taken();
   }
 
-  /** What a killed process leaves, started again. */
-  restart(): void {
+  /** What a killed process leaves, started again, with the stream in the configuration or without. */
+  restart(isDeclared = true): void {
     this.#store.close();
     this.#store = this.#open();
-    this.admission = this.#newAdmission();
+    this.admission = this.#newAdmission(isDeclared);
     const { readers, segments } = this.#store.load();
     const bodyOf = (name: string): Uint8Array | null =>
       readers.find((reader) => reader.name === name)?.body ?? null;
@@ -125,7 +125,7 @@ export class SealedRig {
             [...segments].map(({ bytes }) => bytes),
           );
     for (const record of this.#log.slice(from))
-      if (record.image.length > 0)
+      if (record.image.length > 0 && isDeclared)
         this.admission.replay(this.settings.name, {
           ...record,
           partition: "",

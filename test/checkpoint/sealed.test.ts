@@ -35,6 +35,28 @@ test("more ids than memory holds are duplicates for the whole TTL, and no longer
   rig.close();
 });
 
+test("a stream that was removed: sealed or not, its ids count within the TTL when it is back, and leave the disk after it when it is not", () => {
+  const rig = new SealedRig(STREAM);
+  expect(fill(rig, 0, 2000, START_US)).toBe(2000);
+  const through = START_US + 2_000_000;
+  rig.restart(false);
+  rig.checkpoint(through);
+  rig.restart(false);
+  rig.checkpoint(through);
+  rig.restart();
+  for (const first of [0, 1000, 1950])
+    expect(rig.admit(events(first), through)).toMatchObject({ duplicates: ROWS });
+  rig.checkpoint();
+  rig.restart(false);
+  expect(rig.sealer.bytes).toBeGreaterThan(0);
+  rig.checkpoint(through + TTL_US);
+  expect(rig.files.list(FOLDER)).toEqual([]);
+  rig.restart();
+  for (const first of [0, 1000, 1950])
+    expect(rig.admit(events(first), through + TTL_US)).toMatchObject({ accepted: ROWS });
+  rig.close();
+});
+
 test("when dedup_disk_max is reached too it is 503, said aloud; there is room again when generations expire", () => {
   const rig = new SealedRig(STREAM, { diskBytesMax: 30_000 });
   const taken = fill(rig, 0, 10_000, START_US);
