@@ -146,10 +146,11 @@ export class SavepointFolder implements SavepointPlace {
   }
 }
 
-/** Throws SavepointError when a folder that is there holds anything. */
-export function refuseFilled(path: string): void {
+/** Throws SavepointError when a folder that is there holds anything but `own`. */
+export function refuseFilled(path: string, own?: string): void {
   if (!statSync(path).isDirectory()) throw new SavepointError(`${path} is not a folder`);
-  const names = readdirSync(path).filter((name) => name !== NOBODYS);
+  const all = readdirSync(path).toSorted();
+  const names = all.filter((name) => name !== NOBODYS && name !== own);
   if (names.includes(RESTORING_NAME))
     throw new SavepointError(
       `${path} holds a restore that was not finished: remove it, or name another folder`,

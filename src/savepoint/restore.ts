@@ -65,8 +65,8 @@ export async function restoreInto(
   fill: (place: string) => Promise<void>,
 ): Promise<Omit<RestoreReport, "savepoint">> {
   const { files } = order;
-  const wasThere = files.exists(order.dataFolder);
-  if (wasThere) refuseFilled(order.dataFolder);
+  const wasThere = refuseTarget(order);
+  const placed: string[] = [];
   try {
     files.makeFolder(order.dataFolder);
     const dataFolder = realpathSync(order.dataFolder);
@@ -74,12 +74,22 @@ export async function restoreInto(
     makeIdentity(place, savepoint, files);
     await fill(place);
     const movedTables = moveTables(savepoint, { place, dataFolder }, files);
-    settle(place, dataFolder, files);
+    settle({ place, dataFolder, placed }, files);
     return { dataFolder, movedTables };
   } catch (error) {
-    abandon(order, wasThere);
+    abandon(order, { wasThere, placed });
     throw failureOf(error, order.dataFolder);
   }
+}
+
+/** Throws SavepointError when the data folder to be holds anything. Whether it is there. */
+export function refuseTarget({
+  dataFolder,
+  files,
+}: Pick<RestoreOrder, "dataFolder" | "files">): boolean {
+  const isThere = files.exists(dataFolder);
+  if (isThere) refuseFilled(dataFolder);
+  return isThere;
 }
 
 /** The folders of a data folder, and lock.db with the job of the savepoint. */
@@ -146,22 +156,36 @@ function moveTables(
   return tables.length;
 }
 
-/** Everything gets its place; without lock.db, which comes last, a start refuses the folder. */
-function settle(place: string, dataFolder: string, files: Files): void {
-  for (const name of PARTS)
-    if (files.exists(join(place, name)))
-      files.renameOver(join(place, name), join(dataFolder, name), "restore.place.rename");
+interface Settling {
+  readonly place: string;
+  readonly dataFolder: string;
+  /** Names that got, or may have got, their place. */
+  readonly placed: string[];
+}
+
+/** Everything gets its place; without lock.db, which comes last, a start refuses the folder. Nothing that came there meanwhile is written over. */
+function settle({ place, dataFolder, placed }: Settling, files: Files): void {
+  refuseFilled(dataFolder, RESTORING_NAME);
+  for (const name of PARTS) {
+    if (!files.exists(join(place, name))) continue;
+    placed.push(name);
+    files.renameOver(join(place, name), join(dataFolder, name), "restore.place.rename");
+  }
   files.removeTree(join(place, "tmp"), "restore.tmp.remove");
+  placed.push(IDENTITY);
   files.renameOver(join(place, IDENTITY), join(dataFolder, IDENTITY), "restore.identity.rename");
   files.removeTree(place, "restore.place.remove");
 }
 
+/** Removes what the restore wrote, and nothing else. */
 function abandon(
   { dataFolder, files }: Pick<RestoreOrder, "dataFolder" | "files">,
-  wasThere: boolean,
+  { wasThere, placed }: { readonly wasThere: boolean; readonly placed: readonly string[] },
 ): void {
-  const names = wasThere ? [RESTORING_NAME, IDENTITY, ...PARTS] : [""];
-  for (const name of names) files.removeTree(join(dataFolder, name), "restore.abandon");
+  for (const name of [RESTORING_NAME, ...placed])
+    files.removeTree(join(dataFolder, name), "restore.abandon");
+  if (!wasThere && files.exists(dataFolder) && files.list(dataFolder).length === 0)
+    files.removeTree(dataFolder, "restore.abandon");
 }
 
 /** What a disk did, as SavepointError; a broken invariant stays what it is. */

@@ -21,6 +21,7 @@ import {
 } from "./owner.ts";
 import { differsAt } from "./lineage.ts";
 import { lastStored, readSegmentKey, runFrom } from "./segment.ts";
+import { NOTE_BYTES_MAX } from "./ship-limits.ts";
 import {
   CHUNK_KEYS,
   isChunkKey,
@@ -70,7 +71,7 @@ export interface Claimed {
 /** Claims the prefix for this process. Rejects with ClaimRefusedError, StoreError; throws OS errors. */
 export async function claimPrefix(store: ObjectStore, folder: ShippingFolder): Promise<Claimed> {
   const { dataFolder, jobId, files } = folder;
-  const held = await store.get(OWNER_KEY);
+  const held = await store.get(OWNER_KEY, NOTE_BYTES_MAX);
   const owner = held === null ? null : decodeOwner(held, `${store.address}/${OWNER_KEY}`);
   const listed = await store.list("");
   const segments = listed.flatMap(({ key }) => readSegmentKey(key) ?? []);
@@ -136,7 +137,7 @@ export async function claimPrefix(store: ObjectStore, folder: ShippingFolder): P
 
 /** Rejects with ClaimRefusedError when another process has begun to ship there since. */
 export async function confirmOwner(store: ObjectStore, owner: Owner): Promise<void> {
-  const bytes = await store.get(OWNER_KEY);
+  const bytes = await store.get(OWNER_KEY, NOTE_BYTES_MAX);
   const name = `${store.address}/${OWNER_KEY}`;
   if (bytes === null)
     throw new ClaimRefusedError(
@@ -163,12 +164,12 @@ async function keptShipments(
 ): Promise<Kept[]> {
   const kept: Kept[] = [];
   for (const name of countedShipments(names, terms).toReversed()) {
-    const bytes = await store.get(name.key);
-    if (bytes === null) continue;
     try {
+      const bytes = await store.get(name.key, NOTE_BYTES_MAX);
+      if (bytes === null) continue;
       kept.push({ name, shipment: decodeShipment(bytes, name.key) });
     } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
+      if (!(error instanceof StoreError) || error.fault !== "damaged") throw error;
     }
   }
   return kept;

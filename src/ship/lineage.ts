@@ -5,7 +5,7 @@ import type { EncodedRecord } from "../log/log.ts";
 import { recordPieces, type LogMoment } from "../savepoint/copy-log.ts";
 import type { Term } from "./owner.ts";
 import { decodeSegment, encodeSegment, holderOf, type Segment } from "./segment.ts";
-import { SEGMENT_BYTES } from "./ship-limits.ts";
+import { SEGMENT_BYTES_MAX } from "./ship-limits.ts";
 import { StoreError, type ObjectStore } from "./store.ts";
 
 /** What a prefix has of the log. */
@@ -58,9 +58,9 @@ function ownRecords(
 }
 
 async function storedRecords(store: ObjectStore, segment: Segment): Promise<EncodedRecord[]> {
-  const bytes = await store.get(segment.key, SEGMENT_BYTES);
-  if (bytes === null) return [];
   try {
+    const bytes = await store.get(segment.key, SEGMENT_BYTES_MAX);
+    if (bytes === null) return [];
     return decodeSegment(segment, bytes, segment.key);
   } catch (error) {
     if (error instanceof StoreError && error.fault === "damaged") return [];

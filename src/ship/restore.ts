@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { Files } from "../base/files.ts";
 import { decompressForeign } from "../base/zstd.ts";
 import { LogCopy } from "../savepoint/copy-log.ts";
-import { restoreInto } from "../savepoint/restore.ts";
+import { refuseTarget, restoreInto } from "../savepoint/restore.ts";
 import { CONFIGURATION_NAME } from "../savepoint/manifest.ts";
 import { writeFolderNote } from "./claim.ts";
 import { inOrder } from "./lanes.ts";
@@ -18,7 +18,7 @@ import {
   type Run,
   type Segment,
 } from "./segment.ts";
-import { DOWNLOADS_MAX, REQUEST_TRIES, SEGMENT_BYTES } from "./ship-limits.ts";
+import { DOWNLOADS_MAX, NOTE_BYTES_MAX, REQUEST_TRIES, SEGMENT_BYTES_MAX } from "./ship-limits.ts";
 import {
   chunkKey,
   countedShipments,
@@ -72,6 +72,7 @@ const LOG_FILE_BYTES = 128 * 1024 * 1024;
 /** Restores. Rejects with StoreError and SavepointError; then the data folder is as it was before. */
 export async function restoreShipment(order: ShipRestoreOrder): Promise<ShipRestoreReport> {
   const { store } = order;
+  refuseTarget(order);
   const contents = await readContents(store);
   const name = choose(contents, order);
   const advice = otherAdvice(contents, name);
@@ -109,7 +110,7 @@ export async function restoreShipment(order: ShipRestoreOrder): Promise<ShipRest
 }
 
 async function readContents(store: ObjectStore): Promise<Contents> {
-  const [bytes, listed] = await Promise.all([store.get(OWNER_KEY), store.list("")]);
+  const [bytes, listed] = await Promise.all([store.get(OWNER_KEY, NOTE_BYTES_MAX), store.list("")]);
   if (bytes === null)
     throw new StoreError(
       "refused",
@@ -158,7 +159,7 @@ function withAdvice(advice: string): (error: unknown) => never {
 
 async function fetchShipment(store: ObjectStore, { key }: ShipmentName): Promise<Shipment> {
   const name = `${store.address}/${key}`;
-  const bytes = await store.get(key);
+  const bytes = await store.get(key, NOTE_BYTES_MAX);
   if (bytes === null) throw new StoreError("damaged", `${name} is gone`);
   return decodeShipment(bytes, name);
 }
@@ -222,7 +223,9 @@ class Download {
   async #chunk({ sha256, bytes, rawBytes }: Chunk): Promise<Uint8Array> {
     const { store } = this.#order;
     const name = `${store.address}/${chunkKey(sha256)}`;
-    const stored = await store.get(chunkKey(sha256), bytes * DOWNLOADS_MAX);
+    const stored = await store
+      .get(chunkKey(sha256), bytes, DOWNLOADS_MAX)
+      .catch(withAdvice(this.#advice));
     if (stored === null) throw new StoreError("damaged", `${name} is missing${this.#advice}`);
     if (stored.length !== bytes || sha256Of(stored) !== sha256)
       throw new StoreError(
@@ -273,7 +276,7 @@ class Download {
   async #segment(segment: Segment): Promise<EncodedRecord[]> {
     const { store } = this.#order;
     const name = `${store.address}/${segment.key}`;
-    const bytes = await store.get(segment.key, SEGMENT_BYTES * DOWNLOADS_MAX);
+    const bytes = await store.get(segment.key, SEGMENT_BYTES_MAX, DOWNLOADS_MAX);
     if (bytes === null) throw new StoreError("damaged", `${name} is missing`);
     return decodeSegment(segment, bytes, name);
   }

@@ -3,6 +3,8 @@
 import type { Clock } from "../base/clock.ts";
 import { storeAddressText, type StoreAddress } from "../base/s3-address.ts";
 import {
+  ANSWER_BYTES_MAX,
+  CHUNK_BYTES,
   REQUEST_BYTES_PER_MS,
   REQUEST_RETRY_MS,
   REQUEST_TIMEOUT_MS,
@@ -54,8 +56,9 @@ export class S3Store implements ObjectStore {
     await this.#request("PUT", key, bytes);
   }
 
-  get(key: string, bytes = 0): Promise<Uint8Array | null> {
-    return this.#request("GET", key, NOTHING, bytes);
+  get(key: string, bytesMax: number, atOnce = 1): Promise<Uint8Array | null> {
+    const at = { bytesMax, timeBytes: Math.min(bytesMax, CHUNK_BYTES) * atOnce };
+    return this.#request("GET", key, NOTHING, at);
   }
 
   async remove(key: string): Promise<void> {
@@ -95,12 +98,13 @@ export class S3Store implements ObjectStore {
     method: Unsigned["method"],
     key: string,
     body: Uint8Array = NOTHING,
-    answerBytes = 0,
+    answer = { bytesMax: ANSWER_BYTES_MAX, timeBytes: 0 },
   ): Promise<Uint8Array | null> {
-    const timeoutMs = REQUEST_TIMEOUT_MS + (body.length + answerBytes) / REQUEST_BYTES_PER_MS;
+    const { bytesMax, timeBytes } = answer;
+    const timeoutMs = REQUEST_TIMEOUT_MS + (body.length + timeBytes) / REQUEST_BYTES_PER_MS;
     for (let left = REQUEST_TRIES - 1, waitMs = REQUEST_RETRY_MS; ; left--, waitMs *= 4)
       try {
-        return await this.#once(method, key, { body, timeoutMs });
+        return await this.#once(method, key, { body, timeoutMs, bytesMax });
       } catch (error) {
         this.#options.signal.throwIfAborted();
         if (left === 0 || !(error instanceof StoreError) || error.fault !== "away") throw error;
@@ -111,9 +115,10 @@ export class S3Store implements ObjectStore {
   async #once(
     method: Unsigned["method"],
     key: string,
-    { body, timeoutMs }: { readonly body: Uint8Array; readonly timeoutMs: number },
+    asked: { readonly body: Uint8Array; readonly timeoutMs: number; readonly bytesMax: number },
   ): Promise<Uint8Array | null> {
     const { target, credentials, clock, signal } = this.#options;
+    const { body, timeoutMs, bytesMax } = asked;
     const isQuery = key.startsWith("?");
     const path = isQuery ? key : (this.#prefix + key).split("/").map(encoded).join("/");
     const url = new URL(this.#bucket + path);
@@ -121,7 +126,7 @@ export class S3Store implements ObjectStore {
     const at = { region: target.region, atUs: clock.nowUs() };
     const headers = signedHeaders({ method, url, body }, credentials, at);
     let response: Response;
-    let answer: Uint8Array;
+    let answer: Uint8Array | null;
     try {
       response = await fetch(url, {
         method,
@@ -130,14 +135,21 @@ export class S3Store implements ObjectStore {
         redirect: "manual",
         signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
       });
-      answer = new Uint8Array(await response.arrayBuffer());
+      answer = await bodyOf(response, response.ok ? bytesMax : ANSWER_BYTES_MAX);
     } catch (error) {
       signal.throwIfAborted();
       const why = error instanceof Error ? error.message : String(error);
       throw new StoreError("away", `${subject} (${url.host}) does not answer: ${why}`);
     }
+    if (response.ok && answer === null)
+      throw new StoreError(
+        isQuery ? "refused" : "damaged",
+        isQuery
+          ? `${subject}: the store's listing has more than ${bytesMax} bytes a page: look whether ship.endpoint is that of an S3-compatible store`
+          : `${subject} is not what Millrace put there: it has more than the ${bytesMax} bytes that it can have`,
+      );
     if (response.ok) return answer;
-    const code = tag(new TextDecoder().decode(answer), "Code");
+    const code = tag(new TextDecoder().decode(answer ?? NOTHING), "Code");
     const { status } = response;
     if (status === 404 && code === "NoSuchKey" && method !== "PUT") return null;
     // what stands before a store may answer so for a moment: nobody may take it for an object that is not there
@@ -145,6 +157,19 @@ export class S3Store implements ObjectStore {
       throw new StoreError("away", `${subject}: something that is no store answers 404`);
     throw failureOf({ subject, status, code }, target);
   }
+}
+
+/** The bytes of an answer; null: it has more than `bytesMax`, and the rest is not read. */
+async function bodyOf(response: Response, bytesMax: number): Promise<Uint8Array | null> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  // leaving the loop cancels the answer
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    if (bytes > bytesMax) return null;
+    pieces.push(piece);
+  }
+  return Bun.concatArrayBuffers(pieces, bytes, true);
 }
 
 function failureOf(

@@ -10,6 +10,12 @@ export const DOWNLOADS_MAX = 8;
 export const REMOVALS_MAX = 8;
 /** Bytes of records in one segment, but for a record that is larger. */
 export const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** Bytes of a segment, however large its last record is: bodies of 4 MB and rejects of 4 MB, or the rows of a reconcile. */
+export const SEGMENT_BYTES_MAX = 64 * 1024 * 1024;
+/** Bytes of a note: some 120 a file and as many a chunk, so a manifest of two million of each, and one text of the runtime. */
+export const NOTE_BYTES_MAX = 512 * 1024 * 1024;
+/** Bytes of a page of a listing: a thousand keys of 1 KB at most, which escapes make three times as long, with what is said of each; also of any other answer. */
+export const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
 /** How often a request is tried before its failure is told: the store's own advice for 500, 503 and cut connections. */
 export const REQUEST_TRIES = 3;
 /** Wait before the second try; four times as long before the third. */

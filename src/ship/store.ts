@@ -36,8 +36,11 @@ export interface ObjectStore {
   readonly address: string;
   /** Writes an object, over one of this name. */
   put(key: string, bytes: Uint8Array): Promise<void>;
-  /** Null: there is none. `bytes`: about how many come, with all that is asked for at the same time: slow lines have time for them. */
-  get(key: string, bytes?: number): Promise<Uint8Array | null>;
+  /**
+   * Null: there is none. One of more than `bytesMax` bytes is not what was put there (fault `damaged`): no more of it is read. `atOnce`: objects of that size that
+   * are asked for at the same time, 1 by default: slow lines have time for all.
+   */
+  get(key: string, bytesMax: number, atOnce?: number): Promise<Uint8Array | null>;
   /** All objects whose keys begin so, in the order of their keys. */
   list(prefix: string): Promise<Listed[]>;
   /** No error when it is not there. */

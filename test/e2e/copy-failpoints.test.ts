@@ -9,9 +9,8 @@ import { FAILPOINTS, type Failpoint, type Step } from "../../src/base/failpoints
 import { openDataFolder } from "../../src/log/data-folder.ts";
 import { MANIFEST_NAME } from "../../src/savepoint/manifest.ts";
 import { restoreSavepoint } from "../../src/savepoint/restore.ts";
-import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
 import { jobOf, recordsOf, restoreTo } from "../ship/instance-fixture.ts";
-import { startStore, type TestStore } from "../ship/store-fixture.ts";
+import { storeTest, useStore, type TestStore } from "../ship/store-fixture.ts";
 import { temporaryFolder } from "./appliance.ts";
 import type { ChildStore } from "./copy-child.ts";
 import { sendBodies, start, writeConfig } from "./full-instance.ts";
@@ -136,16 +135,13 @@ async function each(
   await Promise.all(lanes);
 }
 
-let store: TestStore;
 beforeAll(async () => {
   const instance = await start({ config: writeConfig(folder.path), data: DATA });
   await sendBodies(instance, 0, 4);
   expect(await instance.stop()).toBe(0);
-  if (!isPythonMissing) store = await startStore();
 });
-afterAll(async () => {
-  if (!isPythonMissing) await store.stop();
-});
+let store: TestStore;
+useStore((started) => (store = started));
 
 test("a savepoint that is killed anywhere is whole or none; the data folder is as it was", async () => {
   const wanted = contentOf(DATA);
@@ -182,10 +178,7 @@ test("a restore that is killed anywhere is refused or whole; the savepoint is as
   });
 });
 
-const shipTest = (name: string, run: () => Promise<void>): void =>
-  test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
-
-shipTest(
+storeTest(
   "shipping that is killed anywhere goes on; what it had told to be in the store is restored",
   async () => {
     const target = {

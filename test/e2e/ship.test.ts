@@ -1,10 +1,9 @@
 // Off the disk: a machine is lost with its disk, and another one goes on from the store; two that write one prefix; a store that is away or refuses.
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, expect, setDefaultTimeout } from "bun:test";
 import { cpSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { findingsOf, visit } from "../doctor/doctor-fixture.ts";
-import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
-import { startStore, type TestStore, type Way } from "../ship/store-fixture.ts";
+import { storeTest, useStore, type TestStore, type Way } from "../ship/store-fixture.ts";
 import { temporaryFolder, type Appliance } from "./appliance.ts";
 import { icebergIds, idsOf } from "./iceberg-ids.ts";
 import {
@@ -22,18 +21,13 @@ setDefaultTimeout(300_000);
 const folder = temporaryFolder();
 const config = writeConfig(folder.path);
 const at = (name: string): string => join(folder.path, name);
-const shipTest = (name: string, run: () => Promise<void>): void =>
-  test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
 
+afterAll(folder.dispose);
 let store: TestStore;
-beforeAll(async () => {
-  if (!isPythonMissing) store = await startStore();
-});
-afterAll(async () => {
-  if (!isPythonMissing) await store.stop();
-  folder.dispose();
-});
+useStore((started) => (store = started));
 
+/** More than any object here has. */
+const OBJECT_BYTES = 8 * 1024 * 1024;
 const FAST = ["--ship.interval=1s", "--ship.log_interval=100ms", "--ship.keep=2"];
 
 /** Starts an instance on the data folder `data` that ships to `prefix`. */
@@ -75,7 +69,7 @@ const health = async (
     readonly problems: readonly string[];
   };
 
-shipTest("a machine is lost with its disk: another goes on from the store", async () => {
+storeTest("a machine is lost with its disk: another goes on from the store", async () => {
   const first = await ship("lost", "first");
   const positions = await sendBodies(first, 0, 12);
   await until(async () => (await metric(first, "shipments_total")) >= 1);
@@ -110,7 +104,7 @@ shipTest("a machine is lost with its disk: another goes on from the store", asyn
   expect(await third.stop()).toBe(0);
 });
 
-shipTest("two copies of a job: one prefix takes the log of one of them", async () => {
+storeTest("two copies of a job: one prefix takes the log of one of them", async () => {
   const old = await ship("two", "old");
   const sent = await sendBodies(old, 0, 3);
   await until(async () => (await metric(old, "shipments_total")) >= 1);
@@ -145,7 +139,7 @@ shipTest("two copies of a job: one prefix takes the log of one of them", async (
   expect(await again.stop()).toBe(0);
 });
 
-shipTest("a store that is away or refuses harms no event, and is told once", async () => {
+storeTest("a store that is away or refuses harms no event, and is told once", async () => {
   const appliance = await ship("away", "away");
   let bodies = (await sendBodies(appliance, 0, 2)).length;
   await until(async () => (await metric(appliance, "shipments_total")) >= 1);
@@ -185,7 +179,7 @@ shipTest("a store that is away or refuses harms no event, and is told once", asy
   expect(await back.stop()).toBe(0);
 });
 
-shipTest(
+storeTest(
   "a log that was trimmed while the store was away: the newest shipment goes on",
   async () => {
     const small = ["--log.file_size=64KB", "--export.interval=100ms"];
@@ -214,7 +208,7 @@ shipTest(
   },
 );
 
-shipTest("a copy of the folder, a start without credentials, another job", async () => {
+storeTest("a copy of the folder, a start without credentials, another job", async () => {
   const one = await ship("copied", "one");
   await sendBodies(one, 0, 1);
   await until(async () => (await metric(one, "shipments_total")) >= 1);
@@ -237,7 +231,7 @@ shipTest("a copy of the folder, a start without credentials, another job", async
   expect(refused).toContain("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY");
 });
 
-shipTest("a restore says what is wrong, and offers what is whole", async () => {
+storeTest("a restore says what is wrong, and offers what is whole", async () => {
   const appliance = await ship("damaged", "whole");
   for (const number of [0, 1, 2]) {
     await sendBodies(appliance, number, number + 1);
@@ -252,7 +246,7 @@ shipTest("a restore says what is wrong, and offers what is whole", async () => {
 
   /** What a restore says that finds `key` changed; then it is as it was. */
   const withDamage = async (key: string, bytes: Uint8Array | null): Promise<Said> => {
-    const whole = (await objects.get(key)) ?? new Uint8Array(0);
+    const whole = (await objects.get(key, OBJECT_BYTES)) ?? new Uint8Array(0);
     if (bytes === null) await objects.remove(key);
     else await objects.put(key, bytes);
     const said = await restoreFrom("damaged", "never");
@@ -260,11 +254,14 @@ shipTest("a restore says what is wrong, and offers what is whole", async () => {
     return said;
   };
   const offer = `restore again with --shipment ${numberOf(older)}`;
-  const manifest = new TextDecoder().decode((await objects.get(newest)) ?? new Uint8Array(0));
+  const manifest = new TextDecoder().decode(
+    (await objects.get(newest, OBJECT_BYTES)) ?? new Uint8Array(0),
+  );
   const state = /"path":"state\.db","bytes":\d+,"chunks":\[\{"sha256":"(\w+)"/.exec(manifest)?.[1];
   for (const [key, bytes, why] of [
     [newest, new TextEncoder().encode(manifest.replace('"jobId"', '"jobID"')), "checksum"],
     [`data/${state}`, new Uint8Array(9), "is damaged (its SHA-256 does not fit)"],
+    [`data/${state}`, new Uint8Array(OBJECT_BYTES), "is not what Millrace put there"],
     [`data/${state}`, null, "is missing"],
   ] as const) {
     const said = await withDamage(key, bytes);
@@ -294,7 +291,7 @@ shipTest("a restore says what is wrong, and offers what is whole", async () => {
   expect(nowhere.error).toContain("There is no bucket other-one");
 });
 
-shipTest("kill -9 while the folder's note is written: the next start ships", async () => {
+storeTest("kill -9 while the folder's note is written: the next start ships", async () => {
   for (const failpoint of ["write.inside", "rename.before", "rename.after"]) {
     const killed = ship("killed", "killed", [], `ship.note.${failpoint}:1:kill`);
     const ended = await killed.then(
@@ -319,7 +316,7 @@ async function replacesRemoved(of: Appliance, send: () => Promise<unknown>): Pro
   await until(async () => {
     await send();
     const newest = (await objects.list("shipments/")).at(-1)?.key ?? "";
-    const manifest = await objects.get(newest);
+    const manifest = await objects.get(newest, OBJECT_BYTES);
     sha256 = rawFile.exec(new TextDecoder().decode(manifest ?? new Uint8Array(0)))?.[1];
     return sha256 !== undefined;
   });
@@ -327,6 +324,6 @@ async function replacesRemoved(of: Appliance, send: () => Promise<unknown>): Pro
   await send();
   const told = "1 object that shipments need is gone from s3://events/away";
   await until(() => Promise.resolve(of.output.includes(told)));
-  await until(async () => (await objects.get(`data/${sha256}`)) !== null);
+  await until(async () => (await objects.get(`data/${sha256}`, OBJECT_BYTES)) !== null);
   await until(async () => (await health(of)).problems.length === 0);
 }

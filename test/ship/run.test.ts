@@ -1,14 +1,14 @@
 // Shipping from claim to restore, in this process, to a store that we did not write: copies of a folder, restores that ended early, clocks, gaps, full disks.
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { cpSync } from "node:fs";
+import { afterAll, expect, setDefaultTimeout } from "bun:test";
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DiskFiles } from "../../src/base/disk-files.ts";
 import { logFolderOf } from "../../src/log/data-folder.ts";
 import { logMoment } from "../../src/savepoint/copy-log.ts";
+import { restoreShipment } from "../../src/ship/restore.ts";
 import { readSegmentKey } from "../../src/ship/segment.ts";
 import type { ObjectStore } from "../../src/ship/store.ts";
 import { temporaryFolder } from "../e2e/appliance.ts";
-import { isPythonMissing, NEEDS_PYTHON } from "../python/python.ts";
 import {
   recordsOf,
   restoreTo,
@@ -18,22 +18,15 @@ import {
   writeLog,
   type Running,
 } from "./instance-fixture.ts";
-import { startStore, type TestStore } from "./store-fixture.ts";
+import { storeTest, useStore, type TestStore } from "./store-fixture.ts";
 
 setDefaultTimeout(60_000);
 
 const folder = temporaryFolder();
 const at = (name: string): string => join(folder.path, name);
+afterAll(folder.dispose);
 let store: TestStore;
-beforeAll(async () => {
-  if (!isPythonMissing) store = await startStore();
-});
-afterAll(async () => {
-  if (!isPythonMissing) await store.stop();
-  folder.dispose();
-});
-const storeTest = (name: string, run: () => Promise<void>): void =>
-  test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
+useStore((started) => (store = started));
 
 /** Ships all that is in the log, with a shipment of it, and ends. */
 async function shipAll(data: string, prefix: string, last: number): Promise<void> {
@@ -179,8 +172,8 @@ storeTest("an object that was cut on the way is read again", async () => {
     put: (key, bytes) => open.put(key, bytes),
     list: (prefix) => open.list(prefix),
     remove: (key) => open.remove(key),
-    get: async (key, bytes) => {
-      const whole = await open.get(key, bytes);
+    get: async (key, bytesMax, atOnce) => {
+      const whole = await open.get(key, bytesMax, atOnce);
       if (!/^(log|data)/.test(key) || cut.has(key)) return whole;
       cut.add(key);
       return whole?.subarray(0, -1) ?? null;
@@ -222,4 +215,34 @@ storeTest("an object that was removed while no process ran is put there again", 
   await second.until(({ shipments }) => shipments > 0);
   await second.stop();
   expect((await restoreTo(at("removed-2"), open)).last).toBe(5);
+});
+
+storeTest("what is in the folder, or comes there meanwhile, is named and stays", async () => {
+  writeLog(at("into"), 5);
+  await shipAll("into", "into", 5);
+  const open = store.open("into");
+  const to = at("into-2");
+  mkdirSync(join(to, "log"), { recursive: true });
+  writeFileSync(join(to, "log", "mine"), "");
+  // before the store is asked
+  const away = store.open("into", { endpoint: "http://127.0.0.1:1" });
+  expect(String(await restoreTo(to, away).catch(String))).toContain(
+    `${to} is not empty: it holds log. Name a folder`,
+  );
+  for (const isThere of [true, false]) {
+    const late = at(`into-late-${isThere}`);
+    if (isThere) mkdirSync(late);
+    const order = { store: open, number: null, dataFolder: late, files: new DiskFiles() };
+    const tell = (): void => {
+      mkdirSync(join(late, "log"), { recursive: true });
+      writeFileSync(join(late, "log", "mine"), "");
+    };
+    const said = await restoreShipment({ ...order, tell }).catch(String);
+    expect(said).toContain(`${late} is not empty: it holds log. Name a folder`);
+    expect(readdirSync(late, { recursive: true }).map(String).toSorted()).toEqual([
+      "log",
+      "log/mine",
+    ]);
+  }
+  expect(readdirSync(to, { recursive: true }).map(String).toSorted()).toEqual(["log", "log/mine"]);
 });

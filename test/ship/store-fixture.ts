@@ -1,23 +1,25 @@
 // A store that we did not write, in a process of its own, and a way to it that can be cut, slowed down, or made to answer for itself.
 import { join } from "node:path";
 import type { Socket } from "bun";
+import { afterAll, beforeAll, test } from "bun:test";
 import { systemClock } from "../../src/base/clock.ts";
 import { S3Store } from "../../src/ship/s3-store.ts";
 import type { Credentials } from "../../src/ship/signature.ts";
-import { PYTHON } from "../python/python.ts";
+import { isPythonMissing, NEEDS_PYTHON, PYTHON } from "../python/python.ts";
 
 const SCRIPT = join(import.meta.dir, "..", "python", "s3_server.py");
 
 /** Keys on a page of a listing: few, so that every listing has pages. */
 const PAGE_KEYS = 7;
 
-/** `answer`: it gets this status, and this body. `hang`: nothing comes back. */
+/** `answer`: it gets this status, and this body; `endless`: a body that has no end. `hang`: nothing comes back. */
 export type Way =
   | { readonly kind: "open" }
   | { readonly kind: "cut" }
   | { readonly kind: "hang" }
   | { readonly kind: "slow"; readonly ms: number }
-  | { readonly kind: "answer"; readonly status: number; readonly body?: string };
+  | { readonly kind: "answer"; readonly status: number; readonly body?: string }
+  | { readonly kind: "endless"; readonly status: number };
 
 export interface TestStore {
   readonly bucket: string;
@@ -39,6 +41,23 @@ interface Opened {
   readonly bucket: string;
   readonly credentials: Credentials;
   readonly endpoint: string;
+}
+
+/** A test that needs the store: skipped, and says so in its name, where there is no Python. */
+export function storeTest(name: string, run: () => Promise<void>): void {
+  test.skipIf(isPythonMissing)(`${name} ${isPythonMissing ? NEEDS_PYTHON : ""}`, run);
+}
+
+/** Runs a store for the tests of a file. */
+export function useStore(take: (store: TestStore) => void): void {
+  if (isPythonMissing) return;
+  let stop = (): Promise<void> => Promise.resolve();
+  beforeAll(async () => {
+    const store = await startStore();
+    ({ stop } = store);
+    take(store);
+  });
+  afterAll(() => stop());
 }
 
 export async function startStore(): Promise<TestStore> {
@@ -119,13 +138,17 @@ function openWay(port: number): {
         const head = `HTTP/1.1 ${status} No\r\ncontent-length: ${body.length}\r\nconnection: close`;
         socket.write(`${head}\r\n\r\n${body}`);
         socket.end();
+      } else if (way.kind === "endless") {
+        socket.write(`HTTP/1.1 ${way.status} No\r\nconnection: close\r\n\r\n`);
+        writeEndlessly(socket);
       } else if (way.kind === "open" || way.kind === "slow") pass(socket, bytes);
     },
     close: (socket: Socket<Ends>): void => {
       open.delete(socket);
       socket.data.other?.end();
     },
-    drain: (socket: Socket<Ends>): void => flush(socket),
+    drain: (socket: Socket<Ends>): void =>
+      way.kind === "endless" ? writeEndlessly(socket) : flush(socket),
     error: (socket: Socket<Ends>): void => void socket.end(),
   };
   const connect = async (socket: Socket<Ends>): Promise<void> => {
@@ -161,6 +184,13 @@ function openWay(port: number): {
 
 /** Bytes that a socket did not take yet. */
 const UNSENT = new WeakMap<Socket<Ends>, Buffer[]>();
+
+const NOTHINGS = Buffer.alloc(1024 * 1024);
+
+/** As much as the socket takes now: it takes all as long as the other end reads. */
+function writeEndlessly(socket: Socket<Ends>): void {
+  while (socket.write(NOTHINGS) === NOTHINGS.length);
+}
 
 function writeAll(socket: Socket<Ends>, bytes: Buffer): void {
   const unsent = UNSENT.get(socket) ?? [];
