@@ -1,6 +1,13 @@
 // The configuration's one table: key -> type, default, description. Flags, environment variables, `--help`, the JSON schema, the
 // README's reference and the types below derive from it. Owns what keys there are; config/load.ts reads a file against it.
 
+import {
+  DEDUP_IDS_CEILING,
+  DEDUP_IDS_MIN,
+  DEDUP_TTL_US_MAX,
+  LATE_ALLOWED_US_MAX,
+  QUERY_THREADS_MAX,
+} from "./limits.ts";
 import type { RollupLevel } from "./view/rollup.ts";
 
 /** What a value may be. Durations are kept in µs, sizes in bytes. */
@@ -22,7 +29,7 @@ export interface Key {
   readonly required?: true;
   /** 0 is a sensible value. */
   readonly zero?: true;
-  /** Bounds of a duration or size, both included, as a user would write them. */
+  /** Bounds of a duration, size or number, both included, as a user would write them. */
   readonly least?: string;
   readonly most?: string;
   /** Short name as a flag (`--data`) and in the environment (`MILLRACE_DATA`). */
@@ -31,6 +38,10 @@ export interface Key {
 }
 
 type Table = Readonly<Record<string, Key>>;
+
+function days(us: number): string {
+  return `${us / 86_400_000_000}d`;
+}
 
 /** Keys below `streams.<name>`. */
 export const STREAM_KEYS = {
@@ -55,11 +66,14 @@ export const STREAM_KEYS = {
   dedup_ttl: {
     type: "duration",
     default: "24h",
+    most: days(DEDUP_TTL_US_MAX),
     description: "How long after an event was received the same id is a duplicate.",
   },
   dedup_ids_max: {
     type: "count",
     default: "24000000",
+    least: String(DEDUP_IDS_MIN),
+    most: String(DEDUP_IDS_CEILING),
     description: "Ids in memory at most, 23 to 30 bytes each; older ones are sealed on disk.",
   },
   dedup_disk_max: {
@@ -120,17 +134,21 @@ export const VIEW_KEYS = {
   "late.allowed": {
     type: "duration",
     default: null,
+    most: days(LATE_ALLOWED_US_MAX),
     description: "How long after its end late events correct a window, with late.policy: update.",
   },
   "late.reconcile_every": {
     type: "duration",
     default: null,
+    least: "1s",
+    most: days(LATE_ALLOWED_US_MAX),
     description:
       "How often late events are brought into final windows, as millrace reconcile does; unset: only by that command. Not for sessions under drop.",
   },
   memory_max: {
     type: "size",
     default: null,
+    least: "64KB",
     description:
       "State of the view and its rollups together at most. Closed windows that late events may still correct go to disk first; beyond it they are suspended and /health says so, others go on; a start with a higher one lets them go on where they stopped, out of the raw table where the log has been trimmed. Unset: as long as all views together have room.",
   },
@@ -217,6 +235,7 @@ export const SETTING_KEYS = {
   "query.threads": {
     type: "count",
     default: "2",
+    most: String(QUERY_THREADS_MAX),
     description: "DuckDB's threads for one question.",
   },
   "ship.to": {

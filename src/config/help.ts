@@ -28,6 +28,14 @@ const TYPE_TEXT: Readonly<Record<Key["type"], string>> = {
   rollups: "list",
 };
 
+/** The type, and between what its values lie. */
+function typeText({ type, least, most }: Key): string {
+  const text = TYPE_TEXT[type];
+  if (least !== undefined && most !== undefined) return `${text}, ${least} to ${most}`;
+  if (least !== undefined) return `${text}, ${least} or more`;
+  return most === undefined ? text : `${text}, ${most} at most`;
+}
+
 function defaultText(key: Key): string {
   if (key.required === true) return "required";
   return key.default ?? "none";
@@ -44,7 +52,7 @@ export function helpText(): string {
     lines.push("", `${title}: key of the file, and flag`);
     for (const [name, key] of Object.entries(table)) {
       const short = key.short === undefined ? "" : `, --${key.short}`;
-      lines.push(`  --${prefix}${name}${short} (${TYPE_TEXT[key.type]}; ${defaultText(key)})`);
+      lines.push(`  --${prefix}${name}${short} (${typeText(key)}; ${defaultText(key)})`);
       lines.push(`      ${key.description}`);
     }
   }
@@ -66,7 +74,7 @@ export function referenceMarkdown(): string {
       const flag =
         key.short === undefined ? "" : ` Short: \`--${key.short}\`, \`${envName(key.short)}\`.`;
       const written = key.default === null ? defaultText(key) : `\`${key.default}\``;
-      return `| ${code} | ${TYPE_TEXT[key.type]} | ${written} | ${key.description}${flag} |`;
+      return `| ${code} | ${typeText(key)} | ${written} | ${key.description}${flag} |`;
     });
     return [
       `**${title}**`,

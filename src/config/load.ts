@@ -4,15 +4,10 @@ import { dirname, resolve } from "node:path";
 import { fieldName, LATER_KEYS, SETTING_KEYS, STREAM_KEYS, VIEW_KEYS } from "../config.ts";
 import type { Config, Key, StreamConfig, ViewConfig } from "../config.ts";
 import {
-  DEDUP_IDS_CEILING,
-  DEDUP_IDS_MIN,
-  DEDUP_TTL_US_MAX,
   IMAGES_BYTES,
-  LATE_ALLOWED_US_MAX,
   LOG_ROOM_BYTES,
   QUERY_RUNNING_MAX,
   QUERY_THREAD_BYTES_MIN,
-  QUERY_THREADS_MAX,
 } from "../limits.ts";
 import type { Fault, Place } from "./fault.ts";
 import { readOverrides, type Override } from "./overrides.ts";
@@ -248,23 +243,6 @@ function settingsOf(loader: Loader, start: Place): Config["settings"] {
   return groups as unknown as Config["settings"];
 }
 
-/** What admission can hold: see limits.ts. */
-function checkDedupBounds(loader: Loader, stream: StreamConfig): void {
-  const fault = (key: string, problem: string, instead: string): void => {
-    const dotted = `streams.${stream.name}.${key}`;
-    loader.fault(loader.placeOf(dotted), dotted, problem, instead);
-  };
-  if (stream.dedupTtlUs > DEDUP_TTL_US_MAX)
-    fault("dedup_ttl", "it is too long", `write ${DEDUP_TTL_US_MAX / 86_400_000_000}d or less`);
-  const { dedupIdsMax: ids } = stream;
-  if (ids < DEDUP_IDS_MIN || ids > DEDUP_IDS_CEILING)
-    fault(
-      "dedup_ids_max",
-      `${ids} ids cannot be held`,
-      `write a number from ${DEDUP_IDS_MIN} to ${DEDUP_IDS_CEILING}`,
-    );
-}
-
 /** What the log needs to go on: one file that is trimmed while the next is written, and what may be under way. */
 function checkLogBounds(loader: Loader, { log }: Config["settings"]): void {
   const reserveBytes = IMAGES_BYTES + LOG_ROOM_BYTES;
@@ -281,32 +259,24 @@ function checkLogBounds(loader: Loader, { log }: Config["settings"]): void {
 
 /** What DuckDB needs to answer at all: see limits.ts. */
 function checkQueryBounds(loader: Loader, { query }: Config["settings"]): void {
-  const fault = (key: string, problem: string, instead: string): void =>
-    loader.fault(loader.placeOf(key), key, problem, instead);
-  if (query.threads > QUERY_THREADS_MAX)
-    return fault(
-      "query.threads",
-      `${query.threads} threads are too many`,
-      `write ${QUERY_THREADS_MAX} or less`,
-    );
   const leastBytes = query.threads * QUERY_RUNNING_MAX * QUERY_THREAD_BYTES_MIN;
   if (query.memoryLimitBytes < leastBytes)
-    fault(
+    loader.fault(
+      loader.placeOf("query.memory_limit"),
       "query.memory_limit",
       `it is too little for ${QUERY_RUNNING_MAX} questions of ${query.threads} threads`,
       `write ${leastBytes / 1024 ** 2}MB or more`,
     );
-  return undefined;
 }
 
 /** `late.allowed` is for `update`, which needs it. */
 function checkLate(loader: Loader, view: ViewConfig): void {
-  const { latePolicy, lateAllowedUs: allowedUs, lateReconcileEveryUs: everyUs } = view;
+  const { latePolicy, lateAllowedUs: allowedUs } = view;
   const fault = (name: string, problem: string, instead: string): void => {
     const key = `views.${view.name}.late.${name}`;
     loader.fault(loader.placeOf(key), key, problem, instead);
   };
-  if (latePolicy === "update" && allowedUs === null)
+  if (latePolicy === "update" && !loader.isWritten(`views.${view.name}.late.allowed`))
     fault(
       "policy",
       "update needs late.allowed",
@@ -315,15 +285,6 @@ function checkLate(loader: Loader, view: ViewConfig): void {
   const only = "leave it out, or write late.policy: update";
   if (latePolicy !== "update" && allowedUs !== null)
     fault("allowed", `late.policy ${latePolicy} corrects no window`, only);
-  const shorter = "write 7d at most: every window stays in memory as long";
-  if (allowedUs !== null && allowedUs > LATE_ALLOWED_US_MAX)
-    fault("allowed", "it is longer than seven days", shorter);
-  if (everyUs !== null && (everyUs < 1_000_000 || everyUs > LATE_ALLOWED_US_MAX))
-    fault(
-      "reconcile_every",
-      "it is shorter than a second or longer than seven days",
-      "write 15m, 1h or 1d",
-    );
 }
 
 /** Faults that show only between keys. */
@@ -343,10 +304,7 @@ function checkRelations(loader: Loader, config: Config, places: ReadonlyMap<stri
       );
   }
   for (const view of config.views) checkLate(loader, view);
-  for (const stream of config.streams) {
-    checkDedupBounds(loader, stream);
-    checkWatermark(loader, stream);
-  }
+  for (const stream of config.streams) checkWatermark(loader, stream);
   checkQueryBounds(loader, config.settings);
 }
 

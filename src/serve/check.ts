@@ -174,6 +174,18 @@ function checkRollups(
   return tell(`the rollup ${taken.name} has the name of another view or stream`, "rename that");
 }
 
+/** What becomes of late events is for views for which events can be late. */
+function checkLatePolicy(
+  loaded: LoadedConfig,
+  { view, plan }: { readonly view: ViewConfig; readonly plan: ViewPlan },
+  faults: Fault[],
+): void {
+  if (plan.window !== null || view.latePolicy === "side") return;
+  const key = `views.${view.name}.late.policy`;
+  const problem = `${view.name} has no windows: no event is late for it`;
+  faults.push({ place: loaded.placeOf(key), key, problem, instead: "leave it out" });
+}
+
 /** `late.reconcile_every` is for views that can be reconciled, from raw events that are kept. */
 function checkReconcile(
   loaded: LoadedConfig,
@@ -205,6 +217,7 @@ async function checkViews(
       const plan = { ...result.plan, late };
       const levels = checkRollups(loaded, { view, plan }, faults);
       plans.push(plan, ...levels);
+      checkLatePolicy(loaded, { view, plan }, faults);
       checkReconcile(loaded, { view, plan }, faults);
     } else
       for (const { line, column, message, advice } of result.faults) {

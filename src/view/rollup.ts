@@ -1,6 +1,6 @@
 // Verb: a view and the levels above it -> a plan for each level, which merges the states of the level below. Owns which windows fit into
 // which, and the names.
-import { ROLLUPS_MAX } from "../limits.ts";
+import { ROLLUPS_MAX, VIEW_WINDOW_US_MAX } from "../limits.ts";
 import type { CalendarDayWindow, TumbleWindow, ViewPlan } from "./plan.ts";
 import { divisor } from "./window-function.ts";
 
@@ -47,6 +47,11 @@ export function rollupPlans(view: ViewPlan, levels: readonly RollupLevel[]): Rol
     const name = `${view.name}_${shown}`;
     if (plans.some((plan) => plan.name === name))
       return fault(`there are two rollups of ${shown}`, "leave one out");
+    if (level.everyUs > VIEW_WINDOW_US_MAX)
+      return fault(
+        `windows of ${shown} are too long`,
+        `write ${VIEW_WINDOW_US_MAX / DAY_US} days at most`,
+      );
     if (level.timeZone !== null && !isTimeZone(level.timeZone))
       return fault(`there is no time zone "${level.timeZone}"`, "write for example Europe/Berlin");
     const lower = below.findLast(({ window }) => isWhole(level, window));

@@ -171,9 +171,11 @@ describe("late policies", () => {
     ["late: { policy: update }", "update needs late.allowed"],
     ["late: { allowed: 10m }", "late.policy side corrects no window"],
     ["late: { policy: drop, allowed: 10m }", "late.policy drop corrects no window"],
-    ["late: { policy: update, allowed: 8d }", "it is longer than seven days"],
-    ["late: { reconcile_every: 100ms }", "it is shorter than a second or longer than seven days"],
-    ["late: { reconcile_every: 8d }", "it is shorter than a second or longer than seven days"],
+    ["late: { policy: update, allowed: 8d }", '"8d" is too much'],
+    ["late: { policy: update, allowed: 0s }", '"0s" is zero'],
+    ["late: { reconcile_every: 100ms }", '"100ms" is too little'],
+    ["late: { reconcile_every: 8d }", '"8d" is too much'],
+    ["memory_max: 63KB", '"63KB" is too little'],
   ])("%s is refused", (text, problem) => {
     expect(late(text).faults.map((fault) => fault.problem)).toEqual([problem]);
   });
@@ -272,11 +274,11 @@ export: { raw: maybe }
     ],
     [
       GOOD.replace("event_id: event_id", "dedup_ttl: 30d"),
-      "millrace.yaml:5:16 streams.clicks.dedup_ttl: it is too long; write 20d or less",
+      'millrace.yaml:5:16 streams.clicks.dedup_ttl: "30d" is too much; write 20d at most',
     ],
     [
       GOOD.replace("event_id: event_id", "dedup_ids_max: 10"),
-      "millrace.yaml:5:20 streams.clicks.dedup_ids_max: 10 ids cannot be held; write a number from 65536 to 120000000",
+      'millrace.yaml:5:20 streams.clicks.dedup_ids_max: "10" is too little; write 65536 or more',
     ],
     [
       `${GOOD}query: { threads: 4, memory_limit: 128MB }\n`,
@@ -284,7 +286,7 @@ export: { raw: maybe }
     ],
     [
       `${GOOD}query: { threads: 300 }\n`,
-      "millrace.yaml:14:19 query.threads: 300 threads are too many; write 256 or less",
+      'millrace.yaml:14:19 query.threads: "300" is too much; write 256 at most',
     ],
     [
       `${GOOD}server: { key: secret }\n`,

@@ -40,7 +40,9 @@ function tools(files: Record<string, string>): CheckTools {
             name,
             stream: streams[0]?.name ?? "",
             sql,
-            window: { kind: "tumble", sizeUs: 1_200_000_000, offsetUs: 0 },
+            window: sql.startsWith("SELECT *")
+              ? null
+              : { kind: "tumble", sizeUs: 1_200_000_000, offsetUs: 0 },
             rollupOf: null,
             filter: null,
             keys: [],
@@ -97,6 +99,7 @@ test("rollups are views of their own, and their names must be free", async () =>
       "50 minutes",
       "windows of 50m do not consist of whole windows of a; choose a multiple of its size",
     ],
+    ["367 days", "windows of 367d are too long; write 366 days at most"],
     [
       "1 day Asia/Kolkata",
       "windows of 1d in Asia/Kolkata do not consist of whole windows of a; the zone's days begin within windows of the view: make them 30m long, or a part of that",
@@ -108,6 +111,15 @@ test("rollups are views of their own, and their names must be free", async () =>
       `conf/m.yaml:6:14 views.a.rollups: ${problem}`,
     ]);
   }
+});
+
+test("a view without windows has no late events to decide about", async () => {
+  const files = { "/w/conf/clicks.avsc": "{}", "/w/conf/orders.avsc": "{}" };
+  const yaml = `${YAML.replace("FORTNIGHT", "DAY")}    late: { policy: drop }\n`;
+  const result = await check({ ...files, "/w/conf/m.yaml": yaml });
+  expect(result.kind === "faults" ? result.faults.map(faultText) : []).toEqual([
+    "conf/m.yaml:11:21 views.b.late.policy: b has no windows: no event is late for it; leave it out",
+  ]);
 });
 
 test("a missing configuration or schema says where it was looked for", async () => {
