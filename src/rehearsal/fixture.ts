@@ -42,6 +42,8 @@ export type FixtureResult =
       readonly kind: "ran";
       readonly relations: number;
       readonly differences: readonly { readonly file: string; readonly lines: readonly string[] }[];
+      /** Dead letters that no file expects, in a line; null: none. */
+      readonly refused: string | null;
     }
   /** The fixture itself is at fault. */
   | { readonly kind: "bad"; readonly why: string };
@@ -82,9 +84,7 @@ export function runFixture(files: FixtureFiles, config: RehearsalConfig): Fixtur
     const refused = expected.some((file) => file.startsWith("dead_letters."))
       ? null
       : refusedText(rehearsal);
-    if (differences.length > 0 && refused !== null)
-      differences.push({ file: EVENTS_FILE, lines: [refused] });
-    return { kind: "ran", relations: expected.length, differences };
+    return { kind: "ran", relations: expected.length, differences, refused };
   } catch (error) {
     const isBad =
       error instanceof EventLineError ||
@@ -193,9 +193,11 @@ function relationOf(rehearsal: Rehearsal, file: string): Relation | string {
 /** What a developer reads: one line for a fixture, its differences below it. */
 export function fixtureText(name: string, result: FixtureResult): string {
   if (result.kind === "bad") return `BAD   ${name}: ${result.why}`;
-  const { relations, differences } = result;
-  if (differences.length === 0) return `ok    ${name} (${relations} compared)`;
-  const lines = differences.flatMap(({ file, lines: found }) => [
+  const { relations, differences, refused } = result;
+  if (differences.length === 0)
+    return `ok    ${name} (${relations} compared${refused === null ? "" : `; ${refused}`})`;
+  const unexpected = refused === null ? [] : [{ file: EVENTS_FILE, lines: [refused] }];
+  const lines = [...differences, ...unexpected].flatMap(({ file, lines: found }) => [
     `  ${file}`,
     ...found.map((line) => `    ${line}`),
   ]);

@@ -219,6 +219,11 @@ test("files may begin with a byte order mark; events that were refused explain r
 `,
   );
   expect(code).toBe(1);
+  writeFileSync(join(refused, "pages.csv"), "n\n1\n");
+  expect(await run(refused)).toEqual({
+    code: 0,
+    out: `ok    ${refused} (1 compared; dead letters: 1 bad_json, 1 missing_member, 1 not_an_object)\n`,
+  });
 }, 60_000);
 
 test("a fixture that is not right says what to write", async () => {
