@@ -3,6 +3,7 @@ import { isoTime } from "../base/iso-time.ts";
 import type { ReconcileProgress, ReconcileReport } from "../reconcile/tally.ts";
 import type { SavepointProgress, SavepointReport } from "../savepoint/savepoint.ts";
 import type { ReconcileRequest } from "./deps.ts";
+import { fromWire } from "./wire-names.ts";
 
 /** An answer of POST /v1/events. */
 export interface SentAnswer {
@@ -131,7 +132,7 @@ export class Client {
         const lines = (rest + decoder.decode(part, { stream: true })).split("\n");
         rest = lines.pop() ?? "";
         for (const line of lines) {
-          const said = JSON.parse(line) as RunLine<Progress, Report>;
+          const said = fromWire(JSON.parse(line)) as RunLine<Progress, Report>;
           if ("report" in said) return said.report;
           if ("problem" in said) throw new ApplianceError(said.problem.detail);
           tell(said.progress);

@@ -1,5 +1,6 @@
 // The wire of what takes long: lines of progress as JSON, then one with the report or the problem; without that last line it did not end.
 import type { Refusal } from "./deps.ts";
+import { toWire } from "./wire-names.ts";
 
 /** ms without progress after which it is told again: a quarter of the time after which a silent connection is closed (server.ts). */
 const ALIVE_MS = 30_000;
@@ -20,7 +21,7 @@ export async function progressResponse<Progress extends object, Report extends o
   const encoder = new TextEncoder();
   // A client that hung up reads no more lines; the run goes on.
   const write = (value: object): void =>
-    void writer.write(encoder.encode(`${JSON.stringify(value)}\n`)).catch(() => undefined);
+    void writer.write(encoder.encode(`${JSON.stringify(toWire(value))}\n`)).catch(() => undefined);
   const started = Promise.withResolvers<null>();
   let last = first;
   const tell = (progress: Progress): void => {

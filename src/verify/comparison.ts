@@ -22,6 +22,15 @@ export interface SessionsOptions {
   readonly part: KeyPart;
   /** SQL of the places (PLACE in view/batch.ts) of its late events. */
   readonly latePlaces: string;
+  /** Only rows that a watermark made final; absent: all. */
+  readonly final?: FinalRows;
+}
+
+/** Rows whose `column`, of times, plus `addUs` is at or before the watermark; of none, while there is no watermark. */
+export interface FinalRows {
+  readonly column: string;
+  readonly addUs: number;
+  readonly watermarkUs: bigint | null;
 }
 
 export interface ComparisonOptions {
@@ -92,8 +101,11 @@ export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Compar
   const batch = batchText(widened.plan, { ...events, exactDistinct: true });
   const partition = keys.map(({ name }) => quoteName(name)).join(", ");
   const windows = rangeText(options.range);
-  if (options.sessions !== undefined)
-    windows.push(isOfPart(rowKeyTexts(plan), options.sessions.part));
+  if (options.sessions !== undefined) {
+    const { part, final } = options.sessions;
+    windows.push(isOfPart(rowKeyTexts(plan), part));
+    if (final !== undefined) windows.push(isFinalText(final));
+  }
   if (options.bottom !== undefined)
     windows.push(
       `window_start NOT IN (${rollupStartsText(plan, events, `_position <= ${sinceText(plan.name)}`)})`,
@@ -262,6 +274,11 @@ function whereText(conditions: readonly string[]): string {
 function rangeText(range: VerifyRange | null): string[] {
   if (range === null) return [];
   return [`window_start >= ${timeText(range.fromUs)}`, `window_start < ${timeText(range.toUs)}`];
+}
+
+function isFinalText({ column, addUs, watermarkUs }: FinalRows): string {
+  if (watermarkUs === null) return "false";
+  return `${quoteName(column)} <= ${timeText(watermarkUs - BigInt(addUs))}`;
 }
 
 function timeText(us: bigint): string {

@@ -2,6 +2,7 @@
 // the raw relation says of them: time, keys, `_behind`. Only an event that came behind the watermark can be late, so the answer is a bit for
 // each of those, and only their keys are read.
 import { ReferenceSessions } from "../../kernels/reference/session.ts";
+import { must } from "../base/assert.ts";
 import { eventTimeName, type EventSchema } from "../event/schema.ts";
 import { VERIFY_PAGE_ROWS } from "../limits.ts";
 import type { Client } from "../serve/client.ts";
@@ -9,7 +10,7 @@ import { PLACE, RECORD_PLACES } from "../view/batch.ts";
 import { eventKeyTexts } from "../view/key-texts.ts";
 import { inRangeText } from "../view/macros.ts";
 import type { ViewPlan } from "../view/plan.ts";
-import { quoteName } from "../view/render.ts";
+import { quoteName, quoteText } from "../view/render.ts";
 import { reconciledOf, sinceText } from "./comparison.ts";
 import { hashText, isOfPart, type KeyPart } from "./key-parts.ts";
 
@@ -44,32 +45,47 @@ export class LateBits {
   }
 }
 
-/** How many events came behind the watermark of those that the view counts, and at which position that is so. Rejects with ApplianceError. */
-export async function countBehind(
-  client: Client,
-  { name, stream }: ViewPlan,
-): Promise<{ readonly count: number; readonly position: number }> {
+/** What is known of a stream and a view at one log position. */
+export interface Moment {
+  readonly position: number;
+  /** How many events came behind the watermark of those that the view counts. */
+  readonly behind: number;
+  /** The stream's; null: there is none yet. */
+  readonly watermarkUs: bigint | null;
+  /** What of the view is reconciled: the same text as long as nothing is added. */
+  readonly reconciled: string;
+}
+
+/** The moment of the question. Rejects with ApplianceError. */
+export async function momentOf(client: Client, { name, stream }: ViewPlan): Promise<Moment> {
+  const watermark = `SELECT CAST(epoch_us(any_value(watermark)) AS VARCHAR) FROM millrace.watermarks WHERE stream = ${quoteText(stream)}`;
   const { rows, position } = await client.ask(
-    `SELECT CAST(count(*) AS VARCHAR) FROM ${quoteName(stream)} WHERE _behind > 0 AND _position > ${sinceText(name)}`,
+    `SELECT CAST(count(*) AS VARCHAR), (${watermark}), CAST(${reconciledOf(name)} AS VARCHAR)
+FROM ${quoteName(stream)} WHERE _behind > 0 AND _position > ${sinceText(name)}`,
   );
-  return { count: Number(rows[0]?.[0]), position };
+  const [behind, watermarkUs, reconciled] = must(rows[0], "the counts");
+  return {
+    position,
+    behind: Number(behind),
+    watermarkUs: typeof watermarkUs === "string" ? BigInt(watermarkUs) : null,
+    reconciled: String(reconciled),
+  };
 }
 
 /**
- * Reads the part's events page by page. Events that were late and count after all, for they are reconciled, are not late here. Null: the
- * appliance is beyond the position. Rejects with ApplianceError.
+ * Reads the part's events page by page: each page may be of a later position than those that are asked for. Events that were late and count after
+ * all, for they are reconciled, are not late here. Rejects with ApplianceError.
  */
 export async function lateInSessions(
   client: Client,
   plan: ViewPlan,
   schema: EventSchema,
   asked: AskedEvents,
-): Promise<LateBits | null> {
+): Promise<LateBits> {
   const model = new SessionModel(plan);
   const bits = new LateBits();
   for (let after = -1n; ;) {
     const answer = await client.ask(eventsText(plan, schema, asked, after));
-    if (answer.position !== asked.position) return null;
     for (const [place, timeUs, behind, isReconciled, ...keys] of answer.rows) {
       after = BigInt(String(place));
       const behindUs = BigInt(String(behind));

@@ -1,13 +1,18 @@
 // Verb: a view over sessions against the batch, in parts of its keys: which events of a part were late (late-sessions.ts), then the comparison
-// without them. All questions are of one position. Memory is bounded by what a part holds.
+// without them. All parts are of one position. Memory is bounded by what a part holds.
 import { must } from "../base/assert.ts";
 import { ROWS_SHOWN_MAX, VERIFY_ATTEMPTS_MAX } from "../limits.ts";
 import type { Client, Rows } from "../serve/client.ts";
 import { PLACE } from "../view/batch.ts";
-import type { ViewPlan } from "../view/plan.ts";
+import { finalityOf, type ViewPlan } from "../view/plan.ts";
 import { quoteName, quoteText } from "../view/render.ts";
-import { comparisonOf, type Comparison, type ComparisonOptions } from "./comparison.ts";
-import { behindText, countBehind, lateInSessions } from "./late-sessions.ts";
+import {
+  comparisonOf,
+  type Comparison,
+  type ComparisonOptions,
+  type FinalRows,
+} from "./comparison.ts";
+import { behindText, lateInSessions, momentOf, type Moment } from "./late-sessions.ts";
 
 /** Events behind the watermark in a part of the keys, by the average: as many keys at most, at 500 bytes (100 MB). */
 const PART_BEHIND = 200_000;
@@ -23,6 +28,8 @@ export interface Compared {
   /** Rows of the answer that differ, at most ROWS_SHOWN_MAX. */
   readonly shown: readonly (readonly unknown[])[];
   readonly position: number;
+  /** Rows that were not final at the position are left out. */
+  readonly isFinalOnly: boolean;
 }
 
 /** Reads the answer to a comparison. */
@@ -35,35 +42,48 @@ export function comparedOf(comparison: Comparison, { rows, position }: Rows): Co
     differentCount: Number(differentCount),
     shown: isSame ? [] : rows,
     position,
+    isFinalOnly: false,
   };
 }
 
-/** Compares all parts at one position. A string is why that could not be. Rejects with ApplianceError. */
+/**
+ * Compares all parts at one position, that of the first question: all sessions while no events come in, else those that were final there, which no
+ * later event changes. A string is why that could not be. Rejects with ApplianceError.
+ */
 export async function compareSessions(
   client: Client,
   plan: ViewPlan,
   options: ComparisonOptions,
 ): Promise<Compared | string> {
+  const finality = finalityOf(plan);
   for (let attempt = 0; attempt < VERIFY_ATTEMPTS_MAX; attempt++) {
-    const compared = await compareParts(client, plan, options);
+    const moment = await momentOf(client, plan);
+    const final =
+      attempt === 0 || options.until !== undefined || finality === null || finality === "always"
+        ? null
+        : { ...finality, watermarkUs: moment.watermarkUs };
+    const compared = await compareParts(client, plan, options, { moment, final });
     if (compared !== null) return compared;
   }
-  return "events came in between its questions each time: verify sessions while the stream is quiet, or over a stopped appliance";
+  return finality === null
+    ? "events came in between its questions each time, and without window_end among its columns no row says whether it is final: verify it while the stream is quiet"
+    : "late events were brought in (reconcile) between its questions each time: verify it when that has ended";
 }
 
-/** Null: the appliance went on in between. */
+/** Null: the appliance went on in between, to where what is compared may be another. */
 async function compareParts(
   client: Client,
   plan: ViewPlan,
   options: ComparisonOptions,
+  { moment, final }: { readonly moment: Moment; readonly final: FinalRows | null },
 ): Promise<Compared | string | null> {
-  const { count: behind, position } = await countBehind(client, plan);
-  const count = Math.max(1, Math.ceil(behind / PART_BEHIND));
+  const { position } = moment;
+  const { until = final === null ? undefined : position } = options;
+  const count = Math.max(1, Math.ceil(moment.behind / PART_BEHIND));
   const parts: Compared[] = [];
   for (let index = 0; index < count; index++) {
     const asked = { part: { index, count }, position };
     const late = await lateInSessions(client, plan, options.schema, asked);
-    if (late === null) return null;
     if (late.count > BEHIND_MAX)
       return `${late.count} events of some key came behind the watermark, more than the ${BEHIND_MAX} that one question may tell apart`;
     const places = `SELECT ${PLACE} AS place, row_number() OVER (ORDER BY ${PLACE}) - 1 AS nth
@@ -72,13 +92,16 @@ async function compareParts(
     const latePlaces = `SELECT place FROM (${places}) WHERE ${late.lateCount === 0 ? "false" : isLate}`;
     const comparison = comparisonOf(plan, {
       ...options,
-      sessions: { part: asked.part, latePlaces },
+      ...(until === undefined ? {} : { until }),
+      sessions: { part: asked.part, latePlaces, ...(final === null ? {} : { final }) },
     });
     const compared = comparedOf(comparison, await client.ask(comparison.sql));
-    if (compared.position !== position) return null;
+    if (until === undefined && compared.position !== position) return null;
     parts.push(compared);
   }
-  return together(parts);
+  const { reconciled } = await momentOf(client, plan);
+  if (reconciled !== moment.reconciled) return null;
+  return { ...together(parts), position, isFinalOnly: final !== null };
 }
 
 function together(parts: readonly Compared[]): Compared {

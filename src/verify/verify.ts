@@ -82,7 +82,7 @@ export async function verifyView(
       differentCount,
       differences: shown.flatMap((row) => differencesOf(comparison, row)),
       shownCount: shown.length,
-      note: comparison.membership,
+      note: notesOf(asked),
     };
   } catch (error) {
     if (!(error instanceof ApplianceError)) throw error;
@@ -91,6 +91,14 @@ export async function verifyView(
       : "";
     return { kind: "failed", view: name, why: `${error.message}${advice}` };
   }
+}
+
+function notesOf({ comparison: { membership }, isFinalOnly }: Compared): string | null {
+  const left = isFinalOnly
+    ? "events came in between the questions: sessions that were not final at that position are left out"
+    : null;
+  const notes = [membership, left].filter((note) => note !== null);
+  return notes.length === 0 ? null : notes.join("; ");
 }
 
 /** Where a view stands that is suspended; null: it runs, and is compared where the question is. A string: why it cannot be compared. */

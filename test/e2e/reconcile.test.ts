@@ -226,7 +226,7 @@ test("killed in the middle, and started again: what was told is done, the next r
   let text = "";
   for await (const part of streamed.body ?? []) {
     text += new TextDecoder().decode(part);
-    if (/"lateEventsDone":[1-9]/.test(text)) break;
+    if (/"late_events_done":[1-9]/.test(text)) break;
   }
   await appliance.kill();
   await serve();

@@ -35,7 +35,9 @@ async function reconciled(lines: readonly object[]): Promise<readonly unknown[]>
 test("lines whose characters are cut between two pieces of the answer", async () => {
   const progress = { lateEventsDone: 1, lateEventsAll: 2 };
   const report = { view: RANGE.view, windows: 2, skipped: [{ why: "zu spät – „€“ 🕰" }] };
-  expect(await reconciled([{ progress }, { report }])).toEqual([[progress], report]);
+  expect(
+    await reconciled([{ progress: { late_events_done: 1, late_events_all: 2 } }, { report }]),
+  ).toEqual([[progress], report]);
 });
 
 test("a problem is thrown with its text", async () => {

@@ -35,8 +35,8 @@ describe("/v1/reconcile", () => {
     const done = await post(JSON.stringify({ view: "v", dry_run: true, ...range }));
     expect(done.headers.get("content-type")).toBe("application/x-ndjson");
     expect((await done.text()).trimEnd().split("\n")).toEqual([
-      '{"progress":{"lateEventsDone":0,"lateEventsAll":2}}',
-      '{"report":{"view":"v","rawPosition":7,"windows":1,"lateEvents":3,"rows":[],"skipped":[]}}',
+      '{"progress":{"late_events_done":0,"late_events_all":2}}',
+      '{"report":{"view":"v","raw_position":7,"windows":1,"late_events":3,"rows":[],"skipped":[]}}',
     ]);
     const refused = await post(JSON.stringify({ view: "w", ...range }));
     expect((await refused.text()).trimEnd().split("\n").at(-1)).toBe(
@@ -57,7 +57,7 @@ describe("/v1/reconcile", () => {
     }
     const lines = text.trimEnd().split("\n");
     expect(lines.slice(0, 2)).toEqual(
-      Array(2).fill('{"progress":{"lateEventsDone":0,"lateEventsAll":0}}'),
+      Array(2).fill('{"progress":{"late_events_done":0,"late_events_all":0}}'),
     );
     expect(lines.at(-1)).toStartWith('{"report":{"view":"v"');
   });

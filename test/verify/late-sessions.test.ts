@@ -61,8 +61,8 @@ test.each([
     ]);
     const plan = await planOf(parser, sql);
     const found = await lateInSessions(client(), plan, SCHEMA, { part: ALL, position: 7 });
-    expect(found?.count).toBe(1);
-    expect(found?.base64()).toBe(late === 0 ? "AA==" : "gA==");
+    expect(found.count).toBe(1);
+    expect(found.base64()).toBe(late === 0 ? "AA==" : "gA==");
   },
 );
 
@@ -79,13 +79,13 @@ async function lateBy(count: number): Promise<string[]> {
     const { rows } = await duckdb.run(
       `SELECT _position || ' ' || coalesce(s, '-') || i FROM clicks WHERE ${behindText(plan, SCHEMA, asked)} ORDER BY _position, _index`,
     );
-    const bytes = Buffer.from(bits?.base64() ?? "", "base64");
+    const bytes = Buffer.from(bits.base64(), "base64");
     late.push(
       ...rows
         .filter((_, nth) => ((bytes[nth >> 3] ?? 0) & (128 >> (nth & 7))) > 0)
         .map(([row]) => String(row)),
     );
-    expect(rows.length).toBe(bits?.count ?? -1);
+    expect(rows.length).toBe(bits.count);
   }
   return late.toSorted();
 }
