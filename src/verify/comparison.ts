@@ -101,11 +101,7 @@ export function comparisonOf(plan: ViewPlan, options: ComparisonOptions): Compar
   const batch = batchText(widened.plan, { ...events, exactDistinct: true });
   const partition = keys.map(({ name }) => quoteName(name)).join(", ");
   const windows = rangeText(options.range);
-  if (options.sessions !== undefined) {
-    const { part, final } = options.sessions;
-    windows.push(isOfPart(rowKeyTexts(plan), part));
-    if (final !== undefined) windows.push(isFinalText(final));
-  }
+  if (options.sessions !== undefined) windows.push(...sessionsText(plan, options.sessions));
   if (options.bottom !== undefined)
     windows.push(
       `window_start NOT IN (${rollupStartsText(plan, events, `_position <= ${sinceText(plan.name)}`)})`,
@@ -274,6 +270,12 @@ function whereText(conditions: readonly string[]): string {
 function rangeText(range: VerifyRange | null): string[] {
   if (range === null) return [];
   return [`window_start >= ${timeText(range.fromUs)}`, `window_start < ${timeText(range.toUs)}`];
+}
+
+/** Conditions on the rows of a part. */
+function sessionsText(plan: ViewPlan, { part, final }: SessionsOptions): string[] {
+  const ofPart = isOfPart(rowKeyTexts(plan), part);
+  return final === undefined ? [ofPart] : [ofPart, isFinalText(final)];
 }
 
 function isFinalText({ column, addUs, watermarkUs }: FinalRows): string {
