@@ -201,6 +201,8 @@ export interface FoldKernels {
   ): void;
   /** Tags of the selected rows, u32 each. */
   tagsOf(keys: number, keyCount: number, selected: number, to: number): void;
+  /** Tags of the keys of `count` rows, u32 addresses at `rows`, which they replace. `keys`: as for `mergeGroups`. */
+  rowTags(rows: number, count: number, keys: number, keyCount: number): void;
 
   /** Header of a view of sessions. The calls below are about one of them; what they mean: assembly/fold/session.ts. */
   createSessions(gapUs: bigint, rowBytes: number): number;

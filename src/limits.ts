@@ -335,7 +335,7 @@ export const CORRECTIONS_EVERY_US = 1_000_000;
 export const CORRECTED_ROWS_MAX = 8192;
 
 /**
- * Closed windows that late events may correct, of all views. Beyond `pagesKept` (384 MB: three hours of minutes with 10,000 groups of 200 bytes)
+ * Closed windows (of hops: panes and marks) that late events may correct, of all views. Beyond `pagesKept` (384 MB: three hours of minutes with 10,000 groups of 200 bytes)
  * the ones that were touched longest ago leave with a checkpoint, `leaveBytesMax` in each; beyond `pagesMax` that could leave views fold no further
  * until one is taken. Views' other state has all pages but `pagesReserved`: pagesMax, and 4 for each corrected row and each row of a record.
  * On disk a window is in parts of `partGroups` at most, some 5 KB each, and comes back by parts. One of more than `packBytesMax` (scratch) stays.

@@ -7,7 +7,6 @@ import {
   FOLD_PAGES_AT,
   FOLD_PAGE_BITS,
   FOLD_PAGE_BYTES,
-  HEAP_MARK_AT,
   HEAP_PAGES_AT,
   HEAP_ROOM_AT,
   HEAP_ROW_BYTES_AT,
@@ -26,7 +25,7 @@ const ALL: u32 = 24;
 
 /** Whether a header is that of a heap: its texts and sketches are blocks. */
 export function isHeap(header: u32): bool {
-  return load<u32>(header, HEAP_MARK_AT) != 0;
+  return load<u32>(header, HEAP_ROW_BYTES_AT) != 0;
 }
 
 function link(page: u32, links: u32, head: u32): void {

@@ -23,7 +23,7 @@ export { coupon } from "./hash";
 export { setColumns, setShared } from "./load";
 export { copyMarks, mergeGroups } from "./merge-groups";
 export { initPages, pagesHighest, pagesRestored, pagesUsed, reachPage } from "./pages";
-export { packGroups, tagsOf, unpackGroups } from "./parts";
+export { packGroups, rowTags, tagsOf, unpackGroups } from "./parts";
 export { setPlace } from "./picked";
 export { runProgram } from "./program";
 export { maskRows, project, projectText, projectTextBytes, selectRows } from "./project";

@@ -137,3 +137,8 @@ export function tagsOf(keys: u32, keyCount: u32, n: u32, to: u32): void {
   tagKeys(keys, keyCount, n);
   for (let j: u32 = 0; j < n; j++) store<u32>(to + (j << 2), load<u32>(WORK_HASHES_AT + (j << 3)));
 }
+
+/** Tags of the keys of `n` rows, u32 addresses at `rows`, in their place. `keys`: as `mergeGroups`. */
+export function rowTags(rows: u32, n: u32, keys: u32, keyCount: u32): void {
+  for (let at = rows; at < rows + (n << 2); at += 4) store<u32>(at, tagOf(load<u32>(at), keys, keyCount));
+}

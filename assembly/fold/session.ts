@@ -3,7 +3,6 @@
 import {
   BUCKET_ENTRIES_MAX,
   FOLD_PAGE_BYTES,
-  HEAP_MARK_AT,
   HEAP_ROW_BYTES_AT,
   KEY_COLUMN_BYTES,
   KEY_TEXT,
@@ -79,7 +78,6 @@ export function createSessions(gap: i64, rowBytes: u32): u32 {
   store<u32>(header, load<u32>(WORK_RESULT_AT, 64), WINDOW_CHAIN_AT);
   store<u32>(header, 1, WINDOW_PAGES_AT);
   store<u32>(header, header + WINDOW_FIRST_BUCKET_AT, WINDOW_DIRECTORY_AT);
-  store<u32>(header, 1, HEAP_MARK_AT);
   store<u32>(header, rowBytes, HEAP_ROW_BYTES_AT);
   store<i64>(header, gap, SESSION_GAP_AT);
   store<i64>(header, max<i64>(1, gap / SLOTS_PER_GAP), SESSION_GRAIN_AT);

@@ -4,8 +4,11 @@
 // A change of anything that lies in pages is a new FOLD_LAYOUT_VERSION.
 
 /** Version of everything that lies in pages: page map, window lists, windows, groups, states of aggregates. */
-export const FOLD_LAYOUT_VERSION = 4;
-/** The earliest version that is read: one without spare rows of sessions, whose place in a header is zero. */
+export const FOLD_LAYOUT_VERSION = 5;
+/**
+ * The earliest version that is read: one without spare rows of sessions, whose place in a header is zero. In version 4 panes and marks of hops are all in
+ * pages.
+ */
 export const FOLD_LAYOUT_VERSION_LEAST = 3;
 
 export const FOLD_PAGE_BITS = 14;

@@ -2,9 +2,7 @@
 // A view of sessions has one header, its root page. It begins like a window's header (abi/fold.ts: chain, version, groups, directory,
 // pages); rows, texts and sketches lie in blocks that are given back one by one.
 
-/** u32 1 in the header of a view of sessions, 0 in a window's: texts and sketches are blocks. */
-export const HEAP_MARK_AT = 96;
-/** u32 bytes of a row */
+/** u32 bytes of a row; 0 in a window's header. Texts and sketches of a heap are blocks. */
 export const HEAP_ROW_BYTES_AT = 100;
 /** u32 first of the list of all pages of blocks */
 export const HEAP_PAGES_AT = 104;

@@ -1,8 +1,9 @@
-// Nouns: groups of closed windows that late events may still correct, outside of memory. A window there is cut into parts by its groups' tags;
+// Nouns: groups of closed windows (of a hop: of panes and marks) that late events may still correct, outside of memory. A window there is cut into parts by its groups' tags;
 // a checkpoint holds them beside the pages.
 
 /** A window whose groups are on disk, all or all but those of the parts that are in memory. */
 export interface ClosedWindow {
+  /** The list that it is in: the name of a view, or `marksOf` one. */
   readonly view: string;
   readonly startUs: bigint;
   readonly endUs: bigint;

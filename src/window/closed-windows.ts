@@ -1,27 +1,19 @@
-// The closed windows of one view that late events may still correct: each is in pages whole, in pages with some of its parts, or on disk. Brings
-// back what late events need, and lets go. Knows nothing of what late events do to rows.
+// The closed windows of one list that late events may still correct, tumbling ones, panes or marks: each is in pages whole, in pages with some of its
+// parts, or on disk. Brings back what late events and their corrections need, and lets go. Knows nothing of what late events do to rows.
 import {
   FOLD_PAGE_BYTES,
-  KEY_TEXT,
-  PLACE_BYTES,
-  PLACE_KEY,
-  STATE_FIRST_S,
-  STATE_HLL,
-  STATE_LAST_S,
-  STATE_MAX_S,
-  STATE_MIN_S,
   WINDOW_END_AT,
   WINDOW_GROUPS_AT,
   WINDOW_PAGES_AT,
+  WINDOW_STALE_AT,
   WINDOW_START_AT,
   WORK_WINDOWS_AT,
 } from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
 import { CLOSED_WINDOWS } from "../limits.ts";
 import type { ClosedPart, ClosedWindow } from "./closed-part.ts";
-import type { RowLayout } from "./layout.ts";
 import type { FoldMemory } from "./memory.ts";
-import { keyPlaces } from "./merge.ts";
+import { PartCodec, type PartLayout } from "./part-codec.ts";
 import type { Leavers, Leaving, Spill } from "./spill.ts";
 
 /** A closed window some of whose parts are in pages, the others on disk: as the root of a checkpoint has it. */
@@ -42,18 +34,24 @@ interface Entry extends ClosedWindow {
   /** The parts that are in pages; null: all. */
   loaded: Set<number> | null;
   used: number;
-  /** Late events came into it that were not put out: a list links their rows by addresses. */
+  /** Late events came into it that were not put out: of a tumbling window a list links their rows by addresses. */
   isHeld: boolean;
 }
 
-/** States with text or a sketch outside of the row. */
-const OUTSIDE: ReadonlySet<number> = new Set([
-  STATE_MIN_S,
-  STATE_MAX_S,
-  STATE_FIRST_S,
-  STATE_LAST_S,
-  STATE_HLL,
-]);
+/** Whose closed windows they are. */
+export interface ClosedList {
+  readonly spill: Spill;
+  /** Name of the list. */
+  readonly name: string;
+  /** The view that pays for it. */
+  readonly view: string;
+  readonly layout: PartLayout;
+  readonly root: number;
+  /** Least bits of the parts of those that leave, where many more groups may come; absent: none. */
+  readonly bitsLeast?: number;
+  /** Whether a window that is not known yet, and that late events have made, is closed; absent: none is. */
+  readonly isClosed?: (startUs: bigint) => boolean;
+}
 
 /** Key columns of the events at hand, as `findGroups` takes them. */
 interface Keys {
@@ -63,17 +61,17 @@ interface Keys {
 
 export class ClosedWindows implements Leavers {
   readonly #memory: FoldMemory;
+  readonly #list: ClosedList;
   readonly #spill: Spill;
-  readonly #view: string;
-  readonly #layout: RowLayout;
-  readonly #root: number;
-  readonly #places: readonly { readonly kind: number; readonly offset: number }[];
+  readonly #codec: PartCodec;
   readonly #entries = new Map<bigint, Entry>();
   /** Those in pages, by their headers. */
   readonly #loaded = new Map<number, Entry>();
   /** Those whose pages may have grown. */
   readonly #touched = new Set<Entry>();
   readonly #held = new Set<Entry>();
+  /** Those that came back to be read alone: what is on disk of them is what they are. */
+  readonly #read = new Set<Entry>();
   #oldestEndUs = LAST_US;
   #pages = 0;
   #leavingPages = 0;
@@ -81,35 +79,27 @@ export class ClosedWindows implements Leavers {
   /** `windows`: headers of the closed ones in pages; `partial`: which of them are not whole. */
   constructor(
     memory: FoldMemory,
-    view: {
-      readonly spill: Spill;
-      readonly name: string;
-      readonly layout: RowLayout;
-      readonly root: number;
-    },
+    list: ClosedList,
     state: { readonly windows: readonly number[]; readonly partial: readonly PartialWindow[] },
   ) {
     this.#memory = memory;
-    this.#spill = view.spill;
-    this.#view = view.name;
-    this.#layout = view.layout;
-    this.#root = view.root;
-    this.#places = [
-      ...view.layout.keys
-        .filter(({ kind }) => kind === KEY_TEXT)
-        .map(({ offset }) => ({ kind: PLACE_KEY, offset })),
-      ...view.layout.states.filter(({ kind }) => OUTSIDE.has(kind)),
-    ];
-    for (const window of view.spill.add(view.name, this)) {
-      const entry = this.#entry(window);
-      entry.loaded = new Set();
-    }
+    this.#list = list;
+    this.#spill = list.spill;
+    this.#codec = new PartCodec(memory, list.layout);
+    for (const window of list.spill.add(list.name, this)) this.#entry(window).loaded = new Set();
     for (const window of state.windows) this.add(window);
     for (const { start, bits, loaded } of state.partial) {
       const entry = must(this.#entries.get(BigInt(start)), "a closed window in pages");
       entry.bits = bits;
       entry.loaded = new Set(loaded);
     }
+    for (const window of state.windows)
+      if (memory.pageU32(window + WINDOW_STALE_AT) === 1) this.hold(window);
+  }
+
+  /** The view that pays for them. */
+  get view(): string {
+    return this.#list.view;
   }
 
   /** Closed windows in pages: they are the oldest ones of the view's list. */
@@ -138,10 +128,10 @@ export class ClosedWindows implements Leavers {
   }
 
   /** A window in pages that is closed from now on. */
-  add(window: number): void {
+  add(window: number): Entry {
     const memory = this.#memory;
     const entry = this.#entry({
-      view: this.#view,
+      view: this.#list.name,
       startUs: memory.pageI64(window + WINDOW_START_AT),
       endUs: memory.pageI64(window + WINDOW_END_AT),
       bits: -1,
@@ -150,6 +140,7 @@ export class ClosedWindows implements Leavers {
     entry.used = this.#spill.tick();
     this.#place(entry, window);
     this.#settle();
+    return entry;
   }
 
   #entry(window: ClosedWindow): Entry {
@@ -191,21 +182,57 @@ export class ClosedWindows implements Leavers {
   reachWhole(window: number): void {
     const entry = this.#spill.isOn ? this.hold(window) : null;
     if (entry === null || entry.loaded === null) return;
-    const { mark } = this.#memory;
-    const layout = this.#layoutAt();
-    for (let part = 0; part < 2 ** entry.bits; part++)
-      if (!entry.loaded.has(part)) this.#load(entry, part, layout);
-    this.#memory.rewind(mark);
+    for (let part = 0; part < 2 ** entry.bits; part++) this.#load(entry, part);
     this.#settle();
+  }
+
+  /** Those of which not all is in pages that start at or after a time and before another, in order. */
+  incomplete(fromUs: bigint, toUs: bigint): ClosedWindow[] {
+    return [...this.#entries.values()]
+      .filter(({ loaded, startUs }) => loaded !== null && startUs >= fromUs && startUs < toUs)
+      .toSorted((a, b) => (a.startUs < b.startUs ? -1 : 1));
+  }
+
+  /** Brings back the parts of a window that groups with some tags are in, null: all of it, until `letGo`. */
+  read(startUs: bigint, tags: Iterable<number> | null): void {
+    const entry = must(this.#entries.get(startUs), "a closed window");
+    const parts =
+      tags === null
+        ? Array.from({ length: 2 ** entry.bits }, (_, part) => part)
+        : new Set(Array.from(tags, (tag) => partOf(entry, tag)));
+    for (const part of parts) {
+      if (entry.header === 0) {
+        const { endUs } = entry;
+        this.#place(entry, this.#memory.call.reachWindow(this.#list.root, startUs, startUs, endUs));
+        this.#memory.call.setClosed(entry.header);
+        this.#read.add(entry);
+      }
+      this.#load(entry, part);
+    }
+    this.#touched.add(entry);
+    this.#settle();
+  }
+
+  /** Those that came back to be read and end at or before a time lie on disk again. */
+  letGo(endUs: bigint): void {
+    for (const entry of this.#read) {
+      if (entry.endUs > endUs) continue;
+      this.#read.delete(entry);
+      this.#memory.call.dropWindow(this.#list.root, entry.startUs);
+      this.#takeOut(entry);
+      entry.loaded = new Set();
+    }
   }
 
   /** A window whose rows may be listed as corrected: it stays until `release`. Null: it is not closed. */
   hold(window: number): Readonly<Entry> | null {
     let entry = this.#loaded.get(window);
     if (entry === undefined) {
-      entry = this.#entries.get(this.#memory.pageI64(window + WINDOW_START_AT));
-      if (entry === undefined) return null;
-      this.#place(entry, window);
+      const startUs = this.#memory.pageI64(window + WINDOW_START_AT);
+      entry = this.#entries.get(startUs);
+      if (entry !== undefined) this.#place(entry, window);
+      else if (this.#list.isClosed?.(startUs) === true) entry = this.add(window);
+      else return null;
       this.#memory.call.setClosed(window);
     }
     entry.used = this.#spill.tick();
@@ -239,12 +266,12 @@ export class ClosedWindows implements Leavers {
         isOnDisk ||= entry.bits >= 0;
       } else if (entry.endUs < this.#oldestEndUs) this.#oldestEndUs = entry.endUs;
     }
-    if (isOnDisk) this.#spill.drop({ view: this.#view, endUs });
+    if (isOnDisk) this.#spill.drop({ view: this.#list.name, endUs });
   }
 
   /** The view's state is given back. */
   free(): void {
-    this.#spill.forget(this.#view);
+    this.#spill.forget(this.#list.name);
   }
 
   #takeOut(entry: Entry): void {
@@ -272,49 +299,21 @@ export class ClosedWindows implements Leavers {
     const { mark, u32 } = memory;
     const tags = memory.take(selected * 4);
     memory.call.tagsOf(keys.address, keys.count, selected, tags);
-    const layout = this.#layoutAt();
     for (let j = 0; j < selected; j++) {
       const entry = this.#loaded.get(must(u32[WORK_WINDOWS_AT / 4 + j], "window"));
       if (entry === undefined || entry.loaded === null) continue;
-      const tag = must(u32[tags / 4 + j], "tag");
-      const part = entry.bits === 0 ? 0 : tag >>> (32 - entry.bits);
-      if (!entry.loaded.has(part)) this.#load(entry, part, layout);
+      this.#load(entry, partOf(entry, must(u32[tags / 4 + j], "tag")));
     }
     memory.rewind(mark);
   }
 
-  #load(entry: Entry, part: number, { keys, places }: LayoutAt): void {
-    const memory = this.#memory;
+  /** Brings back a part of a window, once. */
+  #load(entry: Entry, part: number): void {
+    const loaded = must(entry.loaded, "a window in parts");
+    if (loaded.has(part)) return;
+    loaded.add(part);
     const bytes = this.#spill.part(entry, part);
-    must(entry.loaded, "a window in parts").add(part);
-    if (bytes === null) return;
-    const { mark } = memory;
-    const from = memory.take(bytes.byteLength);
-    memory.u8.set(bytes, from);
-    memory.call.unpackGroups(
-      entry.header,
-      keys,
-      this.#layout.keys.length,
-      places,
-      this.#places.length,
-      this.#layout.rowBytes,
-      from,
-      bytes.byteLength,
-    );
-    memory.rewind(mark);
-  }
-
-  /** What the kernels must know of rows, in scratch. */
-  #layoutAt(): LayoutAt {
-    const memory = this.#memory;
-    const { data } = memory;
-    const keys = keyPlaces(memory, this.#layout);
-    const places = memory.take(this.#places.length * PLACE_BYTES);
-    this.#places.forEach(({ kind, offset }, index) => {
-      data.setUint32(places + index * PLACE_BYTES, kind, true);
-      data.setUint32(places + index * PLACE_BYTES + 4, offset, true);
-    });
-    return { keys, places };
+    if (bytes !== null) this.#codec.unpack(entry.header, bytes);
   }
 
   leaving(): Leaving[] {
@@ -323,7 +322,7 @@ export class ClosedWindows implements Leavers {
         ({ isHeld, pages }) => !isHeld && pages * FOLD_PAGE_BYTES <= CLOSED_WINDOWS.packBytesMax,
       )
       .map((entry) => ({
-        view: this.#view,
+        view: this.#list.view,
         used: entry.used,
         pages: entry.pages,
         isPartial: entry.loaded !== null,
@@ -332,48 +331,26 @@ export class ClosedWindows implements Leavers {
   }
 
   #leave(entry: Entry): ClosedPart[] {
-    const memory = this.#memory;
-    const { mark, u8, u32 } = memory;
-    if (entry.bits < 0)
-      entry.bits = this.#spill.bitsOf(Number(memory.pageI64(entry.header + WINDOW_GROUPS_AT)));
-    const { startUs, endUs, bits } = entry;
-    const { keys, places } = this.#layoutAt();
-    const to = memory.take(2 ** bits * 4 + 16 + entry.pages * FOLD_PAGE_BYTES);
-    memory.call.packGroups(
-      entry.header,
-      keys,
-      this.#layout.keys.length,
-      places,
-      this.#places.length,
-      this.#layout.rowBytes,
-      bits,
-      to,
-    );
-    // shared: the thread that saves them gets them without a copy
-    const offsets = u32.subarray(to / 4, to / 4 + 2 ** bits + 1);
-    const first = must(offsets[0], "offset");
-    const all = new Uint8Array(new SharedArrayBuffer(must(offsets.at(-1), "offset") - first));
-    all.set(u8.subarray(to + first, to + first + all.length));
-    const parts: ClosedPart[] = [];
-    for (let part = 0; part < 2 ** bits; part++) {
-      const from = must(offsets[part], "offset");
-      const end = must(offsets[part + 1], "offset");
-      if (end === from) continue;
-      const bytes = all.subarray(from - first, end - first);
-      parts.push({ view: this.#view, startUs, endUs, bits, part, bytes });
+    const { header, startUs, endUs } = entry;
+    if (entry.bits < 0) {
+      const groups = Number(this.#memory.pageI64(header + WINDOW_GROUPS_AT));
+      entry.bits = Math.max(this.#list.bitsLeast ?? 0, this.#spill.bitsOf(groups));
     }
-    memory.rewind(mark);
-    memory.call.dropWindow(this.#root, startUs);
+    const { bits } = entry;
+    const parts = this.#codec.pack(header, bits).flatMap((bytes, part): ClosedPart[] => {
+      const view = this.#list.name;
+      return bytes.length === 0 ? [] : [{ view, startUs, endUs, bits, part, bytes }];
+    });
+    this.#memory.call.dropWindow(this.#list.root, startUs);
     this.#takeOut(entry);
     entry.loaded = new Set();
     return parts;
   }
 }
 
-/** Addresses in scratch. */
-interface LayoutAt {
-  readonly keys: number;
-  readonly places: number;
+/** The part of a window that a group with a tag is in. */
+function partOf({ bits }: ClosedWindow, tag: number): number {
+  return bits === 0 ? 0 : tag >>> (32 - bits);
 }
 
 const LAST_US = 2n ** 63n - 1n;

@@ -74,8 +74,10 @@ export interface ViewState {
   readonly correctedAtUs?: number;
   /** Rows that late events corrected are not put out again yet. */
   readonly waits?: true;
-  /** Closed windows that are in pages in part; the others of them are whole. */
+  /** Closed windows, of a hop: panes, that are in pages in part; the others of them are whole. */
   readonly closed?: readonly PartialWindow[];
+  /** The same of a hop's marks. */
+  readonly closedMarks?: readonly PartialWindow[];
 }
 
 /** Open groups of a view, for /metrics. */

@@ -98,6 +98,7 @@ export class LateUpdate {
     const closed = {
       spill: view.spill,
       name: view.plan.name,
+      view: view.plan.name,
       layout: view.layout,
       root: state.root,
     };

@@ -43,6 +43,23 @@ export class PaneTree {
     return this.#count(this.root);
   }
 
+  /** Headers of the panes in pages that start at or after a time and before another. */
+  panes(fromUs: bigint, toUs: bigint): number[] {
+    const { call } = this.#memory;
+    const from = call.windowsBefore(this.root, fromUs);
+    const to = call.windowsBefore(this.root, toUs);
+    return Array.from({ length: to - from }, (_, index) => call.windowAt(this.root, from + index));
+  }
+
+  /** Headers of the panes that start at or after a time, and of all that lies over panes. */
+  openFrom(fromUs: bigint): number[] {
+    const { call } = this.#memory;
+    const over = Object.values(this.#lists()).flatMap((list) =>
+      Array.from({ length: this.#count(list) }, (_, index) => call.windowAt(list, index)),
+    );
+    return [...this.panes(fromUs, LAST_US), ...over];
+  }
+
   /** Root pages of all lists: panes, nodes, sums. */
   get lists(): readonly number[] {
     return [this.root, ...Object.values(this.#lists())];

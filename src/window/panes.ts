@@ -1,6 +1,11 @@
 // The windows of a hop: closing them in the order of their ends, putting those out again that late events correct (late policy `update`),
 // pictures of those that are open. How windows are put together is pane-tree.ts's, what late events mark is pane-marks.ts's.
-import { WINDOW_APPLIED_AT, WINDOW_GROUPS_AT, WINDOW_VERSION_AT } from "../../kernels/abi.ts";
+import {
+  WINDOW_APPLIED_AT,
+  WINDOW_GROUPS_AT,
+  WINDOW_PAGES_AT,
+  WINDOW_VERSION_AT,
+} from "../../kernels/abi.ts";
 import { must } from "../base/assert.ts";
 import { CORRECTIONS_EVERY_US, OUTPUT_ROWS_MAX } from "../limits.ts";
 import type { ViewPlan } from "../view/plan.ts";
@@ -13,8 +18,16 @@ import {
   type ChangedRows,
   type Changes,
 } from "./changes.ts";
+import { ClosedWindows } from "./closed-windows.ts";
 import type { CompiledView } from "./compile.ts";
-import type { OpenWindow, RecordFacts, ViewCounts, ViewState, ViewStats } from "./fold.ts";
+import type {
+  FoldPlace,
+  OpenWindow,
+  RecordFacts,
+  ViewCounts,
+  ViewState,
+  ViewStats,
+} from "./fold.ts";
 import type { Grid, Range } from "./grid.ts";
 import { windowImages, windowImageSteps, type RowsImage } from "./images.ts";
 import type { RowLayout } from "./layout.ts";
@@ -31,11 +44,12 @@ interface Made {
   readonly corrected: readonly number[];
 }
 
+/** Corrected windows that are put together at a time. Not a number of their groups, which depends on how much of them lies in pages. */
+const CORRECTED_TOGETHER = 16;
+
 export class Panes {
   /** Late events go into panes, in their place among the others. */
   readonly lateUpdate = null;
-  /** Nothing leaves memory. */
-  readonly openPages = null;
   readonly #memory: FoldMemory;
   readonly #plan: ViewPlan;
   readonly #layout: RowLayout;
@@ -43,6 +57,8 @@ export class Panes {
   readonly #tree: PaneTree;
   /** Null unless late events correct closed windows. */
   readonly #marks: PaneMarks | null;
+  /** Panes whose windows are all closed, which may leave memory; null unless late events correct them. */
+  readonly #closed: ClosedWindows | null;
   /** µs behind a window's end within which late events correct it. */
   readonly allowedUs: bigint;
   /** Windows that end at or before it are closed, µs. */
@@ -52,12 +68,10 @@ export class Panes {
   #open = new Map<bigint, OpenWindow>();
 
   constructor(
-    memory: FoldMemory,
+    { memory, spill }: Pick<FoldPlace, "memory" | "spill">,
     view: { readonly plan: ViewPlan; readonly layout: RowLayout; readonly grid: Grid },
-    state: {
-      readonly root: number;
+    state: Pick<ViewState, "root" | "correctedAtUs" | "closed" | "closedMarks"> & {
       readonly closedUs: bigint | null;
-      readonly correctedAtUs?: number;
     },
   ) {
     this.#memory = memory;
@@ -65,12 +79,20 @@ export class Panes {
     this.#layout = view.layout;
     this.#grid = view.grid;
     this.#tree = new PaneTree(memory, view, state.root);
-    const isKept = view.layout.revision !== null;
-    const last = must(this.#tree.lists.at(-1), "list");
-    this.#marks = isKept ? new PaneMarks(memory, view.layout, memory.call.nodesOf(last)) : null;
-    this.allowedUs = isKept ? BigInt(view.plan.late.allowedUs) : 0n;
     this.#closedUs = state.closedUs ?? FIRST_US;
     this.#correctedAtUs = state.correctedAtUs ?? 0;
+    const isKept = view.layout.revision !== null;
+    this.allowedUs = isKept ? BigInt(view.plan.late.allowedUs) : 0n;
+    const { name } = view.plan;
+    const { layout } = view;
+    const root = memory.call.nodesOf(must(this.#tree.lists.at(-1), "list"));
+    const marks = { root, partial: state.closedMarks ?? [] };
+    this.#marks = isKept ? new PaneMarks(memory, { name, layout, spill }, marks) : null;
+    const isClosed = (startUs: bigint): boolean => startUs < this.#openFrom(this.#closedUs);
+    const panes = { spill, name, view: name, layout, root: state.root, isClosed };
+    const windows = this.#tree.panes(FIRST_US, this.#openFrom(this.#closedUs));
+    const partial = state.closed ?? [];
+    this.#closed = isKept ? new ClosedWindows(memory, panes, { windows, partial }) : null;
   }
 
   get root(): number {
@@ -83,17 +105,34 @@ export class Panes {
   }
 
   /** What of the state a checkpoint keeps outside of pages. */
-  get state(): Pick<ViewState, "root" | "correctedAtUs" | "waits"> {
+  get state(): Pick<ViewState, "root" | "correctedAtUs" | "waits" | "closed" | "closedMarks"> {
     const { root } = this;
     if (this.#marks === null) return { root };
     const waits = this.correctionsDueAtUs === null ? {} : ({ waits: true } as const);
-    return { root, correctedAtUs: this.#correctedAtUs, ...waits };
+    const partial = {
+      closed: this.#closed?.partial ?? [],
+      closedMarks: this.#marks.closed.partial,
+    };
+    return { root, correctedAtUs: this.#correctedAtUs, ...waits, ...partial };
+  }
+
+  /** Pages of the panes that have an open window, and of what lies over them; null: there are no others. */
+  get openPages(): number | null {
+    if (this.#closed === null) return null;
+    return this.#tree
+      .openFrom(this.#openFrom(this.#closedUs))
+      .reduce((sum, window) => sum + this.#memory.pageU32(window + WINDOW_PAGES_AT), 0);
   }
 
   /** As Fold has it. */
   get correctionsDueAtUs(): number | null {
     if (this.#marks === null || this.#marks.stale().length === 0) return null;
     return this.#correctedAtUs + CORRECTIONS_EVERY_US;
+  }
+
+  /** Before the selected rows of a chunk are folded into their panes: brings back what they need of those that left. */
+  reach(keys: CompiledView["keys"], selected: number): void {
+    this.#closed?.reach(keys, selected);
   }
 
   /** Marks the windows that rows of a chunk correct: `count` rows, listed at `list`. */
@@ -116,7 +155,7 @@ export class Panes {
     if (watermarkUs > this.#closedUs) {
       this.#tree.dropStaleNodes();
       const closing = this.#tree.filled(this.#closedUs, watermarkUs);
-      for (const image of this.#inParts(closing, (made) => this.#putOut(made)))
+      for (const image of this.#inParts(closing, isLarge, (made) => this.#putOut(made)))
         outputs.push({ view, kind: "rows", position, ...image });
       this.#countApplied(watermarkUs, counts);
       this.#closedUs = watermarkUs;
@@ -126,22 +165,26 @@ export class Panes {
     return outputs;
   }
 
-  /** Puts windows together, some at a time, and gives what `work` makes of them. */
-  #inParts<T>(ranges: Iterable<Range>, work: (made: readonly Made[]) => readonly T[]): T[] {
+  /** Puts windows together, until `isEnough`, and gives what `work` makes of them. */
+  #inParts<T>(
+    ranges: Iterable<Range>,
+    isEnough: (windows: number, groups: number) => boolean,
+    work: (made: readonly Made[]) => readonly T[],
+  ): T[] {
     const done: T[] = [];
     let made: Made[] = [];
-    let rows = 0;
+    let groups = 0;
     const finish = (): void => {
       done.push(...work(made));
       for (const { window } of made) this.#memory.call.freeWindow(window);
       made = [];
-      rows = 0;
+      groups = 0;
     };
     for (const range of ranges) {
       const window = this.#tree.closing(range);
       made.push({ range, window, corrected: this.#marks?.write(range.startUs, window) ?? [] });
-      rows += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
-      if (rows >= OUTPUT_ROWS_MAX) finish();
+      groups += Number(this.#memory.pageI64(window + WINDOW_GROUPS_AT));
+      if (isEnough(made.length, groups)) finish();
     }
     if (made.length > 0) finish();
     return done;
@@ -183,25 +226,59 @@ export class Panes {
   ): ChangedRows[] {
     const [memory, layout] = [this.#memory, this.#layout];
     this.#tree.dropStaleNodes();
-    return this.#inParts(stale, (made) => {
+    const together = (windows: number): boolean => windows === CORRECTED_TOGETHER;
+    const changed = this.#inParts(this.#reached(stale), together, (made) => {
       const corrected = made.flatMap((window) => window.corrected);
       const changes = changesOf(memory, layout, corrected);
       const images = changedImages(memory, layout, changes);
       note(made, changes);
       return images;
     });
+    // nodes over panes of which not all came back
+    this.#tree.dropNodes(this.#openFrom(this.#closedUs));
+    this.#closed?.letGo(LAST_US);
+    return changed;
+  }
+
+  /**
+   * Windows that late events changed, in order. Of their panes there is what their corrected keys need, of all keys that any of the windows
+   * over a pane asks for, since these share nodes; panes behind a window are let go.
+   */
+  *#reached(stale: readonly Range[]): Generator<Range> {
+    const [closed, marks] = [this.#closed, this.#marks];
+    const [first, last] = [stale[0], stale.at(-1)];
+    if (closed === null || marks === null || first === undefined || last === undefined) return;
+    const isTop = this.#plan.topN !== null;
+    if (isTop) for (const { startUs } of stale) marks.reachWhole(startUs);
+    const left = closed.incomplete(first.startUs, last.endUs);
+    const tags =
+      isTop || left.length === 0 ? null : stale.map(({ startUs }) => marks.tags(startUs));
+    let next = 0;
+    for (const [index, range] of stale.entries()) {
+      closed.letGo(range.startUs);
+      for (
+        let pane = left[next];
+        pane !== undefined && pane.startUs < range.endUs;
+        pane = left[++next]
+      ) {
+        for (let over = index; ; over++) {
+          const startUs = stale[over]?.startUs;
+          if (startUs === undefined || startUs > pane.startUs) break;
+          closed.read(pane.startUs, tags?.[over] ?? null);
+        }
+      }
+      yield range;
+    }
   }
 
   /** The last windows of panes close: their events move from pending to applied. */
   #countApplied(watermarkUs: bigint, counts: ViewCounts): void {
-    const { call } = this.#memory;
-    const from = call.windowsBefore(this.root, this.#openFrom(this.#closedUs));
-    const to = call.windowsBefore(this.root, this.#openFrom(watermarkUs));
-    for (let index = from; index < to; index++) {
-      const pane = call.windowAt(this.root, index);
+    const [fromUs, toUs] = [this.#openFrom(this.#closedUs), this.#openFrom(watermarkUs)];
+    for (const pane of this.#tree.panes(fromUs, toUs)) {
       const applied = Number(this.#memory.pageI64(pane + WINDOW_APPLIED_AT));
       counts.applied += applied;
       counts.pending -= applied;
+      this.#closed?.add(pane);
     }
   }
 
@@ -214,11 +291,18 @@ export class Panes {
   /** Frees the panes whose windows are all final, and what lies over panes whose windows are all closed. */
   #drop(): void {
     const neededUs = this.#openFrom(this.finalUs);
-    if (this.#memory.call.windowsBefore(this.root, neededUs) > 0) {
+    const closed = this.#closed;
+    const isOnDisk = closed !== null && closed.oldestEndUs <= neededUs;
+    if (isOnDisk) closed.finish(neededUs);
+    if (isOnDisk || this.#memory.call.windowsBefore(this.root, neededUs) > 0) {
       this.#tree.drop(neededUs);
-      this.#marks?.drop(neededUs);
+      this.#marks?.drop(neededUs, this.finalUs);
     }
-    if (this.#marks !== null) this.#tree.dropNodes(this.#openFrom(this.#closedUs));
+    if (this.#marks === null || closed === null) return;
+    this.#tree.dropNodes(this.#openFrom(this.#closedUs));
+    if (this.#marks.stale().length > 0) return;
+    closed.release();
+    this.#marks.closed.release();
   }
 
   /** The windows that are open and have an event, as images; those that did not change since the last call are the same objects. */
@@ -261,9 +345,7 @@ export class Panes {
   corrected(): ChangedRows[] {
     const stale = this.#marks?.stale() ?? [];
     if (stale.length === 0) return [];
-    const changed = this.#changes(stale, () => undefined);
-    this.#tree.dropNodes(this.#openFrom(this.#closedUs));
-    return changed;
+    return this.#changes(stale, () => undefined);
   }
 
   /** Panes, nodes and marks count as windows. */
@@ -275,6 +357,12 @@ export class Panes {
   /** Gives back all memory. */
   free(): void {
     this.#memory.call.freeRoot(this.root);
+    this.#closed?.free();
     this.#open.clear();
   }
+}
+
+/** Whether windows have as many groups as are put out at a time. */
+function isLarge(_: number, groups: number): boolean {
+  return groups >= OUTPUT_ROWS_MAX;
 }

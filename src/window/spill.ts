@@ -16,8 +16,10 @@ export interface Leaving {
   leave(): readonly ClosedPart[];
 }
 
-/** The closed windows of a view. */
+/** A list of closed windows. */
 export interface Leavers {
+  /** The view that pays for them. */
+  readonly view: string;
   /** Pages of all that lie in pages, and of those among them that may leave. */
   readonly pages: number;
   readonly leavingPages: number;
@@ -39,13 +41,18 @@ export interface SpillOptions {
   readonly partGroups?: number;
 }
 
+/** The list of the marks of a hop's closed windows; that of its panes has the view's name, as a view's tumbling windows have. */
+export function marksOf(view: string): string {
+  return `${view} marks`;
+}
+
 export class Spill {
   readonly #disk: ClosedParts | null;
   readonly #pagesKept: number;
   readonly #meter: PageMeter;
   readonly #partGroups: number;
-  readonly #views = new Map<string, Leavers>();
-  /** Windows on disk, of views that were not added yet. */
+  readonly #lists = new Map<string, Leavers>();
+  /** Windows on disk, of lists that were not added yet. */
   #restored: readonly ClosedWindow[] = [];
   /** Parts of the last checkpoint, which may not be on disk yet: "view start part". */
   #underway = new Map<string, Uint8Array>();
@@ -75,17 +82,19 @@ export class Spill {
     this.#restored = windows;
   }
 
-  /** The view's windows on disk; from now on `leavers` leave. */
-  add(view: string, leavers: Leavers): ClosedWindow[] {
-    this.#views.set(view, leavers);
-    return this.#restored.filter((window) => window.view === view);
+  /** The windows of a list on disk; from now on `leavers` leave. */
+  add(list: string, leavers: Leavers): ClosedWindow[] {
+    this.#lists.set(list, leavers);
+    return this.#restored.filter(({ view }) => view === list);
   }
 
   /** A view is gone with all that is on disk of it. */
-  forget(view: string): void {
-    this.#views.delete(view);
-    this.#restored = this.#restored.filter((window) => window.view !== view);
-    this.drop({ view, endUs: null });
+  forget(name: string): void {
+    for (const list of [name, marksOf(name)]) {
+      this.#lists.delete(list);
+      this.#restored = this.#restored.filter(({ view }) => view !== list);
+      this.drop({ view: list, endUs: null });
+    }
   }
 
   /** Nobody will ask for these any more. */
@@ -119,9 +128,9 @@ export class Spill {
     );
   }
 
-  #sum(of: (view: Leavers) => number): number {
+  #sum(of: (list: Leavers) => number): number {
     let sum = 0;
-    for (const view of this.#views.values()) sum += of(view);
+    for (const list of this.#lists.values()) sum += of(list);
     return sum;
   }
 
@@ -137,11 +146,11 @@ export class Spill {
     const closedParts: ClosedPart[] = [];
     if (!this.isOn) return { closedParts, droppedParts };
     let over = this.#sum(({ pages }) => pages) - this.#pagesKept;
-    const overOf = new Map(
-      [...this.#views].map(([name, { pages }]) => [name, pages - roomOf(name)]),
-    );
+    const overOf = new Map<string, number>();
+    for (const { view, pages } of this.#lists.values())
+      overOf.set(view, (overOf.get(view) ?? -roomOf(view)) + pages);
     let bytes = 0;
-    const all = [...this.#views.values()].flatMap((view) => view.leaving());
+    const all = [...this.#lists.values()].flatMap((list) => list.leaving());
     for (const window of all.toSorted((a, b) => a.used - b.used)) {
       if (bytes > CLOSED_WINDOWS.leaveBytesMax) break;
       const viewOver = overOf.get(window.view) ?? 0;

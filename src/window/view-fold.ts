@@ -65,7 +65,7 @@ export class ViewFold implements Fold, Lower {
     this.#windows =
       window.kind === "tumble"
         ? new WindowSet(place, parts, state)
-        : new Panes(memory, parts, { ...state, closedUs: state.watermarkUs });
+        : new Panes(place, parts, { ...state, closedUs: state.watermarkUs });
     this.#position = state.position;
     this.#watermarkUs = state.watermarkUs;
     this.counts = { ...state.counts };
@@ -214,6 +214,7 @@ export class ViewFold implements Fold, Lower {
     this.counts.applied += applied;
     this.counts.pending += result(RESULT_COUNTED_AT) - failed - applied;
     const corrected = { list: correctTo, count: result(RESULT_CORRECTED_AT) };
+    if (corrected.count > 0 && this.#windows instanceof Panes) this.#windows.reach(keys, selected);
     if (selected > 0) {
       this.#findGroups(keys, firstRow, selected);
       for (const { kind, offset, arg, filter: condition } of states)

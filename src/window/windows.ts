@@ -287,7 +287,7 @@ export class Windows {
   /** Rows of a view's closed windows that late events changed since they were put out, and those that go away. */
   corrected(view: string): ChangedRows[] {
     this.#memory.clearScratch();
-    return this.#view(view).corrected();
+    return this.#charged(view, (fold) => fold.corrected());
   }
 
   /** From when on a record of a stream puts out what late events corrected in its views, µs of log time; null: nothing waits. */

@@ -99,6 +99,8 @@ test("corrected rows are those of all events within the allowed lateness", () =>
         ]),
       );
       expect(windows.stats()[0]?.counts).toEqual(model.counts);
+      windows.dropView(plan.name);
+      expect(windows.stateBytes).toBe(0);
     }),
     { numRuns: Number(process.env["RUNS"] ?? 50) },
   );
