@@ -100,8 +100,10 @@ test(
     const count = 6000;
     const raw = RAW.replace("approx", "count(DISTINCT user_id)");
     const check = async (appliance: Appliance): Promise<void> => {
-      const [seen, wanted] = [await appliance.rows(VIEW), await appliance.rows(raw)];
-      expect(wanted.position).toBe(seen.position);
+      let [seen, wanted] = [await appliance.rows(VIEW), await appliance.rows(raw)];
+      // a tick that puts corrections out may come between two questions
+      while (wanted.position !== seen.position)
+        [seen, wanted] = [await appliance.rows(VIEW), await appliance.rows(raw)];
       expect(seen.rows).toEqual(wanted.rows);
       const [hours, all] = [await appliance.rows(HOURS), await appliance.rows(SUMS)];
       expect(hours.rows).toEqual(all.rows);
