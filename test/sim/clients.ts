@@ -189,8 +189,8 @@ export class Client {
   }
 
   #makeBody(): Body {
-    const { random } = this.#parts;
-    const isLarge = random.chance(0.1);
+    const { random, pace } = this.#parts;
+    const isLarge = random.chance(pace.largeShare);
     const count = isLarge ? random.between(20, 40) : random.between(1, 8);
     const events = Array.from({ length: count }, () => this.#makeEvent());
     // a body whose last part has nothing new

@@ -2,7 +2,7 @@
 // the count goes with the commit to bench/results/sim.jsonl.
 //   --seeds N        how many (10,000)                   --from N     the first one (1)
 //   --seed N         this one alone, line by line        --faults A,B of the seed's faults only these (by number; "none": none)
-//   --pace dense|usual   of all seeds, not as each says (configuration.ts)
+//   --pace dense|usual|batched   of all seeds, not as each says (configuration.ts)
 //   --temper NAME  what faults are about (draw-faults.ts)
 //   --keyed       only seeds whose requests have keys
 //   --quick       a failure is not shrunk
@@ -16,11 +16,13 @@ import { TEMPERS, type Temper } from "./draw-faults.ts";
 import { MUTATIONS } from "./mutations.ts";
 import { interpose } from "./patches.ts";
 import { KEYED_EVERY } from "./random.ts";
-import type { RunResult } from "./run.ts";
+import type { PaceName, RunResult } from "./run.ts";
 
 const ROOT = join(import.meta.dir, "..", "..");
 const SEEDS_PER_PROCESS = 200;
 const PROCESSES = 2;
+/** Those of configuration.ts, which may not be loaded before the simulator is beneath the product. */
+const PACE_NAMES = ["dense", "usual", "batched"] as const satisfies readonly PaceName[];
 
 const { values: given } = parseArgs({
   options: {
@@ -52,9 +54,11 @@ interface Summary {
   readonly failed: number | null;
 }
 
-function paceOf(name: string | undefined): "dense" | "usual" | null {
-  if (name === undefined || name === "dense" || name === "usual") return name ?? null;
-  throw new Error(`no pace "${name}": dense or usual`);
+function paceOf(name: string | undefined): PaceName | null {
+  const known = PACE_NAMES.find((one) => one === name) ?? null;
+  if (name !== undefined && known === null)
+    throw new Error(`no pace "${name}": ${PACE_NAMES.join(", ")}`);
+  return known;
 }
 
 function temperOf(name: string | undefined): Temper | null {
@@ -215,7 +219,7 @@ async function many(from: number, count: number): Promise<number> {
     wallS: Math.round((performance.now() - began) / 1000),
   };
   console.log(JSON.stringify(result));
-  if (given.mutation === undefined) record({ from, ...result });
+  if (given.mutation === undefined) record({ from, pace, ...result });
   return result.failed.length > 0 ? 1 : 0;
 }
 

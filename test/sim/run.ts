@@ -22,12 +22,14 @@ import { logTools, pinTools, tableTools } from "./reading.ts";
 import { Scheduler } from "./scheduler.ts";
 import { releaseMemories } from "./wasm.ts";
 
+export type PaceName = keyof typeof PACES;
+
 export interface RunOptions {
   readonly seed: number;
   /** Which of the seed's faults happen; null: all. */
   readonly faults: readonly number[] | null;
   /** How much time it takes; null: as the seed says. */
-  readonly pace: keyof typeof PACES | null;
+  readonly pace: PaceName | null;
   /** What its faults are about; null: as the seed says. */
   readonly temper: Temper | null;
   /** Keep a line for everything that happened. */
@@ -69,8 +71,6 @@ const workers = Promise.all([
   import("../../src/threads/export.ts"),
   import("../../src/threads/log.ts"),
 ]);
-
-type PaceName = keyof typeof PACES;
 
 const configurations = new Map<string, Promise<ThreadStart>>();
 

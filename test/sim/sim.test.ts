@@ -66,6 +66,15 @@ test(
 );
 
 test(
+  "so do some of fewer, larger bodies",
+  async () => {
+    const { code, lines } = await sim("--child", "--pace", "batched", "--seeds", "4");
+    expect({ code, failed: lines.slice(0, -1) }).toEqual({ code: 0, failed: [] });
+  },
+  TIMEOUT_MS,
+);
+
+test(
   "every planted bug is found",
   async () => {
     const missed: string[] = [];
