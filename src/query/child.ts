@@ -20,7 +20,7 @@ import { knownNeedles, type Needle } from "./needles.ts";
 import type { Pin } from "./pin.ts";
 import { problemOfDuckError, UNAVAILABLE, unreadable, type Problem } from "./problem.ts";
 import { Recent } from "./recent.ts";
-import { planRelations, type RelationPlan } from "./relations.ts";
+import { LATE_EVENTS, planRelations, VIEW_ERRORS, type RelationPlan } from "./relations.ts";
 import { runQuestion, type RunAnswer } from "./run.ts";
 import { SandboxPool, type Sandbox } from "./sandbox.ts";
 import { READY_LINE, ROW_COUNT_HEADER, type ChildOptions, type RunRequest } from "./wire.ts";
@@ -154,7 +154,8 @@ function unknownRelation(
     ...pin.streams.map(({ stream }) => stream.toLowerCase()),
     ...pin.views.map(({ view }) => view.toLowerCase()),
     ...pin.inline.map(({ name }) => name.toLowerCase()),
-    "millrace.late_events",
+    LATE_EVENTS,
+    VIEW_ERRORS,
     "millrace.dead_letters",
   ]);
   const missing = relations.find(({ name }) => !known.has(name));

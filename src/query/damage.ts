@@ -5,7 +5,7 @@ import type { DuckConnection } from "../base/duckdb.ts";
 import type { Pin, PinnedFiles } from "./pin.ts";
 import { damagedFile, duckMessage, type Problem } from "./problem.ts";
 import { quoteText } from "../view/render.ts";
-import { SYSTEM_SCHEMA } from "./relations.ts";
+import { LATE_EVENTS, SYSTEM_SCHEMA, VIEW_ERRORS } from "./relations.ts";
 
 /** A relation of a question with the data files behind it. */
 interface ReadFiles {
@@ -18,8 +18,11 @@ function filesBehind(pin: Pin, names: readonly string[]): ReadFiles[] {
   const of = (relation: string, { files }: PinnedFiles): ReadFiles => ({ relation, files });
   const all = [
     ...pin.streams.map(({ stream, raw }) => of(stream, raw)),
+    ...pin.viewErrors.flatMap(({ stream }) =>
+      pin.streams.filter((one) => one.stream === stream).map(({ raw }) => of(VIEW_ERRORS, raw)),
+    ),
     ...pin.views.map(({ view, rows }) => of(view, rows)),
-    of(`${SYSTEM_SCHEMA}.late_events`, pin.lateEvents.files),
+    of(LATE_EVENTS, pin.lateEvents.files),
     of(`${SYSTEM_SCHEMA}.dead_letters`, pin.deadLetters.files),
   ];
   return all.filter(({ relation }) => names.includes(relation.toLowerCase()));

@@ -48,6 +48,21 @@ export interface PinnedChange {
   readonly op: "append" | "upsert" | "delete";
 }
 
+/** Events of a stream that a view counts as failed: SQL over the stream's rows (view/failures.ts). */
+export interface PinnedFailures {
+  readonly view: string;
+  readonly stream: string;
+  /** The stream's column of event times. */
+  readonly eventTime: string;
+  readonly operation: string;
+  readonly isCounted: string;
+  /** Late events are those in `millrace.late_events`: no condition tells them. */
+  readonly hasSessions: boolean;
+  /** The view looks at events behind `after`, up to `upTo`; null: all. */
+  readonly after: number;
+  readonly upTo: number | null;
+}
+
 /** Windows of a view that were reconciled; µs as decimal text. */
 export interface PinnedRange {
   readonly view: string;
@@ -77,6 +92,8 @@ export interface Pin {
     /** Which of them count after all: those at or below `position`, of windows that start in [fromUs, toUs). */
     readonly reconciled: readonly PinnedRange[];
   };
+  /** Of each view whose operations can fail. */
+  readonly viewErrors: readonly PinnedFailures[];
   /** Dead letters: files, then the rejects of the log's records after `coveredPosition`. */
   readonly deadLetters: { readonly files: PinnedFiles; readonly coveredPosition: number };
   readonly inline: readonly InlineRelation[];

@@ -20,6 +20,9 @@ export const SCAN_FUNCTION = "millrace_scan";
 /** The schema of system relations. */
 export const SYSTEM_SCHEMA = "millrace";
 
+export const LATE_EVENTS = `${SYSTEM_SCHEMA}.late_events`;
+export const VIEW_ERRORS = `${SYSTEM_SCHEMA}.view_errors`;
+
 /** What a scan reads: the log's tail of a stream, images of a view, of late events, or the tail's rejects. */
 export type ScanOf =
   | { readonly kind: "stream"; readonly stream: string; readonly after: number }
@@ -115,17 +118,26 @@ function streamSource(name: string, ordinal: number): ImageColumnSource {
 }
 
 function planStream(planner: Planner, pin: Pin, stream: PinnedStream): void {
-  const { raw, coveredPosition } = stream;
+  const events = eventsOf(planner, pin, { ...stream, relation: stream.stream.toLowerCase() });
+  planner.add(quoteName(stream.stream), events);
+}
+
+/** All events of a stream, for a relation. */
+function eventsOf(
+  planner: Planner,
+  pin: Pin,
+  stream: PinnedStream & { readonly relation: string },
+): string {
+  const { raw, coveredPosition, relation } = stream;
   const scan: PlannedScan | null =
     pin.position <= coveredPosition
       ? null
       : {
-          relation: stream.stream.toLowerCase(),
+          relation,
           columns: columnsFrom(raw, streamSource),
           of: { kind: "stream", stream: stream.stream, after: coveredPosition },
         };
-  const cut = coveredPosition > pin.position ? pin.position : null;
-  planner.add(quoteName(stream.stream), planner.union(raw, cut, scan));
+  return planner.union(raw, coveredPosition > pin.position ? pin.position : null, scan);
 }
 
 function planView(planner: Planner, view: PinnedView): void {
@@ -210,7 +222,7 @@ function sourcesOf(table: TableSpec): (name: string) => ImageColumnSource {
 
 function planLateEvents(planner: Planner, pin: Pin): void {
   const { files, images } = pin.lateEvents;
-  const relation = `${SYSTEM_SCHEMA}.late_events`;
+  const relation = LATE_EVENTS;
   const scan: PlannedScan | null =
     images.length === 0
       ? null
@@ -228,6 +240,29 @@ function planLateEvents(planner: Planner, pin: Pin): void {
     `SELECT *, ${reconciledText(pin.lateEvents.reconciled)} AS reconciled FROM (${events})`,
   );
 }
+
+/** Events that views counted as failed, from the streams' own rows. */
+function planViewErrors(planner: Planner, pin: Pin): void {
+  const selects = pin.viewErrors.map((failures) => {
+    const { view, operation, isCounted, hasSessions, after, upTo } = failures;
+    const stream = must(
+      pin.streams.find((one) => one.stream === failures.stream),
+      "a pinned stream",
+    );
+    // of no relation: conditions of the question are on other columns
+    const events = eventsOf(planner, pin, { ...stream, relation: "" });
+    const place = `_position > ${after}${upTo === null ? "" : ` AND _position <= ${upTo}`}`;
+    const late = `SELECT 1 FROM ${LATE_EVENTS} late WHERE late.view = ${quoteText(view)} AND late._position = event._position AND late._index = event._index`;
+    const inTime = hasSessions ? ` AND NOT EXISTS (${late})` : "";
+    return (
+      `SELECT ${quoteText(view)} AS view, ${quoteName(failures.eventTime)} AS event_time, operation, _position, _index, received_at FROM ` +
+      `(SELECT *, ${operation} AS operation FROM (${events}) WHERE ${place} AND ${isCounted}) event WHERE operation IS NOT NULL${inTime}`
+    );
+  });
+  planner.add(VIEW_ERRORS, selects.length === 0 ? NO_VIEW_ERRORS : selects.join(" UNION ALL "));
+}
+
+const NO_VIEW_ERRORS = `SELECT CAST(NULL AS VARCHAR) AS view, CAST(NULL AS TIMESTAMPTZ) AS event_time, CAST(NULL AS VARCHAR) AS operation, CAST(NULL AS BIGINT) AS _position, CAST(NULL AS INTEGER) AS _index, CAST(NULL AS TIMESTAMPTZ) AS received_at WHERE false`;
 
 /** Whether all windows that an event came too late for were reconciled since: they may lie in several ranges. */
 function reconciledText(ranges: readonly PinnedRange[]): string {
@@ -294,7 +329,9 @@ export function planRelations(pin: Pin, names: readonly string[]): RelationPlan 
   const planner = new Planner();
   for (const stream of pin.streams) if (wants(stream.stream)) planStream(planner, pin, stream);
   for (const view of pin.views) if (wants(view.view)) planView(planner, view);
-  if (wants(`${SYSTEM_SCHEMA}.late_events`)) planLateEvents(planner, pin);
+  const wantsErrors = wants(VIEW_ERRORS);
+  if (wantsErrors || wants(LATE_EVENTS)) planLateEvents(planner, pin);
+  if (wantsErrors) planViewErrors(planner, pin);
   if (wants(`${SYSTEM_SCHEMA}.dead_letters`)) planDeadLetters(planner, pin);
   for (const relation of pin.inline) if (wants(relation.name)) planInline(planner, relation);
   return { relations: planner.relations, scans: planner.scans };

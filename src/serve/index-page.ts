@@ -12,7 +12,7 @@ export function indexText(deps: ServeDeps, origin: string): string {
     "",
     `streams  ${ingest.streams.join(", ")}`,
     `views    ${views.join(", ") || "none"}`,
-    "system   millrace.late_events, millrace.dead_letters, millrace.watermarks, millrace.accounting, millrace.readers, millrace.reconciled",
+    "system   millrace.late_events, millrace.dead_letters, millrace.view_errors, millrace.watermarks, millrace.accounting, millrace.readers, millrace.reconciled",
     "",
     'Send events (an object, an array, {"events":[...]}, or application/x-ndjson; gzip and zstd):',
     ...ingest.streams.map(

@@ -1,9 +1,12 @@
 // Pins of queries: asks the engine for a position and images, then the export thread for exactly the files that complete them, and
 // puts both together. Holds every pin until its query is answered. Wiring: what a pin means is in query/pin.ts.
 import { must } from "../base/assert.ts";
-import type { Pin, PinnedRange } from "../query/pin.ts";
+import { eventTimeName } from "../event/schema.ts";
+import type { Pin, PinnedFailures, PinnedRange } from "../query/pin.ts";
+import { LATE_EVENTS, VIEW_ERRORS } from "../query/relations.ts";
 import type { Refusal } from "../serve/deps.ts";
 import { logFolderOf } from "../log/data-folder.ts";
+import { failureTexts } from "../view/failures.ts";
 import { finalityOf, windowSizeUs, windowSlideUs, type ViewPlan } from "../view/plan.ts";
 import type { FleetStatus } from "./fleet.ts";
 import type {
@@ -27,9 +30,14 @@ export interface HeldPin {
 interface Pending {
   readonly streams: readonly string[];
   readonly deadLetters: boolean;
+  /** Whether it asks for events that views counted as failed. */
+  readonly failures: boolean;
   readonly reply: (held: HeldPin | Refusal) => void;
   engine: EnginePinned | null;
 }
+
+/** What a pin says of a view that may fail, but for where the view stands. */
+type Failures = Omit<PinnedFailures, "after" | "upTo">;
 
 interface Wires {
   readonly engine: (message: MainToEngine) => void;
@@ -40,12 +48,14 @@ interface Wires {
 export class PinBoard {
   readonly #start: ThreadStart;
   readonly #wires: Wires;
+  readonly #failures: readonly Failures[];
   readonly #pending = new Map<number, Pending>();
   #nextId = 1;
 
   constructor(start: ThreadStart, wires: Wires) {
     this.#start = start;
     this.#wires = wires;
+    this.#failures = failuresOf(start);
   }
 
   /** Relations by the names that SQL gives them; names that are neither stream, view nor system relation are passed over. */
@@ -56,10 +66,15 @@ export class PinBoard {
     const id = this.#nextId++;
     const names = new Set(relations);
     const views = this.#start.views.map(({ name }) => name);
-    const late = names.has("millrace.late_events");
+    const failures = names.has(VIEW_ERRORS);
+    const late = failures || names.has(LATE_EVENTS);
+    const failing = new Set(failures ? this.#failures.map(({ stream }) => stream) : []);
     return new Promise((reply) => {
       this.#pending.set(id, {
-        streams: this.#start.streams.map(({ name }) => name).filter((name) => names.has(name)),
+        streams: this.#start.streams
+          .map(({ name }) => name)
+          .filter((name) => names.has(name) || failing.has(name)),
+        failures,
         deadLetters: names.has("millrace.dead_letters"),
         reply,
         engine: null,
@@ -114,14 +129,16 @@ export class PinBoard {
     const pending = this.#pending.get(message.id);
     if (pending === undefined || pending.engine === null) return;
     this.#pending.delete(message.id);
+    const failures = pending.failures ? this.#failures : [];
     const release = (): void => {
       this.#wires.engine({ kind: "release", id: message.id });
       this.#wires.export({ kind: "release", id: message.id });
     };
-    pending.reply({ pin: this.#pinOf(pending.engine, message), release });
+    pending.reply({ pin: this.#pinOf(pending.engine, message, failures), release });
   }
 
-  #pinOf(engine: EnginePinned, exported: ExportPinned): Pin {
+  #pinOf(engine: EnginePinned, exported: ExportPinned, failures: readonly Failures[]): Pin {
+    const { views, suspended } = engine.status;
     return {
       position: engine.position,
       logFolder: logFolderOf(this.#start.dataFolder),
@@ -153,6 +170,14 @@ export class PinBoard {
           grid: gridOf(this.#plan(view)),
         })),
       },
+      viewErrors: failures.map((of) => ({
+        ...of,
+        after: must(
+          views.find(({ view }) => view === of.view),
+          `view ${of.view}`,
+        ).since,
+        upTo: suspended.find(({ view }) => view === of.view)?.at ?? null,
+      })),
       deadLetters: exported.deadLetters,
       inline: systemRelations(engine, {
         durablePosition: this.#wires.status().durablePosition,
@@ -167,6 +192,21 @@ export class PinBoard {
       `view ${view}`,
     );
   }
+}
+
+/** The views some of whose operations can fail. */
+function failuresOf({ streams, views }: ThreadStart): Failures[] {
+  return views.flatMap((plan) => {
+    const { schema } = must(
+      streams.find(({ name }) => name === plan.stream),
+      `stream ${plan.stream}`,
+    );
+    const texts = plan.rollupOf === null ? failureTexts(plan, schema) : null;
+    if (texts === null) return [];
+    const hasSessions = plan.window?.kind === "session";
+    const of = { view: plan.name, stream: plan.stream, eventTime: eventTimeName(schema) };
+    return [{ ...of, ...texts, hasSessions }];
+  });
 }
 
 /** What the ranges of a view that were reconciled are of: see PinnedRange. */

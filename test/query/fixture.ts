@@ -262,6 +262,7 @@ export function emptyPin(fixture: Fixture, position: number): Pin {
     streams: [{ stream: "clicks", raw: { columns: RAW_COLUMNS, files: [] }, coveredPosition: 0 }],
     views: [],
     lateEvents: { files: { columns: LATE_COLUMNS, files: [] }, images: [], reconciled: [] },
+    viewErrors: [],
     deadLetters: { files: { columns: DEAD_COLUMNS, files: [] }, coveredPosition: 0 },
     inline: [
       {
